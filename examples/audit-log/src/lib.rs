@@ -1,0 +1,102 @@
+//! A line on standard output for every change: the key, and for a set how many bytes it was set to and their SHA-256.
+
+use std::fmt;
+
+use inbound_keyvalue::{Bucket, Error, HandleWatch, HandlerResult, Key, Payload, handle_watch};
+use sha2::{Digest, Sha256};
+
+#[handle_watch]
+#[derive(Default)]
+struct AuditLog;
+
+impl HandleWatch for AuditLog {
+    fn on_set(&mut self, _bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
+        let fingerprint = Fingerprint::of(payload)?;
+        // `{:?}` escapes: whoever chooses a key with a newline in it must not write lines of this log.
+        println!("set {key:?} {fingerprint}");
+        Ok(())
+    }
+
+    fn on_delete(&mut self, _bucket: Bucket, key: Key) -> HandlerResult {
+        println!("delete {key:?}");
+        Ok(())
+    }
+}
+
+/// What a log keeps of a payload, however large that is.
+#[derive(Debug, PartialEq)]
+struct Fingerprint {
+    bytes: u64,
+    sha256: [u8; 32],
+}
+
+impl Fingerprint {
+    /// Reads a payload a chunk at a time, so that no more than one is in memory.
+    fn of(payload: Payload) -> Result<Self, Error> {
+        let mut bytes = 0;
+        let mut sha256 = Sha256::new();
+        for chunk in payload.into_stream()?.chunks() {
+            let chunk = chunk?;
+            // Counted, not asked for with `size`, which is a hint.
+            bytes += chunk.len() as u64;
+            sha256.update(&chunk);
+        }
+        Ok(Self { bytes, sha256: sha256.finalize().into() })
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bytes={} sha256=", self.bytes)?;
+        self.sha256.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use inbound_keyvalue::testing::{Content, Personality, TestHost};
+
+    use super::{AuditLog, Fingerprint};
+
+    /// What `printf abc | sha256sum` says.
+    const ABC: &str = "bytes=3 sha256=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn replays_the_recorded_events() {
+        let outcomes = TestHost::<AuditLog>::new().replay("events.jsonl").unwrap();
+        assert_eq!(outcomes.len(), 5);
+        for outcome in outcomes {
+            outcome.expect_handled();
+        }
+    }
+
+    #[test]
+    fn tells_size_and_digest() {
+        let mut host = TestHost::<AuditLog>::new();
+        let fingerprint = Fingerprint::of(host.payload("abc")).unwrap();
+        assert_eq!(fingerprint.to_string(), ABC);
+        assert_eq!(host.settle(), []);
+    }
+
+    #[test]
+    fn logs_no_digest_of_half_a_payload() {
+        let mut personality = Personality::default();
+        personality.read.error_at = Some(70_000);
+        let mut host = TestHost::<AuditLog>::with(personality);
+        let failure = host.set("logs/today", Content::repeat("GET /\n", 100_000)).expect_failure();
+        assert_eq!(failure, r#"on-set of "logs/today" failed: the stream failed at `read`; the draft gives no reason"#);
+    }
+
+    #[test]
+    fn is_right_or_fails_on_every_host() {
+        let content = Content::repeat("GET /\n", 100_000);
+        let right = Fingerprint::of(TestHost::<AuditLog>::new().payload(content.clone())).unwrap();
+        for (name, personality) in Personality::all() {
+            let mut host = TestHost::<AuditLog>::with(personality);
+            if let Ok(fingerprint) = Fingerprint::of(host.payload(content.clone())) {
+                assert_eq!(fingerprint, right, "{name}");
+            }
+            assert_eq!(host.settle(), [], "{name}");
+        }
+    }
+}

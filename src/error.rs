@@ -1,0 +1,225 @@
+use std::fmt;
+use std::io;
+
+use bytes::Bytes;
+
+use crate::handle::{ErrorKind, Handle};
+use crate::sys::types;
+
+/// What can go wrong between a watcher and its host.
+///
+/// An `Error` owns all that it says: the host's error handle is read and dropped when the error is made. It converts into
+/// [`io::Error`], with the [`kind`](io::Error::kind) that [`Error::kind`] gives and itself as the
+/// [source](std::error::Error::source), and an `io::Error` made so converts back with
+/// [`downcast`](io::Error::downcast).
+///
+/// ```
+/// use inbound_keyvalue::{Error, Payload};
+///
+/// fn text(payload: Payload) -> Result<String, Error> {
+///     match payload.into_string() {
+///         // Old clients wrote Latin-1.
+///         Err(Error::Utf8 { bytes, .. }) => Ok(bytes.iter().map(|&byte| char::from(byte)).collect()),
+///         result => result,
+///     }
+/// }
+/// ```
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The host refused a call and gave a reason: the draft's `error`, read with `trace` and dropped.
+    #[error("the host refused `{call}`: {}", reason(trace))]
+    #[non_exhaustive]
+    Host {
+        /// The call that was refused.
+        call: Call,
+        /// The host's reason, in its own words. It may be empty.
+        trace: String,
+    },
+
+    /// `value-write-body` failed: the value has no body to write to. The draft gives this failure no reason.
+    #[error("the host refused `value-write-body` and gives no reason: nothing can be written to this value")]
+    BodyUnavailable,
+
+    /// The value has ended with [`Value::finish`](crate::Value::finish), and nothing more can be written to it.
+    #[error("the value is finished: write before `finish`, or make a new value")]
+    Finished,
+
+    /// The draft's `stream-error`, which carries no reason. The stream is of no more use.
+    #[error("the stream failed at `{call}`; the draft gives no reason")]
+    #[non_exhaustive]
+    Stream {
+        /// The call that failed.
+        call: Call,
+    },
+
+    /// The host broke the draft's promise to answer with no more than was asked for. The stream is of no more use.
+    #[error("the host answered `{call}` with {answered} bytes, where at most {asked} were asked for")]
+    #[non_exhaustive]
+    Excess {
+        /// The call that the host answered.
+        call: Call,
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes in the answer.
+        answered: u64,
+    },
+
+    /// The stream has neither data nor an end yet, and the draft has no way to wait. The same call may be made again.
+    #[error("`{call}` brought neither data nor the end in {attempts} attempts")]
+    #[non_exhaustive]
+    NotReady {
+        /// The call that brought nothing.
+        call: Call,
+        /// How many times in a row it was made.
+        attempts: u32,
+    },
+
+    /// The stream takes no more bytes for now, and the draft has no way to wait. The same call may be made again.
+    #[error("`{call}` took no byte in {attempts} attempts")]
+    #[non_exhaustive]
+    WriteZero {
+        /// The call that took nothing.
+        call: Call,
+        /// How many times in a row it was made.
+        attempts: u32,
+    },
+
+    /// The payload is larger than the limit that the author set.
+    #[error("the payload is larger than the limit of {limit} bytes{}", Hint(*size))]
+    #[non_exhaustive]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+        /// The size that the host gave for the payload, in bytes: a hint, which may be wrong. `None` where reading had begun,
+        /// when the host can no longer be asked.
+        size: Option<u64>,
+    },
+
+    /// The payload is not text.
+    #[error("the payload is not UTF-8: byte {position} of {} does not continue the text", bytes.len())]
+    #[non_exhaustive]
+    Utf8 {
+        /// The first byte that is not UTF-8, counted from 0. All before it is.
+        position: usize,
+        /// The payload.
+        bytes: Bytes,
+    },
+
+    /// The payload is not the JSON that was asked for.
+    #[cfg(feature = "json")]
+    #[error("the payload is not the JSON expected: {error}")]
+    #[non_exhaustive]
+    Json {
+        /// What is wrong, with line and column. It is part of the message, and so not its source.
+        error: serde_json::Error,
+        /// The payload.
+        bytes: Bytes,
+    },
+}
+
+impl Error {
+    /// The error behind a handle that the host gave as its reason to refuse `call`.
+    #[cold]
+    pub(crate) fn from_host(call: Call, raw: u32) -> Self {
+        Self::Host { call, trace: take_trace(raw) }
+    }
+
+    /// The [`io::ErrorKind`] that stands for this error in [`io::Error`].
+    ///
+    /// ```
+    /// # use inbound_keyvalue::Error;
+    /// fn worth_another_try(error: &Error) -> bool {
+    ///     matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::WriteZero)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::NotReady { .. } => io::ErrorKind::WouldBlock,
+            Self::WriteZero { .. } => io::ErrorKind::WriteZero,
+            Self::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            Self::Excess { .. } | Self::Utf8 { .. } => io::ErrorKind::InvalidData,
+            #[cfg(feature = "json")]
+            Self::Json { .. } => io::ErrorKind::InvalidData,
+            Self::Finished => io::ErrorKind::BrokenPipe,
+            Self::Host { .. } | Self::BodyUnavailable | Self::Stream { .. } => io::ErrorKind::Other,
+        }
+    }
+}
+
+/// The message, as `unwrap` shows it. A derived `Debug` would make every watcher with an error larger by some kilobytes.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Error> for io::Error {
+    #[cold]
+    fn from(error: Error) -> Self {
+        Self::new(error.kind(), error)
+    }
+}
+
+/// Reads and drops the host's error.
+#[cold]
+pub(crate) fn take_trace(raw: u32) -> String {
+    types::trace(Handle::<ErrorKind>::new(raw).as_raw())
+}
+
+struct Hint(Option<u64>);
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |size| write!(f, "; the host gives its size as {size}"))
+    }
+}
+
+fn reason(trace: &str) -> &str {
+    if trace.is_empty() { "it gave no reason" } else { trace }
+}
+
+/// A function of the draft, as an [`Error`] names it. Its `Display` is the draft's own name.
+///
+/// ```
+/// assert_eq!(inbound_keyvalue::Call::OpenBucket.to_string(), "open-bucket");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Call {
+    /// `open-bucket`
+    OpenBucket,
+    /// `payload-consume-sync`
+    PayloadConsumeSync,
+    /// `payload-consume-async`
+    PayloadConsumeAsync,
+    /// `read`
+    Read,
+    /// `skip`
+    Skip,
+    /// `write`
+    Write,
+    /// `write-repeated`
+    WriteRepeated,
+    /// `splice`
+    Splice,
+    /// `forward`
+    Forward,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenBucket => "open-bucket",
+            Self::PayloadConsumeSync => "payload-consume-sync",
+            Self::PayloadConsumeAsync => "payload-consume-async",
+            Self::Read => "read",
+            Self::Skip => "skip",
+            Self::Write => "write",
+            Self::WriteRepeated => "write-repeated",
+            Self::Splice => "splice",
+            Self::Forward => "forward",
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! Who holds what: every live handle, where it came from, and what was done wrong with one.
+
+use std::fmt;
+use std::panic::Location;
+
+use super::personality::Numbering;
+
+/// A kind of handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the draft's kinds by their names")]
+pub enum Kind {
+    Bucket,
+    Error,
+    InputStream,
+    OutputStream,
+    Payload,
+    Value,
+}
+
+impl Kind {
+    const COUNT: usize = 6;
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bucket => "bucket",
+            Self::Error => "error",
+            Self::InputStream => "input-stream",
+            Self::OutputStream => "output-stream",
+            Self::Payload => "payload",
+            Self::Value => "value",
+        })
+    }
+}
+
+/// Where a handle came from: the call that gave it to the guest and, in a native test, the line that made the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The draft's function, `on-set` and `on-delete` among them.
+    pub call: &'static str,
+    /// The caller, where it is known.
+    pub location: Option<&'static Location<'static>>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from `{}`", self.call)?;
+        if let Some(location) = self.location {
+            write!(f, " at {location}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Something that a guest did wrong with its handles, and the rule that it broke.
+///
+/// Its `Display` names the handle's kind, its number and its origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Violation {
+    /// What was done.
+    pub fault: Fault,
+    /// The kind that the call was about.
+    pub kind: Kind,
+    /// The handle.
+    pub handle: u32,
+    /// The draft's function that was called; for a leak, the end of the event.
+    pub call: &'static str,
+    /// Where the handle came from, where that is known.
+    pub origin: Option<Origin>,
+}
+
+/// What can be done wrong with a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// It was never dropped.
+    Leaked,
+    /// No handle has this number, and none of this event has had it.
+    Unknown,
+    /// It was dropped before.
+    DroppedBefore,
+    /// The payload was consumed before.
+    ConsumedBefore,
+    /// It is of this other kind.
+    WrongKind(Kind),
+    /// A value was dropped before the stream that writes it.
+    ParentFirst,
+    /// `value-write-body` was called again.
+    BodyAgain,
+    /// A stream was read after its end.
+    ReadAfterEnd,
+    /// A stream was used after it failed.
+    UsedAfterFailure,
+    /// A read or write of no bytes, which some hosts take for something else.
+    Empty,
+    /// A read of more than any host can be asked for.
+    Unbounded,
+}
+
+impl Fault {
+    /// The rule of the SDK's design that forbids it.
+    #[must_use]
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::Leaked => "O2",
+            Self::Unknown | Self::DroppedBefore => "O8",
+            Self::ConsumedBefore => "O3",
+            Self::WrongKind(_) => "O1",
+            Self::ParentFirst => "O6",
+            Self::BodyAgain => "O7",
+            Self::ReadAfterEnd => "R2",
+            Self::UsedAfterFailure => "R5",
+            Self::Empty => "R1/W1",
+            Self::Unbounded => "R4",
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fault, kind, handle, call, .. } = self;
+        match fault {
+            Fault::Leaked => write!(f, "{kind} {handle} was never dropped")?,
+            Fault::Unknown => write!(f, "`{call}` was called with {kind} {handle}, which there is not")?,
+            Fault::DroppedBefore => write!(f, "`{call}` was called with {kind} {handle}, which was dropped before")?,
+            Fault::ConsumedBefore => write!(f, "`{call}` was called with {kind} {handle}, which was consumed before")?,
+            Fault::WrongKind(other) => {
+                write!(f, "`{call}` was called with {handle} for its {kind}, but that is the {other}")?;
+            }
+            Fault::ParentFirst => write!(f, "{kind} {handle} was dropped before the stream that writes it")?,
+            Fault::BodyAgain => write!(f, "`{call}` was called for {kind} {handle} a second time")?,
+            Fault::ReadAfterEnd => write!(f, "`{call}` was called with {kind} {handle} after its end")?,
+            Fault::UsedAfterFailure => write!(f, "`{call}` was called with {kind} {handle} after it failed")?,
+            Fault::Empty => write!(f, "`{call}` was called with {kind} {handle} for no bytes at all")?,
+            Fault::Unbounded => {
+                write!(f, "`{call}` was called with {kind} {handle} for more bytes than a host can be asked for")?;
+            }
+        }
+        match &self.origin {
+            Some(origin) => write!(f, " ({origin})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One live handle.
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    pub(super) handle: u32,
+    pub(super) kind: Kind,
+    pub(super) origin: Origin,
+    pub(super) object: T,
+}
+
+/// A handle that was live earlier in this event.
+#[derive(Debug)]
+struct Gone {
+    handle: u32,
+    kind: Kind,
+    origin: Origin,
+    consumed: bool,
+}
+
+/// All live handles of an instance. There are few at a time: a walk over them is quicker than a map.
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    numbering: Numbering,
+    live: Vec<Entry<T>>,
+    gone: Vec<Gone>,
+    next: [u32; Kind::COUNT],
+}
+
+/// More than this many past handles are not remembered: what they were is then not told.
+const REMEMBERED: usize = 64;
+
+impl<T> Table<T> {
+    pub(super) fn new(numbering: Numbering) -> Self {
+        Self { numbering, live: Vec::new(), gone: Vec::new(), next: [numbering.first; Kind::COUNT] }
+    }
+
+    pub(super) fn insert(&mut self, kind: Kind, origin: Origin, object: T) -> u32 {
+        let counter = &mut self.next[if self.numbering.per_kind { kind as usize } else { 0 }];
+        let mut handle = if self.numbering.reuse { self.numbering.first } else { *counter };
+        let per_kind = self.numbering.per_kind;
+        while self.live.iter().any(|entry| entry.handle == handle && (!per_kind || entry.kind == kind)) {
+            handle = handle.wrapping_add(1);
+        }
+        *counter = handle.wrapping_add(1);
+        // A number given out again stands for the new thing only.
+        self.gone.retain(|gone| gone.handle != handle || (per_kind && gone.kind != kind));
+        self.live.push(Entry { handle, kind, origin, object });
+        handle
+    }
+
+    pub(super) fn get(&mut self, kind: Kind, handle: u32) -> Option<&mut Entry<T>> {
+        self.live.iter_mut().find(|entry| entry.handle == handle && entry.kind == kind)
+    }
+
+    pub(super) fn remove(&mut self, kind: Kind, handle: u32, consumed: bool) -> Option<Entry<T>> {
+        let at = self.live.iter().position(|entry| entry.handle == handle && entry.kind == kind)?;
+        let entry = self.live.swap_remove(at);
+        if self.gone.len() == REMEMBERED {
+            self.gone.remove(0);
+        }
+        self.gone.push(Gone { handle, kind, origin: entry.origin, consumed });
+        Some(entry)
+    }
+
+    /// Why there is no such handle.
+    pub(super) fn missing(&self, kind: Kind, handle: u32, call: &'static str) -> Violation {
+        let gone = self.gone.iter().find(|gone| gone.handle == handle && gone.kind == kind);
+        let other = self.live.iter().find(|entry| entry.handle == handle);
+        let (fault, origin) = match (gone, other) {
+            (Some(gone), _) if gone.consumed => (Fault::ConsumedBefore, Some(gone.origin)),
+            (Some(gone), _) => (Fault::DroppedBefore, Some(gone.origin)),
+            (None, Some(entry)) => (Fault::WrongKind(entry.kind), Some(entry.origin)),
+            (None, None) => (Fault::Unknown, None),
+        };
+        Violation { fault, kind, handle, call, origin }
+    }
+
+    pub(super) fn live(&self) -> impl Iterator<Item = &Entry<T>> {
+        self.live.iter()
+    }
+
+    /// Forgets all handles, as a host does that drops an instance.
+    pub(super) fn clear(&mut self) {
+        self.live.clear();
+        self.gone.clear();
+    }
+}

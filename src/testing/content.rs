@@ -1,0 +1,139 @@
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+/// What a key is set to: the bytes behind a [`Payload`](crate::Payload), from memory, a file, or made up as they are read.
+///
+/// Cheap to clone. Anything that is bytes or text converts into it.
+///
+/// ```
+/// use inbound_keyvalue::testing::Content;
+///
+/// let text = Content::from("hello");
+/// let bytes = Content::from(vec![0, 159, 146, 150]);
+/// let a_gigabyte = Content::repeat("all work and no play\n", 1 << 30);
+/// assert_eq!((text.len(), bytes.len(), a_gigabyte.len()), (5, 4, 1 << 30));
+/// ```
+#[derive(Clone)]
+pub struct Content {
+    source: Source,
+    len: u64,
+}
+
+type Generator = dyn Fn(u64, &mut [u8]) + Send + Sync;
+
+#[derive(Clone)]
+enum Source {
+    Bytes(Bytes),
+    Repeat(Bytes),
+    Generated(Arc<Generator>),
+    File(Arc<Mutex<File>>),
+}
+
+impl Content {
+    /// `len` bytes of `pattern` over and over; of zeroes if it is empty.
+    #[must_use]
+    pub fn repeat(pattern: impl Into<Bytes>, len: u64) -> Self {
+        let pattern = pattern.into();
+        let pattern = if pattern.is_empty() { Bytes::from_static(&[0]) } else { pattern };
+        Self { source: Source::Repeat(pattern), len }
+    }
+
+    /// `len` bytes, made by `fill` as they are read: it is given an offset and the buffer to fill from there on.
+    #[must_use]
+    pub fn generate(len: u64, fill: impl Fn(u64, &mut [u8]) + Send + Sync + 'static) -> Self {
+        Self { source: Source::Generated(Arc::new(fill)), len }
+    }
+
+    /// What is in a file, read as the guest reads it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened.
+    pub fn file(path: impl AsRef<Path>) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { source: Source::File(Arc::new(Mutex::new(file))), len })
+    }
+
+    /// A value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be written as JSON, as a map whose keys are not strings.
+    pub fn json<T: serde::Serialize>(value: &T) -> serde_json::Result<Self> {
+        serde_json::to_vec(value).map(Self::from)
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Up to `len` bytes from `offset` on: fewer only at the end.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read.
+    pub fn read(&self, offset: u64, len: u64) -> io::Result<Vec<u8>> {
+        let left = self.len.saturating_sub(offset);
+        let len = usize::try_from(len.min(left)).unwrap_or(usize::MAX);
+        if let Source::Bytes(bytes) = &self.source {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            return Ok(bytes[start..start + len].to_vec());
+        }
+        let mut buf = vec![0; len];
+        match &self.source {
+            Source::Bytes(_) => {}
+            Source::Repeat(pattern) => repeat(pattern, offset, &mut buf),
+            Source::Generated(fill) => fill(offset, &mut buf),
+            Source::File(file) => {
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.seek(SeekFrom::Start(offset))?;
+                file.read_exact(&mut buf)?;
+            }
+        }
+        Ok(buf)
+    }
+}
+
+fn repeat(pattern: &[u8], offset: u64, mut buf: &mut [u8]) {
+    let mut start = usize::try_from(offset % pattern.len() as u64).unwrap_or(0);
+    while !buf.is_empty() {
+        let len = buf.len().min(pattern.len() - start);
+        let (now, later) = buf.split_at_mut(len);
+        now.copy_from_slice(&pattern[start..start + len]);
+        buf = later;
+        start = 0;
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Content {
+    fn from(bytes: T) -> Self {
+        let bytes = bytes.into();
+        Self { len: bytes.len() as u64, source: Source::Bytes(bytes) }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = match &self.source {
+            Source::Bytes(bytes) => return write!(f, "Content({bytes:?})"),
+            Source::Repeat(_) => "repeated",
+            Source::Generated(_) => "generated",
+            Source::File(_) => "from a file",
+        };
+        write!(f, "Content({} bytes, {source})", self.len)
+    }
+}

@@ -1,0 +1,346 @@
+use serde::{Deserialize, Serialize};
+
+/// How a host deviates from the best that the draft allows.
+///
+/// The default is a host that does all that a watcher could wish. Every field is a deviation that the draft allows, or that a
+/// host of its time had; change the ones to be tested. It is data: it can be read from JSON, where absent fields have their
+/// defaults.
+///
+/// ```
+/// use inbound_keyvalue::testing::{Personality, Repeat, Size};
+///
+/// let personality = Personality::deviating(|host| {
+///     host.read.size = Size::Fixed(1);
+///     host.read.empty = Repeat::Times(3);
+/// });
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Personality {
+    /// How handles are numbered.
+    pub numbering: Numbering,
+    /// What becomes of a call with a handle that is not there: unknown, dropped before, or of another kind.
+    pub bad_handle: BadHandle,
+    /// What becomes of a payload's handle when it is consumed.
+    pub consumed_payload: ConsumedPayload,
+    /// How long an instance lasts.
+    pub instance: Instance,
+    /// How input streams behave.
+    pub read: Reading,
+    /// How output streams behave.
+    pub write: Writing,
+    /// What `size` says of a payload.
+    pub size: SizeHint,
+    /// Whether `splice` and `forward` work.
+    pub transfer: Transfer,
+    /// `open-bucket` fails, with this trace.
+    pub open_bucket_error: Option<String>,
+    /// `payload-consume-sync` fails, with this trace.
+    pub consume_sync_error: Option<String>,
+    /// `payload-consume-async` fails, with this trace.
+    pub consume_async_error: Option<String>,
+    /// `value-write-body` fails.
+    pub value_body_error: bool,
+    /// Where random sizes start.
+    pub seed: u64,
+}
+
+/// How handles are numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Numbering {
+    /// Whether each kind counts for itself, so that equal numbers of two kinds are two things.
+    pub per_kind: bool,
+    /// The first number.
+    pub first: u32,
+    /// Whether the number of a dropped handle is given out again, so that a stale one may hit a live one.
+    pub reuse: bool,
+}
+
+/// One table for all kinds, from 3, as in the hosts that shared theirs with the standard streams.
+impl Default for Numbering {
+    fn default() -> Self {
+        Self { per_kind: false, first: 3, reuse: false }
+    }
+}
+
+/// What becomes of a call with a handle that is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum BadHandle {
+    /// It traps.
+    #[default]
+    Trap,
+    /// It is noted, and answered with the call's failure, or with nothing.
+    Note,
+}
+
+/// What becomes of a payload's handle when it is consumed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ConsumedPayload {
+    /// It is gone, whether consuming worked or not.
+    #[default]
+    Gone,
+    /// It stays, and the host drops it after the event. Dropping it is noted.
+    Stays,
+}
+
+/// How long an instance lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Instance {
+    /// For all events, until one traps.
+    #[default]
+    Kept,
+    /// For one event.
+    PerEvent,
+}
+
+/// How input streams behave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Reading {
+    /// How much of what was asked for is given.
+    pub size: Size,
+    /// How the end is told.
+    pub end: End,
+    /// How many times nothing is given, without the end, before each piece of data and before the end.
+    pub empty: Repeat,
+    /// How many bytes more than were asked for are given.
+    pub excess: u64,
+    /// At which byte of the stream it fails, if at any.
+    pub error_at: Option<u64>,
+    /// What a read after the end gives.
+    pub after_end: AfterEnd,
+    /// The most that one read gives, whatever is asked for.
+    pub most: u64,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            size: Size::Full,
+            end: End::WithData,
+            empty: Repeat::Times(0),
+            excess: 0,
+            error_at: None,
+            after_end: AfterEnd::End,
+            most: 1024 * 1024,
+        }
+    }
+}
+
+/// How output streams behave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Writing {
+    /// How much of what is given is taken.
+    pub size: Size,
+    /// How many times nothing is taken before something is.
+    pub empty: Repeat,
+    /// How many bytes more than were given it claims to have taken.
+    pub excess: u64,
+    /// At which byte of the stream it fails, if at any.
+    pub error_at: Option<u64>,
+}
+
+impl Default for Writing {
+    fn default() -> Self {
+        Self { size: Size::Full, empty: Repeat::Times(0), excess: 0, error_at: None }
+    }
+}
+
+/// How much of what a guest asks for or gives goes through in one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Size {
+    /// All of it.
+    #[default]
+    Full,
+    /// At most so many bytes.
+    Fixed(u64),
+    /// At random, between one byte and all of it.
+    Random,
+}
+
+/// How many times in a row something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Repeat {
+    /// So many times.
+    Times(u32),
+    /// For ever.
+    Forever,
+}
+
+/// How the end of an input stream is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum End {
+    /// With the last data.
+    #[default]
+    WithData,
+    /// Alone, with an empty list after the last data.
+    Alone,
+}
+
+/// What a read after the end gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AfterEnd {
+    /// The end again.
+    #[default]
+    End,
+    /// The same data again, from the start.
+    Repeats,
+}
+
+/// What `size` says of a payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum SizeHint {
+    /// The truth.
+    #[default]
+    True,
+    /// 0, always.
+    Zero,
+    /// Half of it.
+    Smaller,
+    /// Twice as much, and one.
+    Larger,
+    /// `u64::MAX`.
+    Max,
+}
+
+/// Whether `splice` and `forward` work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Transfer {
+    /// They do.
+    #[default]
+    Works,
+    /// They trap, as in most hosts of the draft's time.
+    Traps,
+}
+
+/// One deviation from the default [`Personality`].
+type Deviation = fn(&mut Personality);
+
+impl Personality {
+    /// The default, changed.
+    ///
+    /// ```
+    /// use inbound_keyvalue::testing::{Instance, Personality};
+    ///
+    /// let forgetful = Personality::deviating(|host| host.instance = Instance::PerEvent);
+    /// assert_eq!(forgetful.instance, Instance::PerEvent);
+    /// ```
+    #[must_use]
+    pub fn deviating(deviate: impl FnOnce(&mut Self)) -> Self {
+        let mut personality = Self::default();
+        deviate(&mut personality);
+        personality
+    }
+
+    /// Every deviation by itself, and the worst of them together, each with its name: what a watcher should be tested under.
+    ///
+    /// ```
+    /// use inbound_keyvalue::testing::Personality;
+    ///
+    /// for (name, personality) in Personality::all() {
+    ///     println!("{name}: {personality:?}");
+    /// }
+    /// ```
+    #[must_use]
+    pub fn all() -> Vec<(&'static str, Self)> {
+        DEVIATIONS.iter().map(|(name, deviate)| (*name, Self::deviating(deviate))).collect()
+    }
+
+    /// The personality that [`all`](Self::all) gives this name.
+    ///
+    /// ```
+    /// use inbound_keyvalue::testing::{Personality, Size};
+    ///
+    /// assert_eq!(Personality::named("reads-one-byte").unwrap().read.size, Size::Fixed(1));
+    /// ```
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().into_iter().find_map(|(known, personality)| (known == name).then_some(personality))
+    }
+}
+
+/// The name says what the host does.
+const DEVIATIONS: &[(&str, Deviation)] = &[
+    ("well-behaved", |_| {}),
+    ("handles-from-0-per-kind", |p| p.numbering = Numbering { per_kind: true, first: 0, reuse: false }),
+    ("handles-reused-from-0", |p| p.numbering = Numbering { per_kind: false, first: 0, reuse: true }),
+    ("handles-per-kind-reused-from-0", |p| p.numbering = Numbering { per_kind: true, first: 0, reuse: true }),
+    ("handles-up-to-max", |p| p.numbering = Numbering { per_kind: true, first: u32::MAX - 1, reuse: true }),
+    ("bad-handles-noted", |p| p.bad_handle = BadHandle::Note),
+    ("consumed-payload-stays", |p| p.consumed_payload = ConsumedPayload::Stays),
+    ("instance-per-event", |p| p.instance = Instance::PerEvent),
+    ("reads-one-byte", |p| p.read.size = Size::Fixed(1)),
+    ("reads-random-sizes", |p| p.read.size = Size::Random),
+    ("reads-end-alone", |p| p.read.end = End::Alone),
+    ("reads-empty-3-times", |p| p.read.empty = Repeat::Times(3)),
+    ("reads-empty-for-ever", |p| p.read.empty = Repeat::Forever),
+    ("reads-one-byte-too-many", |p| p.read.excess = 1),
+    ("reads-far-too-many", |p| p.read.excess = 1024 * 1024),
+    ("reads-fail-at-0", |p| p.read.error_at = Some(0)),
+    ("reads-fail-at-5", |p| p.read.error_at = Some(5)),
+    ("reads-fail-at-70000", |p| p.read.error_at = Some(70_000)),
+    ("reads-repeat-after-end", |p| p.read.after_end = AfterEnd::Repeats),
+    ("writes-one-byte", |p| p.write.size = Size::Fixed(1)),
+    ("writes-random-sizes", |p| p.write.size = Size::Random),
+    ("writes-nothing-3-times", |p| p.write.empty = Repeat::Times(3)),
+    ("writes-nothing-for-ever", |p| p.write.empty = Repeat::Forever),
+    ("writes-claim-too-many", |p| p.write.excess = 1),
+    ("writes-fail-at-0", |p| p.write.error_at = Some(0)),
+    ("writes-fail-at-5", |p| p.write.error_at = Some(5)),
+    ("value-body-refused", |p| p.value_body_error = true),
+    ("consume-sync-refused-silently", |p| p.consume_sync_error = Some(String::new())),
+    ("consume-async-refused-silently", |p| p.consume_async_error = Some(String::new())),
+    ("consume-refused-at-length", |p| {
+        let trace = "no more memory, ".repeat(64 * 1024);
+        p.consume_sync_error = Some(trace.clone());
+        p.consume_async_error = Some(trace);
+    }),
+    ("everything-refused-in-unicode", |p| {
+        let trace = "зажат \u{0}\u{202e}🗝️\u{10ffff}\n".to_owned();
+        p.open_bucket_error = Some(trace.clone());
+        p.consume_sync_error = Some(trace.clone());
+        p.consume_async_error = Some(trace);
+        p.value_body_error = true;
+    }),
+    ("open-bucket-refused-silently", |p| p.open_bucket_error = Some(String::new())),
+    ("size-0", |p| p.size = SizeHint::Zero),
+    ("size-too-small", |p| p.size = SizeHint::Smaller),
+    ("size-too-large", |p| p.size = SizeHint::Larger),
+    ("size-max", |p| p.size = SizeHint::Max),
+    ("splice-and-forward-trap", |p| p.transfer = Transfer::Traps),
+    ("hostile", |p| {
+        p.numbering = Numbering { per_kind: true, first: 0, reuse: true };
+        p.instance = Instance::PerEvent;
+        p.read.size = Size::Random;
+        p.read.end = End::Alone;
+        p.read.empty = Repeat::Times(7);
+        p.read.after_end = AfterEnd::Repeats;
+        p.write.size = Size::Random;
+        p.write.empty = Repeat::Times(7);
+        p.size = SizeHint::Max;
+        p.transfer = Transfer::Traps;
+    }),
+];

@@ -1,0 +1,168 @@
+//! The draft's functions as the wrappers call them natively: on the test host of this thread.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe, Location};
+use std::rc::Rc;
+use std::thread;
+
+use super::host::{Called, Host};
+
+/// A host that wrappers can be handed out by.
+pub(super) type Shared = Rc<RefCell<Host>>;
+
+thread_local! {
+    /// The hosts of this thread; the last one answers.
+    static HOSTS: RefCell<Vec<Shared>> = const { RefCell::new(Vec::new()) };
+    /// Whether a watcher is handling an event, which a trap ends.
+    static IN_EVENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, calls of this thread go to its host.
+pub(super) struct Entered(Shared);
+
+impl Entered {
+    pub(super) fn new(host: &Shared) -> Self {
+        HOSTS.with_borrow_mut(|hosts| hosts.push(Rc::clone(host)));
+        Self(Rc::clone(host))
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        HOSTS.with_borrow_mut(|hosts| {
+            if let Some(at) = hosts.iter().rposition(|host| Rc::ptr_eq(host, &self.0)) {
+                hosts.remove(at);
+            }
+        });
+    }
+}
+
+/// What a native trap unwinds with.
+pub(super) struct Trapped(String);
+
+/// How the code of an event ended early.
+pub(super) enum Unwound {
+    Trapped(String),
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// Runs the code of one event. A trap in it ends it, and nothing else.
+pub(super) fn catch(host: &Shared, event: impl FnOnce()) -> Result<(), Unwound> {
+    let _entered = Entered::new(host);
+    let outer = IN_EVENT.replace(true);
+    let unwound = panic::catch_unwind(AssertUnwindSafe(event));
+    IN_EVENT.set(outer);
+    unwound.map_err(|payload| match payload.downcast::<Trapped>() {
+        Ok(trapped) => Unwound::Trapped(trapped.0),
+        Err(payload) => Unwound::Panicked(payload),
+    })
+}
+
+/// Ends the event, or outside one the test.
+#[cold]
+#[track_caller]
+fn end(message: String) -> ! {
+    if IN_EVENT.get() {
+        panic::resume_unwind(Box::new(Trapped(message)))
+    }
+    panic!("the host trapped: {message}")
+}
+
+/// Makes a call. `nothing` is the answer where guest code would not run any more: after a trap or a panic a real guest drops
+/// nothing, and a native one unwinds.
+#[track_caller]
+fn call<T>(function: &str, nothing: T, call: impl FnOnce(&mut Host) -> Called<T>) -> T {
+    let caller = Location::caller();
+    let Some(host) = HOSTS.with_borrow(|hosts| hosts.last().cloned()) else {
+        if thread::panicking() {
+            return nothing;
+        }
+        panic!(
+            "`{function}` was called where there is no host: make a `testing::TestHost` first, and let it live longer than \
+             what it gave"
+        );
+    };
+    let outcome = {
+        let mut host = host.borrow_mut();
+        if thread::panicking() {
+            host.set_trapped();
+        }
+        if host.trapped() {
+            return nothing;
+        }
+        host.set_caller(caller);
+        call(&mut host)
+    };
+    match outcome {
+        Ok(result) => result,
+        Err(trap) => end(trap.to_string()),
+    }
+}
+
+macro_rules! calls {
+    ($(fn $name:ident($($parameter:ident: $type:ty),*) $(-> $result:ty)? = $nothing:expr;)*) => {
+        $(
+            #[track_caller]
+            pub(crate) fn $name($($parameter: $type),*) $(-> $result)? {
+                super::call(stringify!($name), $nothing, |host| host.$name($($parameter),*))
+            }
+        )*
+    };
+}
+
+pub(crate) mod wasi_io {
+    use core::mem::MaybeUninit;
+
+    pub(crate) use crate::testing::host::StreamError;
+
+    calls! {
+        fn read(src: u32, len: u64) -> Result<(Vec<u8>, bool), StreamError> = Err(StreamError);
+        fn skip(src: u32, len: u64) -> Result<(u64, bool), StreamError> = Err(StreamError);
+        fn write(dst: u32, buf: &[u8]) -> Result<u64, StreamError> = Err(StreamError);
+        fn write_repeated(dst: u32, byte: u8, len: u64) -> Result<u64, StreamError> = Err(StreamError);
+        fn splice(dst: u32, src: u32, len: u64) -> Result<(u64, bool), StreamError> = Err(StreamError);
+        fn forward(dst: u32, src: u32) -> Result<u64, StreamError> = Err(StreamError);
+        fn drop_input_stream(f: u32) = ();
+        fn drop_output_stream(f: u32) = ();
+    }
+
+    /// `read`, with the list's bytes in `buf` where they fit.
+    #[track_caller]
+    pub(crate) fn read_into(src: u32, buf: &mut [MaybeUninit<u8>]) -> Result<(usize, bool), StreamError> {
+        let (data, end) = read(src, buf.len() as u64)?;
+        if let Some(room) = buf.get_mut(..data.len()) {
+            for (to, from) in room.iter_mut().zip(&data) {
+                to.write(*from);
+            }
+        }
+        Ok((data.len(), end))
+    }
+}
+
+pub(crate) mod types {
+    calls! {
+        fn drop_bucket(bucket: u32) = ();
+        fn open_bucket(name: &str) -> Result<u32, u32> = Ok(0);
+        fn drop_error(error: u32) = ();
+        fn trace(error: u32) -> String = String::new();
+        fn drop_value(value: u32) = ();
+        fn new_value() -> u32 = 0;
+        fn value_write_body(value: u32) -> Result<u32, ()> = Err(());
+        fn drop_payload(payload: u32) = ();
+        fn payload_consume_sync(payload: u32) -> Result<Vec<u8>, u32> = Ok(Vec::new());
+        fn payload_consume_async(payload: u32) -> Result<u32, u32> = Ok(0);
+        fn size(payload: u32) -> u64 = 0;
+    }
+}
+
+/// Ends the event as a trap in a component would.
+pub(crate) mod trap {
+    use crate::Failure;
+
+    #[cold]
+    #[track_caller]
+    pub(crate) fn trap(failure: &Failure<'_>) -> ! {
+        super::end(failure.to_string())
+    }
+}

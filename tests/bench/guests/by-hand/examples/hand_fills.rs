@@ -1,0 +1,72 @@
+//! Takes what was set as a stream, a large buffer at a time.
+
+use core::cell::RefCell;
+
+use crate::exports::wasi::keyvalue::handle_watch::Guest;
+use crate::wasi::keyvalue::{types, wasi_io};
+
+#[path = "../../take.rs"]
+mod take;
+
+wit_bindgen::generate!({ path: "../../../../wit", world: "inbound-keyvalue" });
+
+/// The most that is asked for at a time.
+const ASK: usize = 64 * 1024;
+
+/// The size of the buffer.
+const BUFFER: usize = 1 << 20;
+
+struct Watcher;
+
+thread_local! {
+    static BUFFERED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Guest for Watcher {
+    fn on_set(bucket: u32, _key: String, payload: u32) {
+        types::drop_bucket(bucket);
+        let stream = match types::payload_consume_async(payload) {
+            Ok(stream) => stream,
+            Err(error) => refused(error),
+        };
+        BUFFERED.with_borrow_mut(|buffer| {
+            buffer.reserve_exact(BUFFER);
+            let mut end = false;
+            while !end {
+                buffer.clear();
+                while !end && buffer.len() < BUFFER {
+                    match wasi_io::read(stream, ASK.min(BUFFER - buffer.len()) as u64) {
+                        Ok((bytes, last)) => {
+                            buffer.extend_from_slice(&bytes);
+                            end = last;
+                        }
+                        Err(_) => failed(stream),
+                    }
+                }
+                take::all(buffer);
+            }
+        });
+        wasi_io::drop_input_stream(stream);
+    }
+
+    fn on_delete(bucket: u32, _key: String) {
+        types::drop_bucket(bucket);
+    }
+}
+
+/// The host has refused a call: its reason is read and let go, and the host told by a trap.
+#[cold]
+fn refused(error: u32) -> ! {
+    let _reason = types::trace(error);
+    types::drop_error(error);
+    core::arch::wasm32::unreachable()
+}
+
+/// The stream has failed, and has no reason.
+#[cold]
+fn failed(stream: u32) -> ! {
+    wasi_io::drop_input_stream(stream);
+    core::arch::wasm32::unreachable()
+}
+
+export!(Watcher);

@@ -1,0 +1,43 @@
+//! Sums up what was set, read whole, until something is deleted.
+
+use core::cell::Cell;
+use core::hint::black_box;
+
+use crate::exports::wasi::keyvalue::handle_watch::Guest;
+use crate::wasi::keyvalue::types;
+
+#[path = "../../sum.rs"]
+mod sum;
+
+wit_bindgen::generate!({ path: "../../../../wit", world: "inbound-keyvalue" });
+
+struct Watcher;
+
+thread_local! {
+    static SUM: Cell<u32> = const { Cell::new(0) };
+}
+
+impl Guest for Watcher {
+    fn on_set(bucket: u32, _key: String, payload: u32) {
+        types::drop_bucket(bucket);
+        match types::payload_consume_sync(payload) {
+            Ok(bytes) => SUM.set(black_box(sum::add(SUM.get(), &bytes))),
+            Err(error) => refused(error),
+        }
+    }
+
+    fn on_delete(bucket: u32, _key: String) {
+        types::drop_bucket(bucket);
+        SUM.set(0);
+    }
+}
+
+/// The host has refused to hand over a payload: its reason is read and let go, and the host told by a trap.
+#[cold]
+fn refused(error: u32) -> ! {
+    let _reason = types::trace(error);
+    types::drop_error(error);
+    core::arch::wasm32::unreachable()
+}
+
+export!(Watcher);

@@ -1,0 +1,9 @@
+//! Looks at nothing.
+
+use inbound_keyvalue::{HandleWatch, handle_watch};
+
+#[handle_watch]
+#[derive(Default)]
+struct Watcher;
+
+impl HandleWatch for Watcher {}

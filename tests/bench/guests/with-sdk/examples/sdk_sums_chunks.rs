@@ -1,0 +1,30 @@
+//! Sums up what was set, read as a stream's chunks.
+
+use core::hint::black_box;
+
+use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
+
+#[path = "../../sum.rs"]
+mod sum;
+
+#[handle_watch]
+#[derive(Default)]
+struct Watcher {
+    sum: u32,
+}
+
+impl HandleWatch for Watcher {
+    fn on_set(&mut self, _bucket: Bucket, _key: Key, payload: Payload) -> HandlerResult {
+        let mut sum = self.sum;
+        for chunk in payload.into_stream()?.chunks() {
+            sum = sum::add(sum, &chunk?);
+        }
+        self.sum = black_box(sum);
+        Ok(())
+    }
+
+    fn on_delete(&mut self, _bucket: Bucket, _key: Key) -> HandlerResult {
+        self.sum = 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! Builds the guests, both sides of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use cargo_metadata::Message;
+use wasmtime::error::Context as _;
+use wasmtime::{Result, ensure};
+use wit_component::ComponentEncoder;
+
+/// The target of all guests: what it imports is the world and nothing else.
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// How a guest is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// On wit-bindgen's `generate!`, by whoever knows every rule of the draft's handles and wastes nothing.
+    ByHand,
+    /// With `#[handle_watch]`.
+    WithSdk,
+}
+
+impl Side {
+    /// Both, in the order of the table.
+    pub const BOTH: [Self; 2] = [Self::ByHand, Self::WithSdk];
+
+    fn package(self) -> &'static str {
+        match self {
+            Self::ByHand => "by-hand",
+            Self::WithSdk => "with-sdk",
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::ByHand => "by hand",
+            Self::WithSdk => "with the SDK",
+        })
+    }
+}
+
+/// The guests of one side.
+#[derive(Debug)]
+pub struct Guests {
+    side: Side,
+    components: BTreeMap<String, Vec<u8>>,
+    packages: BTreeSet<String>,
+}
+
+impl Guests {
+    /// Builds all guests of `side`, as an author builds a release, and makes components of them.
+    ///
+    /// # Errors
+    ///
+    /// When cargo fails, or what it built is no component.
+    pub fn build(side: Side) -> Result<Self> {
+        let mut cargo = cargo(side);
+        cargo.args(["--examples", "--message-format=json-render-diagnostics"]);
+        let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+        let output = child.stdout.take().context("cargo has no standard output")?;
+        let mut guests = Self { side, components: BTreeMap::new(), packages: BTreeSet::new() };
+        for message in Message::parse_stream(BufReader::new(output)) {
+            let Message::CompilerArtifact(artifact) = message? else { continue };
+            // The guests are of one package, which is the author's own.
+            guests.packages.insert(artifact.package_id.repr);
+            for file in artifact.filenames.iter().filter(|file| file.extension() == Some("wasm")) {
+                let component = component(file.as_std_path())?;
+                guests.components.insert(artifact.target.name.clone(), component);
+            }
+        }
+        let status = child.wait()?;
+        ensure!(status.success(), "cargo failed to build the guests {side}");
+        Ok(guests)
+    }
+
+    /// The component of this name.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn get(&self, name: &str) -> Result<&[u8]> {
+        let component = self.components.get(name);
+        component.map(Vec::as_slice).with_context(|| format!("no guest {} is called {name}", self.side))
+    }
+
+    /// How many packages cargo compiles before a guest.
+    #[must_use]
+    pub fn dependencies(&self) -> usize {
+        self.packages.len() - 1
+    }
+}
+
+fn cargo(side: Side) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // One package at a time: were both built at once, each would get the features that the other turns on.
+    cargo.args(["build", "--offline", "--release", "--target", TARGET, "--package", side.package()]);
+    cargo.current_dir(root());
+    cargo
+}
+
+/// The root of the SDK's checkout.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn component(module: &Path) -> Result<Vec<u8>> {
+    let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
+    let encoded = ComponentEncoder::default().module(&bytes).and_then(|encoder| encoder.validate(true).encode());
+    encoded.map_err(|error| wasmtime::format_err!("{} is no component: {error:#}", module.display()))
+}

@@ -1,0 +1,285 @@
+//! The least host that can run the guests: the world's imports, written for speed. It knows no rule of the draft's and keeps no
+//! handles; it counts the calls, so that two guests can be told to have done the same.
+
+use std::sync::Arc;
+
+use wasmtime::component::{Component, ComponentType, InstancePre, Linker, Lower, TypedFunc};
+use wasmtime::error::Context as _;
+use wasmtime::{Config, Engine, ResourceLimiter, Result, Store, StoreContextMut, bail};
+
+const BUCKET: u32 = 1;
+const PAYLOAD: u32 = 2;
+const STREAM: u32 = 3;
+const VALUE: u32 = 4;
+
+/// The key of every event.
+const KEY: &str = "users/ada";
+
+/// The most that one read gives: what both sides ask for.
+pub const CHUNK: usize = 64 * 1024;
+
+/// How often each of the draft's functions was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are the draft's own")]
+pub struct Calls {
+    pub drop_bucket: u64,
+    pub drop_payload: u64,
+    pub payload_consume_sync: u64,
+    pub payload_consume_async: u64,
+    pub read: u64,
+    pub drop_input_stream: u64,
+    pub new_value: u64,
+    pub value_write_body: u64,
+    pub write: u64,
+    pub drop_output_stream: u64,
+    pub drop_value: u64,
+}
+
+/// What stands behind an instance.
+#[derive(Debug)]
+struct Host {
+    calls: Calls,
+    /// What `payload-consume-sync` gives.
+    whole: Arc<[u8]>,
+    /// What is left of the payload to stream.
+    left: u64,
+    chunk: Arc<[u8]>,
+    /// What the guest wrote to a value.
+    written: Vec<u8>,
+    memory: usize,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct StreamError {
+    dummy: u32,
+}
+
+impl Host {
+    fn new() -> Self {
+        let chunk: Arc<[u8]> = (0..CHUNK).map(|byte| (byte % 251) as u8).collect();
+        Self { calls: Calls::default(), whole: Arc::default(), left: 0, chunk, written: Vec::new(), memory: 0 }
+    }
+
+    /// Makes the next payload one of `len` bytes, whichever way it is consumed.
+    fn supply(&mut self, len: u64) {
+        self.left = len;
+        // What is too large for one list is only streamed.
+        let whole = usize::try_from(len).unwrap_or(usize::MAX).min(CHUNK);
+        if self.whole.len() != whole {
+            self.whole = Arc::from(&self.chunk[..whole]);
+        }
+    }
+
+    fn read(&mut self, len: u64) -> (Arc<[u8]>, bool) {
+        let len = len.min(self.left).min(CHUNK as u64);
+        self.left -= len;
+        let len = usize::try_from(len).unwrap_or(CHUNK);
+        let bytes = if len == CHUNK { self.chunk.clone() } else { Arc::from(&self.chunk[..len]) };
+        (bytes, self.left == 0)
+    }
+}
+
+impl ResourceLimiter for Host {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        // A guest has one memory.
+        self.memory = desired;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, _desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        Ok(true)
+    }
+}
+
+type Caller<'a> = StoreContextMut<'a, Host>;
+
+/// The imports that the guests have among them.
+fn linker(engine: &Engine) -> Result<Linker<Host>> {
+    let mut linker = Linker::new(engine);
+
+    let mut io = linker.instance("wasi:keyvalue/wasi-io")?;
+    io.func_wrap("read", |mut guest: Caller<'_>, (_, len): (u32, u64)| {
+        let host = guest.data_mut();
+        host.calls.read += 1;
+        Ok((Ok::<_, StreamError>(host.read(len)),))
+    })?;
+    io.func_wrap("drop-input-stream", |mut guest: Caller<'_>, (_,): (u32,)| {
+        guest.data_mut().calls.drop_input_stream += 1;
+        Ok(())
+    })?;
+    io.func_wrap("write", |mut guest: Caller<'_>, (_, bytes): (u32, Vec<u8>)| {
+        let host = guest.data_mut();
+        host.calls.write += 1;
+        host.written.extend_from_slice(&bytes);
+        Ok((Ok::<_, StreamError>(bytes.len() as u64),))
+    })?;
+    io.func_wrap("drop-output-stream", |mut guest: Caller<'_>, (_,): (u32,)| {
+        guest.data_mut().calls.drop_output_stream += 1;
+        Ok(())
+    })?;
+
+    let mut types = linker.instance("wasi:keyvalue/types")?;
+    types.func_wrap("drop-bucket", |mut guest: Caller<'_>, (_,): (u32,)| {
+        guest.data_mut().calls.drop_bucket += 1;
+        Ok(())
+    })?;
+    types.func_wrap("drop-payload", |mut guest: Caller<'_>, (_,): (u32,)| {
+        guest.data_mut().calls.drop_payload += 1;
+        Ok(())
+    })?;
+    types.func_wrap("payload-consume-sync", |mut guest: Caller<'_>, (_,): (u32,)| {
+        let host = guest.data_mut();
+        host.calls.payload_consume_sync += 1;
+        Ok((Ok::<_, u32>(host.whole.clone()),))
+    })?;
+    types.func_wrap("payload-consume-async", |mut guest: Caller<'_>, (_,): (u32,)| {
+        guest.data_mut().calls.payload_consume_async += 1;
+        Ok((Ok::<_, u32>(STREAM),))
+    })?;
+    types.func_wrap("new-value", |mut guest: Caller<'_>, (): ()| {
+        guest.data_mut().calls.new_value += 1;
+        Ok((VALUE,))
+    })?;
+    types.func_wrap("value-write-body", |mut guest: Caller<'_>, (_,): (u32,)| {
+        guest.data_mut().calls.value_write_body += 1;
+        Ok((Ok::<_, ()>(STREAM),))
+    })?;
+    types.func_wrap("drop-value", |mut guest: Caller<'_>, (_,): (u32,)| {
+        guest.data_mut().calls.drop_value += 1;
+        Ok(())
+    })?;
+    // Only a guest that was refused something has an error, and here none is.
+    types.func_wrap("trace", |_: Caller<'_>, (_,): (u32,)| -> Result<(String,)> { bail!("no error was given") })?;
+    types.func_wrap("drop-error", |_: Caller<'_>, (_,): (u32,)| -> Result<()> { bail!("no error was given") })?;
+    Ok(linker)
+}
+
+/// Where guests run.
+pub struct Machine {
+    engine: Engine,
+    linker: Linker<Host>,
+}
+
+impl Machine {
+    /// One that counts instructions.
+    ///
+    /// # Errors
+    ///
+    /// When wasmtime does not support this machine.
+    pub fn counting() -> Result<Self> {
+        Self::new(Config::new().consume_fuel(true))
+    }
+
+    /// One that is as fast as can be.
+    ///
+    /// # Errors
+    ///
+    /// When wasmtime does not support this machine.
+    pub fn fast() -> Result<Self> {
+        Self::new(&Config::new())
+    }
+
+    fn new(config: &Config) -> Result<Self> {
+        let engine = Engine::new(config)?;
+        let linker = linker(&engine)?;
+        Ok(Self { engine, linker })
+    }
+
+    /// Compiles a guest.
+    ///
+    /// # Errors
+    ///
+    /// When `component` is none, or imports what the world does not have.
+    pub fn load(&self, component: &[u8]) -> Result<Guest> {
+        let component = Component::new(&self.engine, component)?;
+        Ok(Guest { pre: self.linker.instantiate_pre(&component)? })
+    }
+}
+
+/// A guest, compiled.
+pub struct Guest {
+    pre: InstancePre<Host>,
+}
+
+impl Guest {
+    /// A fresh instance.
+    ///
+    /// # Errors
+    ///
+    /// When it is no watcher.
+    pub fn start(&self) -> Result<Watcher> {
+        let mut store = Store::new(self.pre.engine(), Host::new());
+        store.limiter(|host| host);
+        // Without fuel to begin with there is no counting; where nothing is counted it is refused, and not needed.
+        let _ = store.set_fuel(u64::MAX);
+        let instance = self.pre.instantiate(&mut store)?;
+        let interface = instance
+            .get_export_index(&mut store, None, "wasi:keyvalue/handle-watch")
+            .context("the component does not export `handle-watch`")?;
+        let mut function = |name| {
+            let function = instance.get_export_index(&mut store, Some(&interface), name);
+            function.with_context(|| format!("`handle-watch` has no `{name}`"))
+        };
+        let (on_set, on_delete) = (function("on-set")?, function("on-delete")?);
+        let on_set = instance.get_typed_func(&mut store, on_set)?;
+        let on_delete = instance.get_typed_func(&mut store, on_delete)?;
+        Ok(Watcher { store, on_set, on_delete })
+    }
+}
+
+/// What can happen to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It is set to this many bytes.
+    Set(u64),
+    /// It is deleted.
+    Delete,
+}
+
+/// An instance of a guest.
+pub struct Watcher {
+    store: Store<Host>,
+    on_set: TypedFunc<(u32, &'static str, u32), ()>,
+    on_delete: TypedFunc<(u32, &'static str), ()>,
+}
+
+impl Watcher {
+    /// Delivers an event.
+    ///
+    /// # Errors
+    ///
+    /// When the guest traps.
+    pub fn deliver(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Set(len) => {
+                self.store.data_mut().supply(len);
+                self.on_set.call(&mut self.store, (BUCKET, KEY, PAYLOAD))
+            }
+            Event::Delete => self.on_delete.call(&mut self.store, (BUCKET, KEY)),
+        }
+    }
+
+    /// Delivers an event. Gives how many instructions it took, where they are counted.
+    ///
+    /// # Errors
+    ///
+    /// When the guest traps, or nothing is counted.
+    pub fn cost(&mut self, event: Event) -> Result<u64> {
+        self.store.set_fuel(u64::MAX)?;
+        self.deliver(event)?;
+        Ok(u64::MAX - self.store.get_fuel()?)
+    }
+
+    /// The calls so far.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.store.data().calls
+    }
+
+    /// The instance's linear memory, in bytes. It never shrinks.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.store.data().memory
+    }
+}

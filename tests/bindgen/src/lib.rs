@@ -1,0 +1,82 @@
+//! Writes the SDK's low-level layer, `src/bindings`, from the WIT in `wit`.
+//!
+//! ```console
+//! cargo run -p bindgen
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use wit_bindgen_core::wit_parser::Resolve;
+use wit_bindgen_core::{Files, WorldGenerator as _};
+
+/// The world that the bindings are for.
+const WORLD: &str = "inbound-keyvalue";
+
+/// The root of the SDK's checkout.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The checked-in bindings.
+#[must_use]
+pub fn checked_in() -> PathBuf {
+    root().join("src/bindings/inbound_keyvalue.rs")
+}
+
+/// What wit-bindgen makes of the WIT as it is now.
+///
+/// # Errors
+///
+/// When the WIT does not parse, or the SDK's manifest has no version.
+pub fn generate() -> Result<String> {
+    let mut resolve = Resolve::default();
+    let wit = root().join("wit");
+    let (package, _) = resolve.push_dir(&wit).with_context(|| format!("cannot read the WIT in {}", wit.display()))?;
+    let world = resolve.select_world(&[package], Some(WORLD))?;
+
+    let options = wit_bindgen_rust::Opts {
+        format: true,
+        generate_all: true,
+        // The draft names types that no function mentions, such as `keys`.
+        generate_unused_types: true,
+        pub_export_macro: true,
+        runtime_path: Some("crate::sys::rt".to_owned()),
+        // Two components' sections of one name are merged into one that does not decode.
+        type_section_suffix: Some(format!("-inbound-keyvalue-{}", sdk_version()?)),
+        ..Default::default()
+    };
+    let mut files = Files::default();
+    options.build().generate(&mut resolve, world, &mut files)?;
+
+    let mut files = files.iter();
+    let (_, bindings) = files.next().context("wit-bindgen wrote no file")?;
+    ensure!(files.next().is_none(), "wit-bindgen wrote more than one file");
+    let bindings = std::str::from_utf8(bindings)?;
+    // In the author's crate the tool attribute is a path like any other, which `no_implicit_prelude` hides.
+    let export = "const _ : () = { #[rustfmt::skip] #[cfg(target_arch";
+    ensure!(bindings.matches(export).count() == 1, "the generator's export macro has changed");
+    Ok(bindings.replace(export, "const _ : () = { #[cfg(target_arch"))
+}
+
+/// The version in the SDK's manifest, which the workspace sets.
+fn sdk_version() -> Result<String> {
+    let path = root().join("Cargo.toml");
+    let manifest = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
+        .map(str::to_owned)
+        .with_context(|| format!("no version in {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn bindings_are_what_the_wit_makes() {
+        let fresh = super::generate().expect("the WIT parses");
+        let stale = std::fs::read_to_string(super::checked_in()).expect("bindings are checked in");
+        assert!(fresh == stale, "src/bindings is stale: run `cargo run -p bindgen` and commit the result");
+    }
+}

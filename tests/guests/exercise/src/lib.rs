@@ -1,0 +1,57 @@
+//! A watcher that does with an event what its key says, and reports what came of it.
+//!
+//! The same code runs as a component in wasmtime and natively in the test host; the tests compare. What came of an event is
+//! written to a `Value` of its own, the last one that the event makes, so that every host can see it on every target.
+
+mod exercises;
+
+use std::error::Error as StdError;
+use std::io::{self, Write as _};
+
+use inbound_keyvalue::{Bucket, Error, HandleWatch, HandlerResult, Key, Payload, Value, handle_watch};
+
+pub use exercises::{Exercise, REPEATED, Seen};
+
+/// The watcher. Keys are the names of [`Exercise`]s, and anything behind a `/`.
+#[handle_watch]
+#[derive(Debug, Default)]
+pub struct Exerciser {
+    events: u64,
+}
+
+impl HandleWatch for Exerciser {
+    fn on_set(&mut self, bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
+        self.events += 1;
+        let exercise = Exercise::of_key(&key).ok_or_else(|| format!("there is no exercise {key}"))?;
+        let outcome = exercise.run(payload);
+        drop(bucket);
+        match outcome {
+            Ok(seen) => report(&format!("ok {seen}")),
+            Err(error) if exercise == Exercise::Fail => Err(error),
+            Err(error) => report(&format!("error {:?}: {error}", kind(&*error))),
+        }
+    }
+
+    fn on_delete(&mut self, _bucket: Bucket, key: Key) -> HandlerResult {
+        self.events += 1;
+        if Exercise::of_key(&key) == Some(Exercise::Fail) {
+            return Err(io::Error::other(format!("event {} is to fail", self.events)).into());
+        }
+        report(&format!("ok {} events", self.events))
+    }
+}
+
+fn report(text: &str) -> HandlerResult {
+    let mut value = Value::new();
+    value.write_all(text.as_bytes())?;
+    value.finish()?;
+    Ok(())
+}
+
+/// The kind of an SDK's error, whether it comes by itself or in an `io::Error`.
+fn kind(error: &(dyn StdError + 'static)) -> io::ErrorKind {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return error.kind();
+    }
+    error.downcast_ref::<io::Error>().map_or(io::ErrorKind::Other, io::Error::kind)
+}

@@ -1,0 +1,68 @@
+//! Values of arguments.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use kvwatch::testing::Personality;
+
+use super::chain;
+
+/// `500ms`, `2s` or `1m`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a time is a whole number of ms, s or m, as 500ms".to_owned();
+    // `m` is the end of none of the others; `s` is that of `ms`.
+    let (number, millis) = [("ms", 1), ("s", 1000), ("m", 60_000)]
+        .into_iter()
+        .find_map(|(unit, millis)| Some((text.strip_suffix(unit)?, millis)))
+        .ok_or_else(wrong)?;
+    let number: u64 = number.trim_end().parse().map_err(|_| wrong())?;
+    let millis = number.checked_mul(millis).filter(|millis| *millis > 0).ok_or_else(wrong)?;
+    Ok(Duration::from_millis(millis))
+}
+
+/// The name of a personality, or a file that has one in it.
+pub(crate) fn personality(text: &str) -> Result<Personality, String> {
+    if let Some(personality) = Personality::named(text) {
+        return Ok(personality);
+    }
+    let path = Path::new(text);
+    if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+        let names: Vec<&str> = Personality::all().into_iter().map(|(name, _)| name).collect();
+        return Err(format!(
+            "there is no personality of that name; name a .json file, or one of\n  {}",
+            names.join("\n  ")
+        ));
+    }
+    let json = fs::read(path).map_err(|error| format!("cannot read it: {error}"))?;
+    serde_json::from_slice(&json).map_err(|error| format!("it is not a personality: {}", chain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_durations() {
+        for (text, millis) in [("500ms", 500), ("2s", 2000), ("1 m", 60_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "5", "0s", "-1s", "1.5s", "18446744073709551615m", "1h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_personalities() {
+        assert_eq!(personality("size-0"), Ok(Personality::named("size-0").unwrap()));
+        assert!(personality("nobody").unwrap_err().contains("\n  hostile"));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mine.json");
+        let path = file.to_str().unwrap();
+        assert!(personality(path).unwrap_err().starts_with("cannot read it"));
+        fs::write(&file, r#"{"read":{"excess":1}}"#).unwrap();
+        assert_eq!(personality(path).unwrap().read.excess, 1);
+        fs::write(&file, r#"{"reed":{}}"#).unwrap();
+        assert!(personality(path).unwrap_err().contains("unknown field `reed`"));
+    }
+}

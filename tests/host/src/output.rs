@@ -1,0 +1,373 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+/// What becomes of what a watcher writes to its standard output and standard error.
+#[derive(Default)]
+pub struct Output(Target);
+
+#[derive(Default)]
+enum Target {
+    #[default]
+    Discarded,
+    Inherited(String),
+    Captured,
+    Lines(Box<Lines>),
+}
+
+type Lines = dyn FnMut(Stream, &str) + Send;
+
+/// One of the two streams that a watcher writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A longer line is passed on in parts.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// Of each stream, no more of an event's is captured.
+const MOST_CAPTURED: usize = 1024 * 1024;
+
+/// How much of what was written before a trap is told with it.
+const LAST_WORDS: usize = 8;
+
+impl Output {
+    /// It goes nowhere.
+    #[must_use]
+    pub fn discarded() -> Self {
+        Self(Target::Discarded)
+    }
+
+    /// It goes, line by line, to this process's own streams.
+    #[must_use]
+    pub fn inherited() -> Self {
+        Self::prefixed("")
+    }
+
+    /// It goes, line by line, to this process's own streams, each line behind `prefix`.
+    #[must_use]
+    pub fn prefixed(prefix: impl Into<String>) -> Self {
+        Self(Target::Inherited(prefix.into()))
+    }
+
+    /// It goes to each event's [`Outcome`](crate::Outcome): the first MiB of either stream.
+    #[must_use]
+    pub fn captured() -> Self {
+        Self(Target::Captured)
+    }
+
+    /// It goes to `line`, line by line and without their ends.
+    #[must_use]
+    pub fn lines(line: impl FnMut(Stream, &str) + Send + 'static) -> Self {
+        Self(Target::Lines(Box::new(line)))
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Target::Discarded => "Discarded",
+            Target::Inherited(_) => "Inherited",
+            Target::Captured => "Captured",
+            Target::Lines(_) => "Lines",
+        })
+    }
+}
+
+/// Both streams of a session's instances.
+#[derive(Clone, Debug)]
+pub(crate) struct Console(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    written: Mutex<Written>,
+    /// Whether anything was written in this event. Most events of most watchers write nothing, and are spared the lock.
+    touched: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Written {
+    output: Output,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    stderr_line: Vec<u8>,
+    last_words: VecDeque<String>,
+}
+
+/// What an event has written.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) last: Vec<String>,
+}
+
+impl Console {
+    pub(crate) fn new(output: Output) -> Self {
+        let written = Written {
+            output,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            stderr_line: Vec::new(),
+            last_words: VecDeque::new(),
+        };
+        Self(Arc::new(Inner { written: Mutex::new(written), touched: AtomicBool::new(false) }))
+    }
+
+    pub(crate) fn stdout(&self) -> Pipe {
+        Pipe { console: self.clone(), stream: Stream::Stdout }
+    }
+
+    pub(crate) fn stderr(&self) -> Pipe {
+        Pipe { console: self.clone(), stream: Stream::Stderr }
+    }
+
+    /// Ends an event: passes on a last line that has no end, and gives what was written.
+    pub(crate) fn end(&self) -> Words {
+        // The guest writes on the thread that ends the event: there is nothing to order.
+        if !self.0.touched.load(Relaxed) {
+            return Words::default();
+        }
+        self.0.touched.store(false, Relaxed);
+        self.written().end()
+    }
+
+    fn write(&self, stream: Stream, bytes: &[u8]) {
+        self.0.touched.store(true, Relaxed);
+        self.written().write(stream, bytes);
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        // It is in order between any two bytes: a panic in a `Lines` of the caller's leaves nothing half-done that matters.
+        self.0.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Written {
+    fn write(&mut self, stream: Stream, bytes: &[u8]) {
+        if stream == Stream::Stderr {
+            let last_words = &mut self.last_words;
+            each_line(&mut self.stderr_line, bytes, |line| remember(last_words, line));
+        }
+        let pending = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        match &mut self.output.0 {
+            Target::Discarded => {}
+            Target::Captured => {
+                let room = MOST_CAPTURED.saturating_sub(pending.len()).min(bytes.len());
+                pending.extend_from_slice(&bytes[..room]);
+            }
+            target => each_line(pending, bytes, |line| pass_on(target, stream, line)),
+        }
+    }
+
+    fn end(&mut self) -> Words {
+        if !self.stderr_line.is_empty() {
+            remember(&mut self.last_words, &self.stderr_line);
+            self.stderr_line.clear();
+        }
+        let mut words = Words { last: self.last_words.drain(..).collect(), ..Words::default() };
+        for (stream, pending, text) in [
+            (Stream::Stdout, &mut self.stdout, &mut words.stdout),
+            (Stream::Stderr, &mut self.stderr, &mut words.stderr),
+        ] {
+            if matches!(self.output.0, Target::Captured) {
+                *text = String::from_utf8_lossy(pending).into_owned();
+            } else if !pending.is_empty() {
+                pass_on(&mut self.output.0, stream, pending);
+            }
+            pending.clear();
+        }
+        words
+    }
+}
+
+/// Calls `line` for each whole line of `bytes`; what is before the first is in `pending`, and what is behind the last goes there.
+fn each_line(pending: &mut Vec<u8>, bytes: &[u8], mut line: impl FnMut(&[u8])) {
+    for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let whole = piece.strip_suffix(b"\n");
+        let piece = whole.unwrap_or(piece);
+        if whole.is_some() && pending.is_empty() {
+            line(piece);
+            continue;
+        }
+        pending.extend_from_slice(piece);
+        if whole.is_some() || pending.len() >= LONGEST_LINE {
+            line(pending);
+            pending.clear();
+        }
+    }
+}
+
+fn remember(last_words: &mut VecDeque<String>, line: &[u8]) {
+    const LONGEST: usize = 4 * 1024;
+    let line = String::from_utf8_lossy(&line[..line.len().min(LONGEST)]);
+    let line = line.trim_end();
+    if line.is_empty() {
+        return;
+    }
+    if last_words.len() == LAST_WORDS {
+        last_words.pop_front();
+    }
+    last_words.push_back(line.to_owned());
+}
+
+fn pass_on(target: &mut Target, stream: Stream, line: &[u8]) {
+    match target {
+        Target::Discarded | Target::Captured => {}
+        Target::Inherited(prefix) => {
+            let mut whole = Vec::with_capacity(prefix.len() + line.len() + 1);
+            whole.extend_from_slice(prefix.as_bytes());
+            whole.extend_from_slice(line);
+            whole.push(b'\n');
+            // Whoever closed the other end wants no more of it: that is not the watcher's failure.
+            let _ = match stream {
+                Stream::Stdout => io::stdout().write_all(&whole),
+                Stream::Stderr => io::stderr().write_all(&whole),
+            };
+        }
+        Target::Lines(sink) => sink(stream, &String::from_utf8_lossy(line)),
+    }
+}
+
+/// One stream of a [`Console`], as WASI takes it. Writing to it never waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipe {
+    console: Console,
+    stream: Stream,
+}
+
+impl Pipe {
+    fn pass(&self, bytes: &[u8]) {
+        self.console.write(self.stream, bytes);
+    }
+}
+
+impl IsTerminal for Pipe {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Pipe {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Pipe {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Pipe {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.pass(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(64 * 1024)
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.pass(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Seen = Arc<Mutex<Vec<(Stream, String)>>>;
+
+    fn lines() -> (Console, Seen) {
+        let seen = Seen::default();
+        let sink = Arc::clone(&seen);
+        let output = Output::lines(move |stream, line| sink.lock().unwrap().push((stream, line.to_owned())));
+        (Console::new(output), seen)
+    }
+
+    #[test]
+    fn passes_on_whole_lines_and_the_rest_at_the_end() {
+        let (console, seen) = lines();
+        console.stdout().pass(b"one\ntw");
+        console.stderr().pass(b"between");
+        assert_eq!(*seen.lock().unwrap(), [(Stream::Stdout, "one".to_owned())]);
+        console.stdout().pass(b"o\n\nthree");
+        console.end();
+        let stdout = |line: &str| (Stream::Stdout, line.to_owned());
+        let between = (Stream::Stderr, "between".to_owned());
+        assert_eq!(*seen.lock().unwrap(), [stdout("one"), stdout("two"), stdout(""), stdout("three"), between]);
+        assert!(console.end().last.is_empty());
+    }
+
+    #[test]
+    fn passes_on_an_endless_line_in_parts() {
+        let (console, seen) = lines();
+        for _ in 0..3 {
+            console.stdout().pass(&vec![b'a'; LONGEST_LINE / 2]);
+        }
+        assert_eq!(seen.lock().unwrap().len(), 1);
+        console.end();
+        assert_eq!(seen.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn captures_an_event_at_a_time_and_not_without_end() {
+        let console = Console::new(Output::captured());
+        console.stdout().pass(b"out");
+        console.stderr().pass(b"err\xff\n");
+        let words = console.end();
+        assert_eq!((&*words.stdout, &*words.stderr), ("out", "err\u{fffd}\n"));
+        console.stdout().pass(&vec![b'a'; MOST_CAPTURED + 1]);
+        assert_eq!(console.end().stdout.len(), MOST_CAPTURED);
+        assert_eq!(console.end().stdout, "");
+    }
+
+    #[test]
+    fn remembers_last_words_only() {
+        let console = Console::new(Output::discarded());
+        for number in 0..20 {
+            console.stderr().pass(format!("line {number}\n\n").as_bytes());
+        }
+        console.stderr().pass(b"the end");
+        let last = console.end().last;
+        assert_eq!((last.len(), &*last[0], &*last[LAST_WORDS - 1]), (LAST_WORDS, "line 13", "the end"));
+        assert!(console.end().last.is_empty());
+    }
+}

@@ -1,0 +1,87 @@
+//! Components of cargo packages: the project's own examples, and packages that build none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kvwatch::build::{self, Error, Target};
+use kvwatch::testing::Event;
+use kvwatch::{Engine, Output, Provider, Watcher};
+use tempfile::TempDir;
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
+}
+
+/// A package with nothing but this in it.
+fn package(manifest: &str, source: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest =
+        format!("[package]\nname = \"tiny\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n{manifest}");
+    fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
+    fs::create_dir(dir.path().join("src")).unwrap();
+    fs::write(dir.path().join("src/lib.rs"), source).unwrap();
+    dir
+}
+
+#[test]
+fn an_example_on_every_target() {
+    for target in Target::ALL {
+        let built = build::package(example("audit-log"), target).unwrap();
+        assert!(built.artifact.to_str().unwrap().contains(target.as_str()), "{}", built.artifact.display());
+        let watcher = Watcher::from_bytes(&Engine::new().unwrap(), "audit-log", &built.component).unwrap();
+        let wasi = watcher.imports().iter().any(|import| import.provider == Provider::Wasi);
+        assert_eq!(wasi, target != Target::UnknownUnknown);
+        let mut session = watcher.session().output(Output::captured()).build();
+        let outcome = session.event(&Event::set("users/ada", "abc")).expect_handled();
+        if wasi {
+            let line = "set \"users/ada\" bytes=3 \
+                        sha256=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n";
+            assert_eq!((&*outcome.stdout, &*outcome.stderr), (line, ""));
+        }
+    }
+}
+
+#[test]
+fn a_package_that_does_not_build() {
+    let dir = package("[lib]\ncrate-type = [\"cdylib\"]\n", "no rust");
+    let error = build::package(dir.path(), Target::UnknownUnknown).unwrap_err();
+    assert!(matches!(error, Error::Failed { .. }), "{error}");
+}
+
+#[test]
+fn a_package_that_builds_no_component() {
+    let dir = package("", "");
+    let error = build::package(dir.path(), Target::UnknownUnknown).unwrap_err();
+    assert!(error.to_string().contains("put `crate-type = [\"cdylib\"]` under [lib]"), "{error}");
+}
+
+#[test]
+fn a_package_without_a_watcher() {
+    let dir = package("[lib]\ncrate-type = [\"cdylib\"]\n", "");
+    let built = build::package(dir.path(), Target::UnknownUnknown).unwrap();
+    let error = Watcher::from_bytes(&Engine::new().unwrap(), "tiny", &built.component).unwrap_err();
+    assert!(error.to_string().contains("put `#[handle_watch]` on the watcher"), "{error}");
+}
+
+#[test]
+fn a_workspace_of_several() {
+    let dir = package("[lib]\ncrate-type = [\"cdylib\"]\n", "");
+    let root = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        fs::create_dir_all(root.path().join(name).join("src")).unwrap();
+        fs::write(root.path().join(name).join("src/lib.rs"), "").unwrap();
+        let manifest = fs::read_to_string(dir.path().join("Cargo.toml")).unwrap();
+        let manifest = manifest.replace("tiny", name).replace("[workspace]\n", "");
+        fs::write(root.path().join(name).join("Cargo.toml"), manifest).unwrap();
+    }
+    fs::write(root.path().join("Cargo.toml"), "[workspace]\nresolver = \"3\"\nmembers = [\"a\", \"b\"]\n").unwrap();
+    let error = build::package(root.path(), Target::UnknownUnknown).unwrap_err();
+    assert!(matches!(&error, Error::Several { names, .. } if names.len() == 2), "{error}");
+    build::package(root.path().join("b"), Target::UnknownUnknown).unwrap();
+}
+
+#[test]
+fn what_is_no_module_is_not_made_a_component() {
+    assert!(build::encode(b"").is_err());
+    assert!(build::encode(&wat::parse_str("(module (import \"env\" \"f\" (func)))").unwrap()).is_err());
+}

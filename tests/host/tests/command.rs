@@ -1,0 +1,263 @@
+//! The command, as a person or a script uses it.
+
+mod common;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::DROP_BOTH;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a run of the command came to.
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// A folder with watchers and events in it.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn with(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        fs::write(self.0.path().join(name), content).unwrap();
+        self
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn kvwatch(&self, args: &[&str]) -> Ran {
+        self.kvwatch_fed(args, "")
+    }
+
+    fn kvwatch_fed(&self, args: &[&str], stdin: &str) -> Ran {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_kvwatch"))
+            .args(args)
+            .current_dir(self.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may have no use for it.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+fn good() -> Folder {
+    Folder::new().with("good.wasm", common::watcher(DROP_BOTH))
+}
+
+const EVENTS: &str = r#"
+{"op":"set","key":"users/ada","value":"hello"}
+{"op":"set","key":"avatars/ada","base64":"iVBORw0KGgo="}
+{"op":"delete","key":"users/ada"}
+"#;
+
+#[test]
+fn runs_events_from_a_file() {
+    let ran = good().with("events.jsonl", EVENTS).kvwatch(&["run", "good.wasm", "events.jsonl"]);
+    assert_eq!((ran.code, &*ran.stdout), (Some(0), ""), "{}", ran.stderr);
+    assert!(ran.stderr.starts_with("3 events; "), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("; 64 KiB of guest memory\n"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.lines().count(), 1);
+}
+
+#[test]
+fn runs_events_from_standard_input() {
+    for args in [&["run", "good.wasm"][..], &["run", "good.wasm", "-"]] {
+        let ran = good().kvwatch_fed(args, EVENTS);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert!(ran.stderr.starts_with("3 events; "), "{}", ran.stderr);
+    }
+    let ran = good().kvwatch(&["run", "good.wasm"]);
+    assert_eq!((ran.code, &*ran.stderr), (Some(0), "0 events\n"));
+}
+
+#[test]
+fn a_trap_fails_its_event_and_no_other() {
+    let on_set = format!("(if (i32.eq (local.get $len) (i32.const 3)) (then unreachable)) {DROP_BOTH}");
+    let folder = Folder::new().with("bad.wasm", common::watcher(&on_set));
+    let events = "{\"op\":\"set\",\"key\":\"bad\",\"value\":\"\"}\n{\"op\":\"set\",\"key\":\"good\",\"value\":\"\"}\n";
+    let ran = folder.kvwatch_fed(&["run", "bad.wasm"], &events.repeat(2));
+    assert_eq!(ran.code, Some(1));
+    let lines: Vec<_> = ran.stderr.lines().collect();
+    let error = "error: on-set of \"bad\" trapped: wasm `unreachable` instruction executed";
+    assert_eq!(lines[..2], [error, error]);
+    assert!(lines[2].starts_with("4 events; 2 failed; "), "{}", ran.stderr);
+    assert!(lines[3].starts_with("note: this watcher has no standard error"), "{}", ran.stderr);
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn violations_are_told_by_name_and_fail_the_run() {
+    let folder = Folder::new().with("leak.wasm", common::watcher("(call $drop-bucket (local.get $bucket))"));
+    let ran = folder.kvwatch_fed(&["run", "leak.wasm"], EVENTS);
+    assert_eq!(ran.code, Some(1));
+    let violation = "violation: on-set of \"users/ada\": payload 4 was never dropped (from `on-set`) [O2]\n";
+    assert!(ran.stderr.starts_with(violation), "{}", ran.stderr);
+    assert!(ran.stderr.contains("3 events; 2 violations; "), "{}", ran.stderr);
+}
+
+#[test]
+fn bad_lines_are_passed_over() {
+    let folder = good().with("events.jsonl", format!("{EVENTS}nonsense\n{{\"op\":\"delete\",\"key\":\"a\"}}\n"));
+    let ran = folder.kvwatch(&["run", "good.wasm", "events.jsonl"]);
+    assert_eq!(ran.code, Some(0));
+    assert!(ran.stderr.starts_with("warning: events.jsonl:5: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\n4 events; 1 bad line; "), "{}", ran.stderr);
+}
+
+#[test]
+fn strictly_a_bad_line_ends_the_run() {
+    let ran = good().kvwatch_fed(&["run", "good.wasm", "--strict"], "nonsense\n{\"op\":\"delete\",\"key\":\"a\"}\n");
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.starts_with("error: standard input:1: "), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("\n0 events; 1 bad line\n"), "{}", ran.stderr);
+}
+
+#[test]
+fn events_that_cannot_be_read_end_the_run() {
+    let ran = good().kvwatch(&["run", "good.wasm", "."]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    let ran = good().kvwatch(&["run", "good.wasm", "none.jsonl"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.starts_with("error: cannot read events from none.jsonl: "), "{}", ran.stderr);
+}
+
+#[test]
+fn no_watcher_no_run() {
+    let folder = Folder::new().with("core.wasm", wat::parse_str("(module)").unwrap());
+    for (watcher, message) in [
+        ("core.wasm", "error: core.wasm is a core module, not a component"),
+        ("none.wasm", "error: cannot read none.wasm: "),
+        (".", "error: there is no cargo package in .: "),
+    ] {
+        for command in ["run", "check"] {
+            let ran = folder.kvwatch(&[command, watcher]);
+            assert_eq!((ran.code, &*ran.stdout), (Some(2), ""));
+            assert!(ran.stderr.starts_with(message), "{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn limits_are_named_when_they_are_hit() {
+    let looping = Folder::new().with("loop.wasm", common::watcher("(loop (br 0))"));
+    let growing = format!("(if (i32.eq (memory.grow (i32.const 9)) (i32.const -1)) (then unreachable)) {DROP_BOTH}");
+    let growing = Folder::new().with("grow.wasm", common::watcher(&growing));
+    for (folder, args, message) in [
+        (&looping, &["run", "loop.wasm", "--time", "50ms"], "it ran into the time limit of 50ms"),
+        (&looping, &["run", "loop.wasm", "--fuel", "5000"], "it ran into the fuel limit of 5000"),
+        (&growing, &["run", "grow.wasm", "--memory", "512KiB"], "it ran into the memory limit of 512 KiB"),
+    ] {
+        let ran = folder.kvwatch_fed(args, EVENTS);
+        assert_eq!(ran.code, Some(1));
+        assert!(ran.stderr.contains(message), "{}", ran.stderr);
+        assert!(ran.stderr.contains("3 events; 2 failed; "), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn every_event_may_have_a_fresh_instance() {
+    let on_set = format!("{DROP_BOTH} (if (i32.eq (global.get $events) (i32.const 2)) (then unreachable))");
+    let folder =
+        Folder::new().with("once.wasm", common::watcher(&on_set)).with("fresh.json", r#"{"instance":"per-event"}"#);
+    assert_eq!(folder.kvwatch_fed(&["run", "once.wasm"], EVENTS).code, Some(1));
+    for args in [
+        &["run", "once.wasm", "--fresh"][..],
+        &["run", "once.wasm", "--personality", "instance-per-event"],
+        &["run", "once.wasm", "--personality", "fresh.json"],
+    ] {
+        let ran = folder.kvwatch_fed(args, EVENTS);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn arguments_that_make_no_sense() {
+    for (args, message) in [
+        (&["run", "good.wasm", "--personality", "nobody"][..], "\n  hostile\n"),
+        (&["run", "good.wasm", "--time", "5"], "a time is a whole number of ms, s or m"),
+        (&["run", "good.wasm", "--memory", "5MB"], "as 64MiB"),
+        (&["run", "good.wasm", "--fuel", "much"], "invalid digit"),
+        (&["run", "good.wasm", "--target", "wasm32-wasi"], "wasm32-unknown-unknown, wasm32-wasip1, wasm32-wasip2"),
+        (&["run"], "<WATCHER>"),
+    ] {
+        let ran = good().kvwatch(args);
+        assert_eq!(ran.code, Some(2));
+        assert!(ran.stderr.contains(message), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn json_is_an_object_an_event_and_a_summary() {
+    let on_set =
+        "(if (i32.eq (local.get $len) (i32.const 11)) (then unreachable)) (call $drop-bucket (local.get $bucket))";
+    let folder = Folder::new().with("w.wasm", common::watcher(on_set));
+    let ran = folder.kvwatch_fed(&["run", "w.wasm", "--json", "--fuel", "100000"], &format!("{EVENTS}nonsense\n"));
+    assert_eq!((ran.code, &*ran.stderr), (Some(1), ""));
+    let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 5);
+    assert_eq!(
+        (&lines[0]["event"], &lines[0]["op"], &lines[0]["key"]),
+        (&1.into(), &"set".into(), &"users/ada".into())
+    );
+    assert_eq!((&lines[0]["handled"], lines[0].get("trap")), (&true.into(), None));
+    assert_eq!((&lines[0]["violations"][0]["rule"], &lines[0]["calls"]), (&"O2".into(), &1.into()));
+    assert!(lines[0]["fuel"].as_u64().unwrap() > 0);
+    let trap = "on-set of \"avatars/ada\" trapped: wasm `unreachable` instruction executed";
+    assert_eq!((&lines[1]["handled"], &lines[1]["trap"]["message"]), (&false.into(), &trap.into()));
+    assert_eq!(lines[2]["op"], "delete");
+    assert_eq!((&lines[3]["bad_line"]["source"], &lines[3]["bad_line"]["line"]), (&"standard input".into(), &5.into()));
+    let summary = &lines[4]["summary"];
+    assert_eq!((&summary["events"], &summary["failed"], &summary["violations"]), (&3.into(), &1.into(), &1.into()));
+    assert_eq!(summary["peak_memory"], 65536);
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let folder = good().with("events.jsonl", "{\"op\":\"delete\",\"key\":\"a\"}\n".repeat(10_000));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kvwatch"))
+        .args(["run", "good.wasm", "events.jsonl", "--json"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(2), vec![]));
+}
+
+#[test]
+fn checks_a_watcher() {
+    let ran = good().kvwatch(&["check", "good.wasm"]);
+    assert_eq!((ran.code, &*ran.stderr), (Some(0), ""));
+    assert!(ran.stdout.starts_with("good.wasm fits the world wasi:keyvalue/inbound-keyvalue\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\n  wasi:keyvalue/types\n"), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("other hosts may not: nothing\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn says_what_it_is() {
+    let ran = Folder::new().kvwatch(&["--version"]);
+    assert_eq!((ran.code, &*ran.stdout), (Some(0), concat!("kvwatch ", env!("CARGO_PKG_VERSION"), "\n")));
+    let ran = Folder::new().kvwatch(&["run", "--help"]);
+    assert!(ran.stdout.contains("Exits with 0 where all events were handled"), "{}", ran.stdout);
+}

@@ -1,0 +1,156 @@
+//! What becomes of events.
+
+mod common;
+
+use std::time::Duration;
+
+use common::DROP_BOTH;
+use kvwatch::testing::{Content, Event, Fault, Personality};
+use kvwatch::{Cause, Ending, Engine, Outcome, Session, Watched, Watcher};
+
+fn session(engine: &Engine, on_set: &str) -> Session {
+    Watcher::from_bytes(engine, "w.wasm", &common::watcher(on_set)).unwrap().session().build()
+}
+
+fn set(engine: &Engine, on_set: &str) -> Outcome {
+    session(engine, on_set).set("users/ada", &"hello".into())
+}
+
+#[test]
+fn events_are_handled_by_one_instance() {
+    // The third event would trap.
+    let on_set = format!("{DROP_BOTH} (if (i32.eq (global.get $events) (i32.const 3)) (then unreachable))");
+    let mut session = session(&Engine::new().unwrap(), &on_set);
+    let first = session.set("a", &"hello".into()).expect_handled();
+    assert_eq!((first.calls, first.peak_memory, first.fuel, first.duration), (2, 65536, None, None));
+    assert_eq!((first.values.len(), &*first.stdout, &*first.stderr), (0, "", ""));
+    assert_eq!(session.delete("a").expect_handled().calls, 1);
+    session.set("a", &"hello".into()).expect_handled();
+    let trapped = session.set("a", &"hello".into()).expect_trapped();
+    assert_eq!(trapped.to_string(), "on-set of \"a\" trapped: wasm `unreachable` instruction executed");
+    // A fresh instance starts to count anew.
+    session.set("a", &"hello".into()).expect_handled();
+    session.renew();
+    for _ in 0..2 {
+        session.set("a", &"hello".into()).expect_handled();
+    }
+    let _ = session.set("a", &"hello".into()).expect_trapped();
+}
+
+#[test]
+fn an_instance_an_event() {
+    let on_set = format!("{DROP_BOTH} (if (i32.eq (global.get $events) (i32.const 2)) (then unreachable))");
+    for engine in [Engine::new().unwrap(), Engine::builder().pooled(1).build().unwrap()] {
+        let watcher = Watcher::from_bytes(&engine, "w.wasm", &common::watcher(&on_set)).unwrap();
+        let personality = Personality::named("instance-per-event").unwrap();
+        let mut session = watcher.session().personality(personality).build();
+        for _ in 0..50 {
+            session.event(&Event::set("a", "hello")).expect_handled();
+        }
+    }
+}
+
+#[test]
+fn a_host_trap_names_operation_key_and_cause() {
+    let outcome =
+        set(&Engine::new().unwrap(), "(call $drop-bucket (local.get $bucket)) (call $drop-bucket (local.get $bucket))");
+    let trapped = outcome.trapped().unwrap();
+    assert!(matches!(trapped.cause, Cause::Host(_)));
+    assert_eq!(
+        trapped.to_string(),
+        "on-set of \"users/ada\" trapped: `drop-bucket` was called with bucket 3, which was dropped before (from `on-set`)"
+    );
+    assert_eq!(outcome.violations.iter().map(|violation| violation.fault).collect::<Vec<_>>(), [Fault::DroppedBefore]);
+}
+
+#[test]
+fn violations_do_not_fail_an_event() {
+    let outcome = set(&Engine::new().unwrap(), "(call $drop-bucket (local.get $bucket))");
+    assert_eq!(outcome.ending, Ending::Handled);
+    assert!(!outcome.is_clean());
+    assert_eq!(outcome.violations[0].to_string(), "payload 4 was never dropped (from `on-set`)");
+}
+
+#[test]
+fn handles_go_on_from_one_instance_to_the_next() {
+    let mut session = session(&Engine::new().unwrap(), "unreachable");
+    for _ in 0..2 {
+        let outcome = session.set("a", &"hello".into());
+        assert!(outcome.violations.is_empty());
+        let _ = outcome.expect_trapped();
+    }
+}
+
+#[test]
+fn the_time_limit() {
+    let limit = Duration::from_millis(50);
+    let engine = Engine::builder().time_limit(limit).build().unwrap();
+    let on_set = format!("(loop (br_if 0 (i32.eq (local.get $len) (i32.const 4)))) {DROP_BOTH}");
+    let watcher = Watcher::from_bytes(&engine, "w.wasm", &common::watcher(&on_set)).unwrap();
+    let mut session = watcher.session().timed().build();
+    let outcome = session.set("loop", &"hello".into());
+    assert!(outcome.duration.unwrap() >= limit);
+    let trapped = outcome.expect_trapped();
+    assert_eq!(trapped.cause, Cause::Time(limit));
+    assert_eq!(trapped.headline(), "on-set of \"loop\" trapped: it ran into the time limit of 50ms");
+    // Each event has the whole of it, and idle time is nobody's.
+    std::thread::sleep(2 * limit);
+    session.set("no loop", &"hello".into()).expect_handled();
+}
+
+#[test]
+fn the_fuel_limit_and_what_was_consumed() {
+    let engine = Engine::builder().fuel_limit(10_000).build().unwrap();
+    let trapped = set(&engine, "(loop (br 0))").expect_trapped();
+    assert_eq!(trapped.cause, Cause::Fuel(10_000));
+    assert_eq!(trapped.cause.to_string(), "it ran into the fuel limit of 10000");
+
+    let mut session = session(&Engine::builder().count_fuel().build().unwrap(), DROP_BOTH);
+    let first = session.set("a", &"hello".into()).fuel.unwrap();
+    let second = session.set("a", &"hello".into()).fuel.unwrap();
+    assert!(first > 0 && first == second, "{first} {second}");
+}
+
+#[test]
+fn the_memory_limit() {
+    let engine = Engine::builder().memory_limit(128 << 10).build().unwrap();
+    let grow = |pages: u32| {
+        format!("{DROP_BOTH} (if (i32.eq (memory.grow (i32.const {pages})) (i32.const -1)) (then unreachable))")
+    };
+    assert_eq!(set(&engine, &grow(1)).expect_handled().peak_memory, 128 << 10);
+    let trapped = set(&engine, &grow(2)).expect_trapped();
+    assert_eq!(trapped.headline(), "on-set of \"users/ada\" trapped: it ran into the memory limit of 128 KiB");
+    // A watcher that can do without is none the worse for it.
+    let coping = format!("{DROP_BOTH} (drop (memory.grow (i32.const 2)))");
+    assert_eq!(set(&engine, &coping).expect_handled().peak_memory, 64 << 10);
+}
+
+#[test]
+fn a_limit_below_what_an_instance_has_at_first() {
+    let engine = Engine::builder().memory_limit(1 << 10).build().unwrap();
+    let mut session = session(&engine, DROP_BOTH);
+    for _ in 0..2 {
+        let trapped = session.set("a", &"hello".into()).expect_trapped();
+        assert!(trapped.starting);
+        assert_eq!(
+            trapped.headline(),
+            "on-set of \"a\" trapped, as an instance was made for it: it ran into the memory limit of 1 KiB"
+        );
+    }
+}
+
+#[test]
+fn a_store_has_what_happened_whatever_the_watcher_made_of_it() {
+    let watcher = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &common::watcher("unreachable")).unwrap();
+    let mut store = Watched::new(watcher.session().build());
+    let _ = store.apply(&Event::set("a", "hello")).expect_trapped();
+    assert_eq!(store.store().get("a").map(Content::len), Some(5));
+    store.apply(&Event::delete("a")).expect_handled();
+    assert!(store.store().is_empty());
+}
+
+#[test]
+#[should_panic(expected = "payload 4 was never dropped")]
+fn expecting_an_event_to_be_handled_is_expecting_it_to_be_clean() {
+    set(&Engine::new().unwrap(), "(call $drop-bucket (local.get $bucket))").expect_handled();
+}

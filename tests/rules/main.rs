@@ -1,0 +1,36 @@
+//! The rules of ownership and of streams, one by one and for any payload, host and author.
+//!
+//! `ownership` and `streams` name each rule of the SDK's design in at least one test; `properties` has them hold for whatever
+//! a host may do and an author may call. The table of rules and tests is in `tests/conformance`.
+
+mod author;
+mod handlers;
+mod ownership;
+mod properties;
+mod streams;
+
+use inbound_keyvalue::testing::{Personality, TestHost};
+
+use author::Idle;
+
+fn host() -> TestHost<Idle> {
+    TestHost::new()
+}
+
+fn deviating(deviate: impl FnOnce(&mut Personality)) -> TestHost<Idle> {
+    TestHost::with(Personality::deviating(deviate))
+}
+
+/// How many calls `act` makes to the host.
+fn calls<W, T>(host: &TestHost<W>, act: impl FnOnce() -> T) -> (T, u64) {
+    let before = host.host().calls();
+    let result = act();
+    (result, host.host().calls() - before)
+}
+
+/// Fails the test when handles were leaked or misused.
+#[track_caller]
+fn assert_clean<W>(host: &mut TestHost<W>) {
+    let violations = host.settle();
+    assert!(violations.is_empty(), "{violations:?}");
+}

@@ -1,0 +1,117 @@
+//! For any payload, any host and any author.
+
+use inbound_keyvalue::MAX_ATTEMPTS;
+use inbound_keyvalue::testing::{AfterEnd, ConsumedPayload, End, Numbering, Personality, Repeat, Size, SizeHint};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::author::{self, Reading, Writing};
+
+fn personality() -> impl Strategy<Value = Personality> {
+    let size = || prop_oneof![Just(Size::Full), (1_u64..9).prop_map(Size::Fixed), Just(Size::Random)];
+    let repeat = || {
+        prop_oneof![
+            3 => Just(Repeat::Times(0)),
+            3 => (1..MAX_ATTEMPTS).prop_map(Repeat::Times),
+            1 => (MAX_ATTEMPTS..100).prop_map(Repeat::Times),
+            1 => Just(Repeat::Forever),
+        ]
+    };
+    let excess = || prop_oneof![9 => Just(0_u64), 1 => 1_u64..2000];
+    let error_at = || proptest::option::weighted(0.2, 0_u64..3000);
+    let numbering = (any::<bool>(), any::<u32>(), any::<bool>()).prop_map(|(per_kind, first, reuse)| Numbering {
+        per_kind,
+        first,
+        reuse,
+    });
+    let reading = (size(), repeat(), excess(), error_at(), any::<bool>(), any::<bool>());
+    let writing = (size(), repeat(), excess(), error_at());
+    let refusals = (
+        proptest::option::weighted(0.1, ".*"),
+        proptest::option::weighted(0.1, ".*"),
+        proptest::bool::weighted(0.1),
+        any::<bool>(),
+    );
+    let hint = prop_oneof![
+        Just(SizeHint::True),
+        Just(SizeHint::Zero),
+        Just(SizeHint::Smaller),
+        Just(SizeHint::Larger),
+        Just(SizeHint::Max)
+    ];
+    (numbering, reading, writing, refusals, hint, any::<u64>()).prop_map(
+        |(numbering, reading, writing, refusals, hint, seed)| {
+            let mut p = Personality::default();
+            p.numbering = numbering;
+            (p.read.size, p.read.empty, p.read.excess, p.read.error_at) = (reading.0, reading.1, reading.2, reading.3);
+            p.read.end = if reading.4 { End::Alone } else { End::WithData };
+            p.read.after_end = if reading.5 { AfterEnd::Repeats } else { AfterEnd::End };
+            (p.write.size, p.write.empty, p.write.excess, p.write.error_at) = writing;
+            (p.consume_sync_error, p.consume_async_error, p.value_body_error) = (refusals.0, refusals.1, refusals.2);
+            p.consumed_payload = if refusals.3 { ConsumedPayload::Stays } else { ConsumedPayload::Gone };
+            p.size = hint;
+            p.seed = seed;
+            p
+        },
+    )
+}
+
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let text = vec(prop_oneof![8 => b'a'..=b'z', 1 => Just(b'\n')], 0..3000);
+    prop_oneof![text, vec(any::<u8>(), 0..300), vec(any::<u8>(), 0..3)]
+}
+
+fn readings() -> impl Strategy<Value = Vec<Reading>> {
+    let len = || prop_oneof![0_usize..20, 0_usize..5000];
+    let reading = prop_oneof![
+        len().prop_map(Reading::Read),
+        len().prop_map(Reading::ReadExact),
+        len().prop_map(Reading::FillAndConsume),
+        Just(Reading::Line),
+        Just(Reading::Chunk),
+        len().prop_map(|len| Reading::Skip(len as u64)),
+        len().prop_map(Reading::ToEnd),
+    ];
+    vec(reading, 0..30)
+}
+
+fn writings() -> impl Strategy<Value = Vec<Writing>> {
+    let writing = prop_oneof![
+        content().prop_map(Writing::Write),
+        content().prop_map(Writing::WriteAll),
+        (any::<u8>(), 0_u64..5000).prop_map(|(byte, len)| Writing::Repeated(byte, len)),
+        Just(Writing::Flush),
+        (content(), 0_u64..5000, any::<bool>()).prop_map(|(content, len, held)| Writing::Splice(content, len, held)),
+        (content(), any::<bool>()).prop_map(|(content, held)| Writing::Forward(content, held)),
+    ];
+    vec(writing, 0..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+    #[test]
+    fn reading_gives_the_payload_in_order_once(
+        personality in personality(),
+        content in content(),
+        readings in readings(),
+        as_stream in any::<bool>(),
+    ) {
+        author::reads_in_order_once(&personality, &content, &readings, as_stream).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn writing_gives_the_host_what_was_written(personality in personality(), writings in writings()) {
+        author::writes_what_was_written(&personality, &writings).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn reading_whole_gives_all_or_a_reason(
+        personality in personality(),
+        content in content(),
+        limit in prop_oneof![0_usize..10, 0_usize..4000],
+        taken in 0_usize..5,
+    ) {
+        author::reads_whole_or_has_a_reason(&personality, &content, limit, taken).map_err(TestCaseError::fail)?;
+    }
+}

@@ -1,0 +1,7 @@
+use inbound_keyvalue::handle_watch;
+
+#[handle_watch]
+#[derive(Default)]
+struct Watcher;
+
+fn main() {}

@@ -1,0 +1,10 @@
+use inbound_keyvalue::{HandleWatch, handle_watch};
+
+#[handle_watch]
+#[handle_watch]
+#[derive(Default)]
+struct Watcher;
+
+impl HandleWatch for Watcher {}
+
+fn main() {}
