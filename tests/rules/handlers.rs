@@ -1,4 +1,4 @@
-//! H1 and H2; H3 needs components, and is in `tests/components.rs`.
+//! H1 and H2; H3 needs components, and is in `tests/journey`.
 
 use inbound_keyvalue::testing::{Ending, Instance, Personality, TestHost};
 

@@ -1,9 +1,10 @@
 //! The figures that are counted, and are therefore the same in every run.
 
+use wasmtime::error::Context as _;
 use wasmtime::{Result, ensure};
 
 use crate::guests::Guests;
-use crate::host::{Event, Machine};
+use crate::host::{CHUNK, Event, Machine, Watcher};
 
 /// A figure of both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,61 +15,182 @@ pub struct Pair {
     pub with_sdk: u64,
 }
 
-/// An event for a guest and its rival.
+impl Pair {
+    /// The SDK's figure over the other, unless there is nothing to compare with.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "no figure comes near 2^52")]
+    pub fn ratio(self) -> Option<f64> {
+        (self.by_hand > 0).then(|| self.with_sdk as f64 / self.by_hand as f64)
+    }
+}
+
+/// A guest and its rival.
 #[derive(Clone, Copy, Debug)]
-pub struct Case {
-    /// What the table calls it.
+pub struct Rivals {
+    /// What the table calls them.
     pub name: &'static str,
     by_hand: &'static str,
     with_sdk: &'static str,
+}
+
+const fn rivals(name: &'static str, by_hand: &'static str, with_sdk: &'static str) -> Rivals {
+    Rivals { name, by_hand, with_sdk }
+}
+
+impl Rivals {
+    /// The components.
+    ///
+    /// # Errors
+    ///
+    /// When there is no guest of the name.
+    pub fn get<'a>(&self, [by_hand, with_sdk]: &'a [Guests; 2]) -> Result<[&'a [u8]; 2]> {
+        Ok([by_hand.get(self.by_hand)?, with_sdk.get(self.with_sdk)?])
+    }
+
+    /// An instance of each.
+    ///
+    /// # Errors
+    ///
+    /// When there is no guest of the name, or it is no watcher.
+    pub fn start(&self, machine: &Machine, guests: &[Guests; 2]) -> Result<[Watcher; 2]> {
+        let [by_hand, with_sdk] = self.get(guests)?;
+        Ok([machine.load(by_hand)?.start()?, machine.load(with_sdk)?.start()?])
+    }
+}
+
+/// An event for a guest and its rival.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// The guests, and what the table calls the event.
+    pub rivals: Rivals,
     event: Event,
 }
 
 const fn case(name: &'static str, by_hand: &'static str, with_sdk: &'static str, event: Event) -> Case {
-    Case { name, by_hand, with_sdk, event }
+    Case { rivals: rivals(name, by_hand, with_sdk), event }
 }
 
 /// What instructions are counted of.
 pub const EVENTS: &[Case] = &[
     case("set, ignored", "hand_ignores", "sdk_ignores", Event::Set(7)),
-    case("7 B, consumed and not looked at", "hand_consumes", "sdk_consumes", Event::Set(7)),
+    case("7 B whole, not looked at", "hand_consumes", "sdk_consumes", Event::Set(7)),
     case("7 B whole", "hand_sums", "sdk_sums", Event::Set(7)),
+    case("7 B whole, `Bytes`", "hand_sums", "sdk_sums_bytes", Event::Set(7)),
     case("64 KiB whole", "hand_sums", "sdk_sums", Event::Set(64 << 10)),
-    case("delete", "hand_sums", "sdk_sums", Event::Delete),
+    case("64 KiB whole, `Bytes`", "hand_sums", "sdk_sums_bytes", Event::Set(64 << 10)),
     case("7 B streamed, chunks", "hand_streams", "sdk_sums_chunks", Event::Set(7)),
-    case("7 B streamed, BufRead", "hand_streams", "sdk_sums_buf_read", Event::Set(7)),
-    case("7 B streamed, Read", "hand_streams", "sdk_sums_read", Event::Set(7)),
+    case("7 B streamed, `BufRead`", "hand_streams", "sdk_sums_buf_read", Event::Set(7)),
+    case("7 B streamed, `Read`", "hand_streams", "sdk_sums_read", Event::Set(7)),
     case("4 MiB streamed, chunks", "hand_streams", "sdk_sums_chunks", Event::Set(4 << 20)),
-    case("4 MiB streamed, BufRead", "hand_streams", "sdk_sums_buf_read", Event::Set(4 << 20)),
-    case("4 MiB streamed, Read", "hand_streams", "sdk_sums_read", Event::Set(4 << 20)),
+    case("4 MiB streamed, `BufRead`", "hand_streams", "sdk_sums_buf_read", Event::Set(4 << 20)),
+    case("4 MiB streamed, `Read`", "hand_streams", "sdk_sums_read", Event::Set(4 << 20)),
+    case("delete", "hand_sums", "sdk_sums", Event::Delete),
 ];
 
-/// How many instructions an instance's first event takes, and its third, which finds everything warm.
+/// How many instructions an instance's third event takes, which finds everything warm.
 ///
 /// # Errors
 ///
 /// When a guest traps, or the two do not make the same calls.
-pub fn instructions(machine: &Machine, by_hand: &Guests, with_sdk: &Guests, case: &Case) -> Result<(Pair, Pair)> {
-    let run = |component: &[u8]| -> Result<_> {
-        let mut watcher = machine.load(component)?.start()?;
-        let first = watcher.cost(case.event)?;
-        watcher.cost(case.event)?;
-        let third = watcher.cost(case.event)?;
-        Ok((first, third, watcher.calls()))
+pub fn instructions(machine: &Machine, guests: &[Guests; 2], case: &Case) -> Result<Pair> {
+    let mut watchers = case.rivals.start(machine, guests)?;
+    let run = |watcher: &mut Watcher| {
+        watcher.deliver(case.event)?;
+        watcher.deliver(case.event)?;
+        watcher.cost(case.event)
     };
-    let hand = run(by_hand.get(case.by_hand)?)?;
-    let sdk = run(with_sdk.get(case.with_sdk)?)?;
-    ensure!(hand.2 == sdk.2, "{}: the guests do not do the same: {:?} by hand, {:?} with the SDK", case.name, hand.2, sdk.2);
-    Ok((Pair { by_hand: hand.0, with_sdk: sdk.0 }, Pair { by_hand: hand.1, with_sdk: sdk.1 }))
+    let [by_hand, with_sdk] = &mut watchers;
+    let pair = Pair { by_hand: run(by_hand)?, with_sdk: run(with_sdk)? };
+    let [by_hand, with_sdk] = watchers.map(|watcher| watcher.calls());
+    let name = case.rivals.name;
+    ensure!(
+        by_hand == with_sdk,
+        "{name}: the guests do not do the same: {by_hand:?} by hand, {with_sdk:?} with the SDK"
+    );
+    Ok(pair)
 }
 
-/// The components whose size is counted: what the table calls them, and the guests.
-pub const COMPONENTS: &[(&str, &str, &str)] = &[
-    ("that ignores everything", "hand_ignores", "sdk_ignores"),
-    ("least that reads", "hand_consumes", "sdk_consumes"),
-    ("of the README", "hand_readme", "sdk_readme"),
-    ("sums whole", "hand_sums", "sdk_sums"),
-    ("sums chunks", "hand_streams", "sdk_sums_chunks"),
-    ("sums BufRead", "hand_streams", "sdk_sums_buf_read"),
-    ("sums Read", "hand_streams", "sdk_sums_read"),
+/// The components whose size is counted.
+pub const COMPONENTS: &[Rivals] = &[
+    rivals("the least watcher", "hand_ignores", "sdk_ignores"),
+    rivals("the least that reads", "hand_consumes", "sdk_consumes"),
+    rivals("the least that reads `Bytes`", "hand_consumes", "sdk_consumes_bytes"),
+    rivals("the README's", "hand_readme", "sdk_readme"),
+    rivals("sums up chunks", "hand_streams", "sdk_sums_chunks"),
+    rivals("sums up through `BufRead`", "hand_streams", "sdk_sums_buf_read"),
+    rivals("sums up through `Read`", "hand_streams", "sdk_sums_read"),
+];
+
+/// How large the components are.
+///
+/// # Errors
+///
+/// When there is no guest of the name.
+pub fn bytes(guests: &[Guests; 2], rivals: &Rivals) -> Result<Pair> {
+    let [by_hand, with_sdk] = rivals.get(guests)?.map(|component| component.len() as u64);
+    Ok(Pair { by_hand, with_sdk })
+}
+
+/// How many packages cargo compiles before a guest.
+#[must_use]
+pub fn packages(guests: &[Guests; 2]) -> Pair {
+    let [by_hand, with_sdk] = guests.each_ref().map(|guests| guests.dependencies() as u64);
+    Pair { by_hand, with_sdk }
+}
+
+/// The guests that count allocations.
+pub const ALLOCATIONS: &[Rivals] = &[
+    rivals("`Read` into 64 KiB", "hand_counts", "sdk_counts_read"),
+    rivals("`BufRead`", "hand_counts", "sdk_counts_buf_read"),
+    rivals("chunks", "hand_counts", "sdk_counts_chunks"),
+];
+
+/// How many allocations a thousand reads take in the steady state: those of a payload of 1100 chunks over those of one of 100.
+///
+/// # Errors
+///
+/// When a guest traps, or does not tell.
+pub fn allocations(machine: &Machine, guests: &[Guests; 2], rivals: &Rivals) -> Result<Pair> {
+    let [by_hand, with_sdk] = rivals.start(machine, guests)?.map(|mut watcher| {
+        let mut told = |chunks: u64| -> Result<u64> {
+            watcher.deliver(Event::Set(chunks * CHUNK as u64))?;
+            let told = watcher.take_written().try_into();
+            told.map(u64::from_le_bytes).ok().context("the guest does not tell how many allocations there were")
+        };
+        let few = told(100)?;
+        Ok::<_, wasmtime::Error>(told(1_100)? - few)
+    });
+    Ok(Pair { by_hand: by_hand?, with_sdk: with_sdk? })
+}
+
+/// The guests whose memory must stay as it is, however many events there are.
+pub const STEADY: &[Rivals] = &[
+    rivals("7 B whole", "hand_sums", "sdk_sums"),
+    rivals("7 B streamed, `BufRead`", "hand_streams", "sdk_sums_buf_read"),
+];
+
+/// By how many bytes an instance's memory grows after its first hundred events, up to so many.
+///
+/// # Errors
+///
+/// When a guest traps.
+pub fn growth(machine: &Machine, guests: &[Guests; 2], rivals: &Rivals, events: u32) -> Result<Pair> {
+    let [by_hand, with_sdk] = rivals.start(machine, guests)?.map(|mut watcher| {
+        let mut before = 0;
+        for event in 0..events {
+            if event == 100 {
+                before = watcher.memory();
+            }
+            watcher.deliver(Event::Set(7))?;
+        }
+        Ok::<_, wasmtime::Error>((watcher.memory() - before) as u64)
+    });
+    Ok(Pair { by_hand: by_hand?, with_sdk: with_sdk? })
+}
+
+/// The guests that stream as fast as they can, and the size of the buffer that each must have: the author's own, or a chunk.
+pub const STREAMING: &[(Rivals, usize)] = &[
+    (rivals("chunks", "hand_drains", "sdk_drains_chunks"), CHUNK),
+    (rivals("`BufRead`", "hand_drains", "sdk_drains_buf_read"), CHUNK),
+    (rivals("`Read` into 1 MiB", "hand_fills", "sdk_fills"), 1 << 20),
 ];

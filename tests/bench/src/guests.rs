@@ -6,8 +6,11 @@ use std::fs;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use cargo_metadata::Message;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 use wasmtime::error::Context as _;
 use wasmtime::{Result, ensure};
 use wit_component::ComponentEncoder;
@@ -25,9 +28,6 @@ pub enum Side {
 }
 
 impl Side {
-    /// Both, in the order of the table.
-    pub const BOTH: [Self; 2] = [Self::ByHand, Self::WithSdk];
-
     fn package(self) -> &'static str {
         match self {
             Self::ByHand => "by-hand",
@@ -54,12 +54,21 @@ pub struct Guests {
 }
 
 impl Guests {
+    /// Builds the guests of both sides.
+    ///
+    /// # Errors
+    ///
+    /// When cargo fails, or what it built is no component.
+    pub fn of_both_sides() -> Result<[Self; 2]> {
+        Ok([Self::build(Side::ByHand)?, Self::build(Side::WithSdk)?])
+    }
+
     /// Builds all guests of `side`, as an author builds a release, and makes components of them.
     ///
     /// # Errors
     ///
     /// When cargo fails, or what it built is no component.
-    pub fn build(side: Side) -> Result<Self> {
+    fn build(side: Side) -> Result<Self> {
         let mut cargo = cargo(side);
         cargo.args(["--examples", "--message-format=json-render-diagnostics"]);
         let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
@@ -102,6 +111,28 @@ fn cargo(side: Side) -> Command {
     cargo.args(["build", "--offline", "--release", "--target", TARGET, "--package", side.package()]);
     cargo.current_dir(root());
     cargo
+}
+
+/// Builds a guest and all it depends on into an empty folder. Gives the CPU time that it took.
+///
+/// # Errors
+///
+/// When cargo fails.
+pub fn cold_build(side: Side, guest: &str) -> Result<Duration> {
+    let folder = tempfile::tempdir()?;
+    let before = children()?;
+    let mut cargo = cargo(side);
+    let status = cargo.args(["--quiet", "--example", guest]).env("CARGO_TARGET_DIR", folder.path()).status()?;
+    ensure!(status.success(), "cargo failed to build {guest}");
+    Ok(children()? - before)
+}
+
+/// The CPU time of all processes that this one has started and that have ended.
+fn children() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let microseconds = |time: TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
+    let total = microseconds(usage.user_time()) + microseconds(usage.system_time());
+    Ok(Duration::from_micros(total.try_into()?))
 }
 
 /// The root of the SDK's checkout.

@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{Component, ComponentType, InstancePre, Linker, Lower, TypedFunc};
+use wasmtime::component::{Component, ComponentExportIndex, ComponentType, InstancePre, Linker, Lower, TypedFunc};
 use wasmtime::error::Context as _;
-use wasmtime::{Config, Engine, ResourceLimiter, Result, Store, StoreContextMut, bail};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter, Result, Store,
+    StoreContextMut, bail,
+};
 
 const BUCKET: u32 = 1;
 const PAYLOAD: u32 = 2;
@@ -13,7 +16,7 @@ const STREAM: u32 = 3;
 const VALUE: u32 = 4;
 
 /// The key of every event.
-const KEY: &str = "users/ada";
+pub const KEY: &str = "users/ada";
 
 /// The most that one read gives: what both sides ask for.
 pub const CHUNK: usize = 64 * 1024;
@@ -56,8 +59,7 @@ struct StreamError {
 }
 
 impl Host {
-    fn new() -> Self {
-        let chunk: Arc<[u8]> = (0..CHUNK).map(|byte| (byte % 251) as u8).collect();
+    fn new(chunk: Arc<[u8]>) -> Self {
         Self { calls: Calls::default(), whole: Arc::default(), left: 0, chunk, written: Vec::new(), memory: 0 }
     }
 
@@ -159,6 +161,7 @@ fn linker(engine: &Engine) -> Result<Linker<Host>> {
 pub struct Machine {
     engine: Engine,
     linker: Linker<Host>,
+    chunk: Arc<[u8]>,
 }
 
 impl Machine {
@@ -180,26 +183,53 @@ impl Machine {
         Self::new(&Config::new())
     }
 
+    /// One that is fast at making instances, of which there is one at a time. The pool is as kvwatch's is.
+    ///
+    /// # Errors
+    ///
+    /// When wasmtime does not support this machine.
+    pub fn pooling() -> Result<Self> {
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_component_instances(1).linear_memory_keep_resident(1 << 20).table_keep_resident(1 << 16);
+        Self::new(Config::new().allocation_strategy(InstanceAllocationStrategy::Pooling(pool)))
+    }
+
     fn new(config: &Config) -> Result<Self> {
         let engine = Engine::new(config)?;
         let linker = linker(&engine)?;
-        Ok(Self { engine, linker })
+        let chunk = (0..=u8::MAX).cycle().take(CHUNK).collect();
+        Ok(Self { engine, linker, chunk })
     }
 
     /// Compiles a guest.
     ///
     /// # Errors
     ///
-    /// When `component` is none, or imports what the world does not have.
+    /// When `component` is no watcher.
     pub fn load(&self, component: &[u8]) -> Result<Guest> {
         let component = Component::new(&self.engine, component)?;
-        Ok(Guest { pre: self.linker.instantiate_pre(&component)? })
+        let interface = component
+            .get_export_index(None, "wasi:keyvalue/handle-watch")
+            .context("the component does not export `handle-watch`")?;
+        let function = |name| {
+            let function = component.get_export_index(Some(&interface), name);
+            function.with_context(|| format!("`handle-watch` has no `{name}`"))
+        };
+        Ok(Guest {
+            on_set: function("on-set")?,
+            on_delete: function("on-delete")?,
+            pre: self.linker.instantiate_pre(&component)?,
+            chunk: self.chunk.clone(),
+        })
     }
 }
 
 /// A guest, compiled.
 pub struct Guest {
     pre: InstancePre<Host>,
+    on_set: ComponentExportIndex,
+    on_delete: ComponentExportIndex,
+    chunk: Arc<[u8]>,
 }
 
 impl Guest {
@@ -207,23 +237,15 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// When it is no watcher.
+    /// When the instance cannot be made, or its exports are of other types than a watcher's.
     pub fn start(&self) -> Result<Watcher> {
-        let mut store = Store::new(self.pre.engine(), Host::new());
+        let mut store = Store::new(self.pre.engine(), Host::new(self.chunk.clone()));
         store.limiter(|host| host);
         // Without fuel to begin with there is no counting; where nothing is counted it is refused, and not needed.
         let _ = store.set_fuel(u64::MAX);
         let instance = self.pre.instantiate(&mut store)?;
-        let interface = instance
-            .get_export_index(&mut store, None, "wasi:keyvalue/handle-watch")
-            .context("the component does not export `handle-watch`")?;
-        let mut function = |name| {
-            let function = instance.get_export_index(&mut store, Some(&interface), name);
-            function.with_context(|| format!("`handle-watch` has no `{name}`"))
-        };
-        let (on_set, on_delete) = (function("on-set")?, function("on-delete")?);
-        let on_set = instance.get_typed_func(&mut store, on_set)?;
-        let on_delete = instance.get_typed_func(&mut store, on_delete)?;
+        let on_set = instance.get_typed_func(&mut store, self.on_set)?;
+        let on_delete = instance.get_typed_func(&mut store, self.on_delete)?;
         Ok(Watcher { store, on_set, on_delete })
     }
 }
@@ -275,6 +297,11 @@ impl Watcher {
     #[must_use]
     pub fn calls(&self) -> Calls {
         self.store.data().calls
+    }
+
+    /// What the guest has written to values since this was asked for last.
+    pub fn take_written(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.store.data_mut().written)
     }
 
     /// The instance's linear memory, in bytes. It never shrinks.

@@ -3,3 +3,5 @@
 pub mod counted;
 pub mod guests;
 pub mod host;
+pub mod table;
+pub mod timed;

@@ -1,28 +1,145 @@
-//! Prints the counted figures.
+//! Prints what a watcher costs, as tables with both sides. Without arguments it counts; `--all` measures as well, which takes some
+//! minutes; the names of groups choose them.
 
-use bench::counted::{COMPONENTS, EVENTS, Pair, instructions};
-use bench::guests::{Guests, Side};
+use std::time::Duration;
+
+use bench::counted::{
+    ALLOCATIONS, COMPONENTS, EVENTS, Pair, STEADY, STREAMING, allocations, bytes, growth, instructions, packages,
+};
+use bench::guests::Guests;
 use bench::host::Machine;
-use wasmtime::Result;
+use bench::table::{Goal, Row, Table};
+use bench::timed::{self, STREAMED};
+use wasmtime::{Result, bail};
 
-fn row(what: &str, pair: Pair) {
-    let ratio = pair.with_sdk as f64 / pair.by_hand as f64;
-    println!("{what:45} {:>12} {:>12} {ratio:>8.4}", pair.by_hand, pair.with_sdk);
-}
+/// What can be asked for by name.
+const GROUPS: [(&str, &str); 8] = [
+    ("instructions", "wasmtime's fuel, an event"),
+    ("bytes", "of components"),
+    ("packages", "that cargo compiles before a watcher"),
+    ("allocations", "a thousand reads"),
+    ("memory", "that a million events take (slow)"),
+    ("stream", "1 GiB: throughput and memory (slow)"),
+    ("build", "from nothing, in CPU seconds (slow)"),
+    ("kvwatch", "against bare wasmtime (slow)"),
+];
+
+/// Those that take seconds.
+const QUICK: usize = 4;
 
 fn main() -> Result<()> {
-    let [by_hand, with_sdk] = Side::BOTH.map(Guests::build);
-    let (by_hand, with_sdk) = (by_hand?, with_sdk?);
-    let machine = Machine::counting()?;
-    for case in EVENTS {
-        let (first, third) = instructions(&machine, &by_hand, &with_sdk, case)?;
-        row(case.name, third);
-        row(&format!("    first event: {}", case.name), first);
+    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = chosen.iter().find(|name| *name != "--all" && GROUPS.iter().all(|(group, _)| group != name))
+    {
+        let groups: Vec<_> = GROUPS.iter().map(|(name, what)| format!("  {name:12} {what}")).collect();
+        bail!("there is no group `{unknown}`. There are `--all` and\n{}", groups.join("\n"));
     }
-    for (name, hand, sdk) in COMPONENTS {
-        let bytes = Pair { by_hand: by_hand.get(hand)?.len() as u64, with_sdk: with_sdk.get(sdk)?.len() as u64 };
-        row(&format!("bytes, watcher {name}"), bytes);
+    let wanted = |group: &str| {
+        let all = chosen.iter().any(|name| name == "--all");
+        let quick = chosen.is_empty() && GROUPS[..QUICK].iter().any(|(name, _)| *name == group);
+        all || quick || chosen.iter().any(|name| name == group)
+    };
+
+    let guests = Guests::of_both_sides()?;
+    let mut table = Table::new("by hand", "with the SDK");
+    if wanted("instructions") {
+        table.extend(instruction_rows(&guests)?);
     }
-    row("packages", Pair { by_hand: by_hand.dependencies() as u64, with_sdk: with_sdk.dependencies() as u64 });
+    if wanted("bytes") {
+        table.extend(byte_rows(&guests)?);
+    }
+    if wanted("packages") {
+        table.extend([Row::counted("packages compiled before a watcher", packages(&guests), Goal::AtMost(11))]);
+    }
+    if wanted("allocations") {
+        table.extend(allocation_rows(&guests)?);
+    }
+    if wanted("memory") {
+        table.extend(memory_rows(&guests)?);
+    }
+    if wanted("stream") {
+        table.extend(stream_rows(&guests)?);
+    }
+    if wanted("build") {
+        table.extend([Row::effort("cold build of the README's watcher, CPU time", &timed::builds()?, 0.25)]);
+    }
+    if !table.is_empty() {
+        println!("{table}");
+    }
+
+    if wanted("kvwatch") {
+        let mut table = Table::new("bare wasmtime", "kvwatch");
+        let component = guests[1].get("sdk_sums")?;
+        table.extend([
+            Row::speed("7 B, instance kept", &timed::kept(component)?, each, 0.9),
+            Row::speed("7 B, an instance an event, pooled", &timed::per_event(component)?, each, 0.9),
+        ]);
+        println!("{table}");
+    }
     Ok(())
+}
+
+fn instruction_rows(guests: &[Guests; 2]) -> Result<Vec<Row>> {
+    let machine = Machine::counting()?;
+    let rows = EVENTS.iter().map(|case| {
+        let pair = instructions(&machine, guests, case)?;
+        Ok(Row::counted(format!("instructions, {}", case.rivals.name), pair, Goal::RatioAtMost(1.0)))
+    });
+    rows.collect()
+}
+
+fn byte_rows(guests: &[Guests; 2]) -> Result<Vec<Row>> {
+    let rows = COMPONENTS.iter().map(|rivals| {
+        let goal = match rivals.name {
+            "the least watcher" | "the least that reads" => Goal::RatioAtMost(1.0),
+            "the README's" => Goal::RatioAtMost(1.25),
+            _ => Goal::None,
+        };
+        Ok(Row::counted(format!("bytes, {}", rivals.name), bytes(guests, rivals)?, goal))
+    });
+    rows.collect()
+}
+
+fn allocation_rows(guests: &[Guests; 2]) -> Result<Vec<Row>> {
+    let machine = Machine::fast()?;
+    let rows = ALLOCATIONS.iter().map(|rivals| {
+        let goal = if rivals.name.starts_with("`Read`") { Goal::AtMost(0) } else { Goal::RatioAtMost(1.0) };
+        let pair = allocations(&machine, guests, rivals)?;
+        Ok(Row::counted(format!("allocations in 1 000 reads, {}", rivals.name), pair, goal))
+    });
+    rows.collect()
+}
+
+fn memory_rows(guests: &[Guests; 2]) -> Result<Vec<Row>> {
+    let machine = Machine::fast()?;
+    let rows = STEADY.iter().map(|rivals| {
+        let pair = growth(&machine, guests, rivals, 1_000_000)?;
+        Ok(Row::counted(format!("bytes grown, 1 000 000 events, {}", rivals.name), pair, Goal::AtMost(0)))
+    });
+    rows.collect()
+}
+
+fn stream_rows(guests: &[Guests; 2]) -> Result<Vec<Row>> {
+    let machine = Machine::fast()?;
+    let mut rows = Vec::new();
+    for (rivals, buffer) in STREAMING {
+        let mut watchers = rivals.start(&machine, guests)?;
+        let before = watchers.each_ref().map(|watcher| watcher.memory());
+        let [by_hand, with_sdk] = &mut watchers;
+        let paired = timed::streaming(by_hand, with_sdk)?;
+        rows.push(Row::speed(format!("1 GiB streamed, {}", rivals.name), &paired, throughput, 1.0));
+        let beyond = |side: usize| (watchers[side].memory() - before[side]).saturating_sub(*buffer) as u64;
+        let beyond = Pair { by_hand: beyond(0), with_sdk: beyond(1) };
+        rows.push(Row::counted(format!("bytes beyond the buffer, {}", rivals.name), beyond, Goal::AtMost(1 << 20)));
+    }
+    Ok(rows)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "1 GiB is exact")]
+fn throughput(time: Duration) -> String {
+    format!("{:.1} GB/s", STREAMED as f64 / time.as_secs_f64() / 1e9)
+}
+
+fn each(time: Duration) -> String {
+    format!("{:.2} µs", time.as_secs_f64() * 1e6)
 }

@@ -13,10 +13,13 @@ use std::error::Error as StdError;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
-use std::io::{self, BufReader};
+use std::io::{self, BufRead as _, BufReader};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use cargo_metadata::{Artifact, CrateType, Message};
 use wasi_preview1_component_adapter_provider::{
@@ -133,13 +136,46 @@ pub enum Error {
 ///
 /// When the package does not build, or builds no component.
 pub fn package(dir: impl AsRef<Path>, target: Target) -> Result<Built, Error> {
-    let dir = dir.as_ref();
+    package_to(dir.as_ref(), target, Colour::Auto, None)
+}
+
+/// Builds a package as [`package`] does, and gives what cargo would write to standard error to `line`, line by line.
+///
+/// # Errors
+///
+/// When the package does not build, or builds no component.
+pub fn package_with(
+    dir: impl AsRef<Path>,
+    target: Target,
+    colour: Colour,
+    mut line: impl FnMut(&str) + Send,
+) -> Result<Built, Error> {
+    package_to(dir.as_ref(), target, colour, Some(&mut line))
+}
+
+/// Whether cargo uses colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colour {
+    /// Where it thinks fit.
+    #[default]
+    Auto,
+    /// Wherever it writes to.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// What takes a line that cargo writes.
+type Line<'a> = &'a mut (dyn FnMut(&str) + Send);
+
+fn package_to(dir: &Path, target: Target, colour: Colour, line: Option<Line<'_>>) -> Result<Built, Error> {
+    let line = Mutex::new(line);
     if !dir.join("Cargo.toml").is_file() {
         return Err(Error::NoPackage { dir: dir.to_owned() });
     }
-    wasm_targets::ensure(&[target.into()], &mut |line| eprintln!("{line}"))
+    wasm_targets::ensure(&[target.into()], &mut |text| tell(&line, text))
         .map_err(|source| Error::Target { target, source })?;
-    let artifact = cargo_build(dir, target)?;
+    let artifact = cargo_build(dir, target, colour, &line)?;
     let bytes = fs::read(&artifact).map_err(|source| Error::Artifact { path: artifact.clone(), source })?;
     let component = match Binary::of(&bytes) {
         Some(Binary::Module) => encode(&bytes).map_err(|source| Error::Encode { path: artifact.clone(), source })?,
@@ -158,8 +194,15 @@ pub fn encode(module: &[u8]) -> Result<Vec<u8>, Box<dyn StdError + Send + Sync>>
     Ok(ComponentEncoder::default().module(module)?.adapter(ADAPTER_NAME, ADAPTER)?.validate(true).encode()?)
 }
 
+fn tell(line: &Mutex<Option<Line<'_>>>, text: &str) {
+    match &mut *line.lock().unwrap_or_else(PoisonError::into_inner) {
+        Some(line) => line(text),
+        None => eprintln!("{text}"),
+    }
+}
+
 /// Runs cargo; gives the library that it made.
-fn cargo_build(dir: &Path, target: Target) -> Result<PathBuf, Error> {
+fn cargo_build(dir: &Path, target: Target, colour: Colour, line: &Mutex<Option<Line<'_>>>) -> Result<PathBuf, Error> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(&cargo);
     command
@@ -167,26 +210,47 @@ fn cargo_build(dir: &Path, target: Target) -> Result<PathBuf, Error> {
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
+    if line.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+        command.stderr(Stdio::piped());
+    }
+    match colour {
+        Colour::Auto => {}
+        Colour::Always => _ = command.args(["--color", "always"]),
+        Colour::Never => _ = command.args(["--color", "never"]),
+    }
     for (name, _) in env::vars_os().filter(|(name, _)| is_of_another_package(name)) {
         command.env_remove(name);
     }
     let cannot_run = |source| Error::Cargo { cargo: PathBuf::from(&cargo), source };
+    let cannot_read = |source| Error::Messages { dir: dir.to_owned(), source };
     let mut child = command.spawn().map_err(cannot_run)?;
-    let mut artifacts = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        for message in Message::parse_stream(BufReader::new(stdout)) {
-            match message.map_err(|source| Error::Messages { dir: dir.to_owned(), source })? {
-                Message::CompilerArtifact(artifact) => artifacts.push(artifact),
-                Message::TextLine(line) => eprintln!("{line}"),
-                _ => {}
-            }
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    // Both are read at once: cargo would wait for whoever reads one of them only.
+    let artifacts = thread::scope(|scope| {
+        let artifacts = scope.spawn(|| artifacts(stdout, line).map_err(cannot_read));
+        for text in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n')) {
+            tell(line, String::from_utf8_lossy(&text.map_err(cannot_read)?).trim_end());
         }
-    }
+        artifacts.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })?;
     let status = child.wait().map_err(cannot_run)?;
     if !status.success() {
         return Err(Error::Failed { dir: dir.to_owned(), target, status });
     }
     library(dir, &artifacts)
+}
+
+/// What cargo says that it made.
+fn artifacts(stdout: Option<ChildStdout>, line: &Mutex<Option<Line<'_>>>) -> io::Result<Vec<Artifact>> {
+    let mut artifacts = Vec::new();
+    for message in stdout.into_iter().flat_map(|stdout| Message::parse_stream(BufReader::new(stdout))) {
+        match message? {
+            Message::CompilerArtifact(artifact) => artifacts.push(artifact),
+            Message::TextLine(text) => tell(line, &text),
+            _ => {}
+        }
+    }
+    Ok(artifacts)
 }
 
 /// The library of the package in `dir`, or the only one of its workspace.

@@ -9,7 +9,8 @@
 //! let engine = Engine::builder().memory_limit(64 << 20).build()?;
 //! let watcher = Watcher::load(&engine, "audit_log.wasm")?;
 //! let mut session = watcher.session().output(Output::captured()).timed().build();
-//! let outcome = session.set("users/ada", &"hello".into()).expect_handled();
+//! let outcome = session.set("users/ada", &"hello".into());
+//! outcome.expect_handled();
 //! println!("{} calls in {:?}: {}", outcome.calls, outcome.duration, outcome.stdout);
 //! # Ok::<(), kvwatch::Error>(())
 //! ```
@@ -17,6 +18,7 @@
 //! What the host does is [`inbound_keyvalue::testing::Host`], the one that native tests run against, with the same
 //! [`Personality`](inbound_keyvalue::testing::Personality): nothing of the draft is decided here.
 
+mod anatomy;
 pub mod build;
 mod engine;
 mod error;
@@ -27,6 +29,7 @@ mod store;
 mod units;
 mod watcher;
 
+pub use anatomy::{Anatomy, Module};
 pub use engine::{Engine, EngineBuilder, Limits};
 pub use error::Error;
 /// Which of the two events it was.

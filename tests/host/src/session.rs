@@ -234,6 +234,14 @@ impl Session {
         self.store = store(&self.watcher, &self.console, host);
     }
 
+    /// Goes on with another watcher, in a fresh instance. What the host does stays as it is, and so do the handles.
+    pub fn replace(&mut self, watcher: Watcher) {
+        let engine = watcher.engine();
+        (self.ticks, self.fuel) = (engine.limits().ticks(), engine.fuel());
+        self.watcher = watcher;
+        self.renew();
+    }
+
     fn begin(&mut self, key: &str) -> Option<Instant> {
         let begun = self.timed.then(Instant::now);
         if let Some(ticks) = self.ticks {
@@ -317,7 +325,7 @@ impl Outcome {
     /// Whether the event was handled, and nothing done wrong with handles.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        matches!(self.ending, Ending::Handled) && self.violations.is_empty()
+        self.is_handled() && self.violations.is_empty()
     }
 
     /// How it trapped, if it did.
@@ -329,14 +337,19 @@ impl Outcome {
         }
     }
 
+    /// Whether the handler returned.
+    #[must_use]
+    pub fn is_handled(&self) -> bool {
+        self.ending == Ending::Handled
+    }
+
     /// Fails the test unless the event was handled, and nothing done wrong with handles.
     ///
     /// # Panics
     ///
     /// With the trap and the violations, if there are any.
     #[track_caller]
-    #[allow(clippy::return_self_not_must_use, reason = "most tests want no more than this")]
-    pub fn expect_handled(self) -> Self {
+    pub fn expect_handled(&self) {
         if let Ending::Trapped(trapped) = &self.ending {
             panic!("{trapped}");
         }
@@ -344,7 +357,6 @@ impl Outcome {
             let violations: Vec<String> = self.violations.iter().map(ToString::to_string).collect();
             panic!("the event was handled, and is not clean:\n  {}", violations.join("\n  "));
         }
-        self
     }
 
     /// Fails the test unless the event trapped, and gives the trap.

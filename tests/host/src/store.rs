@@ -115,6 +115,11 @@ impl Watched {
     pub fn session(&self) -> &Session {
         &self.session
     }
+
+    /// The session, to [replace](Session::replace) its watcher, say.
+    pub fn session_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
 }
 
 #[cfg(test)]

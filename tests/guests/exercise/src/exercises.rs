@@ -53,7 +53,8 @@ impl Seen {
     #[must_use]
     pub fn and(self, bytes: &[u8]) -> Self {
         // FNV-1a: the order counts.
-        let digest = bytes.iter().fold(self.digest, |digest, &byte| (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let digest =
+            bytes.iter().fold(self.digest, |digest, &byte| (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
         Self { bytes: self.bytes + bytes.len() as u64, digest }
     }
 }

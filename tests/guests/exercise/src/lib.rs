@@ -12,7 +12,7 @@ use inbound_keyvalue::{Bucket, Error, HandleWatch, HandlerResult, Key, Payload, 
 
 pub use exercises::{Exercise, REPEATED, Seen};
 
-/// The watcher. Keys are the names of [`Exercise`]s, and anything behind a `/`.
+/// The watcher. Keys are the names of [`Exercise`]s, and anything behind a `/`; the delete of `panic` panics.
 #[handle_watch]
 #[derive(Debug, Default)]
 pub struct Exerciser {
@@ -34,6 +34,7 @@ impl HandleWatch for Exerciser {
 
     fn on_delete(&mut self, _bucket: Bucket, key: Key) -> HandlerResult {
         self.events += 1;
+        assert_ne!(key, "panic", "a panic on purpose");
         if Exercise::of_key(&key) == Some(Exercise::Fail) {
             return Err(io::Error::other(format!("event {} is to fail", self.events)).into());
         }

@@ -2,9 +2,17 @@
 
 mod args;
 mod check;
+mod completions;
+mod new;
+mod progress;
+mod prompt;
 mod report;
 mod run;
+mod runner;
+mod screen;
+mod stats;
 mod style;
+mod watch;
 mod watcher;
 
 use std::error::Error;
@@ -24,22 +32,36 @@ const UNABLE: u8 = 2;
 
 /// Runs key-value watchers: components of the world wasi:keyvalue/inbound-keyvalue
 #[derive(Debug, Parser)]
-#[command(name = "kvwatch", version, arg_required_else_help = true)]
+#[command(name = "kvwatch", version, arg_required_else_help = true, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  kvwatch new my-watcher                     make a watcher's package
+  kvwatch run my-watcher --watch             build it, type events at a prompt, and rebuild it as you edit
+  kvwatch run my-watcher events.jsonl        give it the events of a file
+  kvwatch run my_watcher.wasm --json < f     tell programs what became of events
+  kvwatch check my-watcher                   what it imports, and how large it is
+
+Colours go where a terminal is; NO_COLOR and CLICOLOR=0 turn them off, and CLICOLOR_FORCE=1 on.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    New(new::New),
     Run(Box<run::Run>),
     Check(check::Check),
+    Completions(completions::Completions),
 }
 
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::New(new) => new.run(),
         Command::Run(run) => run.run(),
         Command::Check(check) => check.run(),
+        Command::Completions(completions) => completions.run(),
     };
     result.unwrap_or_else(|error| {
         // Whoever reads standard output and has enough of it is no failure to be told of.

@@ -1,12 +1,12 @@
 //! What `run` tells of events: to people, or to programs.
 
 use std::io;
-use std::time::Duration;
 
-use kvwatch::testing::{BadLine, Change, Event, Problem};
-use kvwatch::{ByteSize, Cause, Operation, Outcome};
+use kvwatch::testing::{BadLine, Change, Event, EventError, Problem};
+use kvwatch::{Operation, Outcome};
 use serde::Serialize;
 
+use super::stats::{Figures, Stats, nanoseconds};
 use super::{chain, style};
 
 /// Where a run's progress is told.
@@ -18,48 +18,10 @@ pub(crate) trait Report {
     fn bad_line(&mut self, source: &str, bad: &BadLine, end: bool) -> io::Result<()>;
 
     /// The run is over.
-    fn summary(&mut self, tally: &Tally) -> io::Result<()>;
+    fn summary(&mut self, stats: &Stats) -> io::Result<()>;
 }
 
-/// What has come of a run's events.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) events: u64,
-    pub(crate) failed: u64,
-    pub(crate) violations: u64,
-    pub(crate) bad_lines: u64,
-    time: Duration,
-    longest: Duration,
-    peak_memory: u64,
-    unexplained: bool,
-}
-
-impl Tally {
-    pub(crate) fn count(&mut self, outcome: &Outcome) {
-        self.events += 1;
-        if let Some(trapped) = outcome.trapped() {
-            self.failed += 1;
-            self.unexplained |= matches!(trapped.cause, Cause::Wasm(_)) && trapped.last_words.is_empty();
-        }
-        self.violations += outcome.violations.len() as u64;
-        let duration = outcome.duration.unwrap_or_default();
-        self.time += duration;
-        self.longest = self.longest.max(duration);
-        self.peak_memory = self.peak_memory.max(outcome.peak_memory);
-    }
-
-    /// Whether the watcher did all that was asked of it, and nothing wrong.
-    pub(crate) fn is_clean(&self) -> bool {
-        self.failed == 0 && self.violations == 0
-    }
-
-    fn mean(&self) -> Duration {
-        let nanos = self.time.as_nanos().checked_div(u128::from(self.events)).unwrap_or(0);
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
-}
-
-fn operation(event: &Event) -> Operation {
+pub(crate) fn operation(event: &Event) -> Operation {
     match event.change {
         Change::Set(_) => Operation::Set,
         Change::Delete => Operation::Delete,
@@ -69,9 +31,18 @@ fn operation(event: &Event) -> Operation {
 fn problem(problem: &Problem) -> String {
     match problem {
         Problem::Io(error) => error.to_string(),
-        Problem::Event(error) => chain(error),
+        Problem::Event(error) => bad_event(error),
         _ => String::from("it is no event"),
     }
+}
+
+/// What is wrong with an event. Which line it is in, is told with it: the parser, which is given one line, says that it is the
+/// first.
+pub(crate) fn bad_event(error: &EventError) -> String {
+    let text = chain(error);
+    let EventError::Json(json) = error else { return text };
+    let place = format!(" at line {} column {}", json.line(), json.column());
+    text.replacen(&place, &format!(", at column {}", json.column()), 1)
 }
 
 /// Lines for people, on standard error. Standard output is the watcher's.
@@ -99,33 +70,18 @@ impl Report for Plain {
         Ok(())
     }
 
-    fn summary(&mut self, tally: &Tally) -> io::Result<()> {
-        let mut counts = vec![plural(tally.events, "event")];
-        if tally.failed > 0 {
-            counts.push(format!("{} failed", tally.failed));
+    fn summary(&mut self, stats: &Stats) -> io::Result<()> {
+        style::say(&stats.headline());
+        if let Some(table) = stats.table() {
+            style::say(&table);
         }
-        if tally.violations > 0 {
-            counts.push(plural(tally.violations, "violation"));
-        }
-        if tally.bad_lines > 0 {
-            counts.push(plural(tally.bad_lines, "bad line"));
-        }
-        if tally.events > 0 {
-            counts.push(format!("{:.1?} an event, {:.1?} at most", tally.mean(), tally.longest));
-            counts.push(format!("{} of guest memory", ByteSize(tally.peak_memory)));
-        }
-        style::say(&counts.join("; "));
-        if tally.unexplained && !self.has_stderr {
+        if stats.unexplained() && !self.has_stderr {
             style::note(
                 "this watcher has no standard error to say on what it failed at: build it for wasm32-wasip2 or wasm32-wasip1",
             );
         }
         Ok(())
     }
-}
-
-fn plural(number: u64, name: &str) -> String {
-    if number == 1 { format!("1 {name}") } else { format!("{number} {name}s") }
 }
 
 /// JSON for programs, on standard output, an object a line.
@@ -196,6 +152,38 @@ struct SummaryObject {
     mean_nanoseconds: u64,
     longest_nanoseconds: u64,
     peak_memory: u64,
+    operations: OperationsObject,
+}
+
+#[derive(Serialize)]
+struct OperationsObject {
+    set: OperationObject,
+    delete: OperationObject,
+}
+
+#[derive(Serialize)]
+struct OperationObject {
+    events: u64,
+    failed: u64,
+    violations: u64,
+    p50_nanoseconds: u64,
+    p99_nanoseconds: u64,
+    longest_nanoseconds: u64,
+    peak_memory: u64,
+}
+
+impl OperationObject {
+    fn of(figures: &Figures) -> Self {
+        Self {
+            events: figures.events,
+            failed: figures.failed,
+            violations: figures.violations,
+            p50_nanoseconds: nanoseconds(figures.quantile(0.5)),
+            p99_nanoseconds: nanoseconds(figures.quantile(0.99)),
+            longest_nanoseconds: nanoseconds(figures.longest),
+            peak_memory: figures.peak_memory,
+        }
+    }
 }
 
 impl Report for Json {
@@ -232,24 +220,23 @@ impl Report for Json {
         write(&BadLineLine { bad_line: BadLineObject { source, line: bad.line, message: problem(&bad.problem) } })
     }
 
-    fn summary(&mut self, tally: &Tally) -> io::Result<()> {
+    fn summary(&mut self, stats: &Stats) -> io::Result<()> {
+        let all = stats.all();
+        let [(_, set), (_, delete)] = stats.operations();
         write(&SummaryLine {
             summary: SummaryObject {
-                events: tally.events,
-                failed: tally.failed,
-                violations: tally.violations,
-                bad_lines: tally.bad_lines,
-                nanoseconds: nanoseconds(tally.time),
-                mean_nanoseconds: nanoseconds(tally.mean()),
-                longest_nanoseconds: nanoseconds(tally.longest),
-                peak_memory: tally.peak_memory,
+                events: all.events,
+                failed: all.failed,
+                violations: all.violations,
+                bad_lines: stats.bad_lines,
+                nanoseconds: nanoseconds(all.time),
+                mean_nanoseconds: nanoseconds(all.mean()),
+                longest_nanoseconds: nanoseconds(all.longest),
+                peak_memory: all.peak_memory,
+                operations: OperationsObject { set: OperationObject::of(set), delete: OperationObject::of(delete) },
             },
         })
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn write(object: &impl Serialize) -> io::Result<()> {

@@ -1,16 +1,19 @@
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal as _};
+use std::io::{self, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
-use kvwatch::testing::{Events, Instance, Personality, Problem};
-use kvwatch::{ByteSize, Engine, Output, Watched};
+use clap::{Args, ValueHint};
+use kvwatch::testing::{Instance, Personality};
+use kvwatch::{ByteSize, Engine, Output, Stream, Watched};
 
-use super::report::{Json, Plain, Report, Tally};
+use super::progress::Progress;
+use super::report::{Json, Plain, Report};
+use super::runner::Runner;
+use super::watch::{Change, Watch};
 use super::watcher::WatcherArgs;
-use super::{FAILED, Result, UNABLE, args};
+use super::{FAILED, Result, UNABLE, args, prompt, screen, style};
 
 /// Give a watcher events, and tell what became of them
 ///
@@ -20,8 +23,14 @@ use super::{FAILED, Result, UNABLE, args};
 ///   {"op":"set","key":"avatars/ada","base64":"iVBORw0KGgo="}
 ///   {"op":"delete","key":"users/ada"}
 ///
+/// They come from a file or from standard input. Where that is a terminal, they are typed at a prompt: `help` there tells how.
+///
 /// What the watcher writes is shown as it comes; what kvwatch says goes to standard error. An event that traps has failed, and
 /// the next one goes to a fresh instance.
+///
+/// With --watch, a package is built and loaded anew whenever its Cargo.toml, its build.rs or something in its src changes, and a
+/// component when its file does. The store stays as it is, and the watcher starts with a fresh instance. Events from a file are
+/// given again to the new watcher, and also when the file changes. A watcher that does not build leaves the old one at work.
 ///
 /// Exits with 0 where all events were handled; with 1 where one failed, or the watcher did something wrong with a handle; and
 /// with 2 where the watcher cannot be run, or the events cannot be read to their end. A line that is no event is passed over,
@@ -32,8 +41,13 @@ pub(crate) struct Run {
     #[command(flatten)]
     watcher: WatcherArgs,
 
-    /// A file of events, or `-` for standard input, which is the default where it is no terminal
+    /// A file of events, or `-` for standard input; without it, standard input, or a prompt where that is a terminal
+    #[arg(value_hint = ValueHint::FilePath)]
     events: Option<PathBuf>,
+
+    /// Build and load the watcher anew when its source changes
+    #[arg(long)]
+    watch: bool,
 
     /// How the host deviates: a name, or a .json file
     #[arg(long, value_name = "NAME|FILE.json", value_parser = args::personality)]
@@ -67,45 +81,43 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let source = Source::of(self.events.as_deref())?;
-        let engine = Engine::builder()
-            .time_limit(self.time)
-            .memory_limit(self.memory.map(|ByteSize(bytes)| bytes))
-            .fuel_limit(self.fuel)
-            .build()?;
-        let watcher = self.watcher.load(&engine)?;
-        let has_stderr = watcher.imports().iter().any(|import| import.name.starts_with("wasi:cli/stderr@"));
         let mut personality = self.personality.unwrap_or_default();
         if self.fresh {
             personality.instance = Instance::PerEvent;
         }
-        let output = if self.json { Output::captured() } else { Output::inherited() };
-        let mut store = Watched::new(watcher.session().personality(personality).output(output).timed().build());
-        let mut report: Box<dyn Report> = if self.json { Box::new(Json) } else { Box::new(Plain { has_stderr }) };
-
-        let mut tally = Tally::default();
-        let mut complete = true;
-        for event in Events::new(source.lines) {
-            match event {
-                Ok(event) => {
-                    let outcome = store.apply(&event);
-                    tally.count(&outcome);
-                    report.event(tally.events, &event, &outcome)?;
-                }
-                Err(bad) => {
-                    tally.bad_lines += 1;
-                    // What cannot be read now cannot be read later.
-                    complete = !self.strict && !matches!(bad.problem, Problem::Io(_));
-                    report.bad_line(&source.name, &bad, !complete)?;
-                    if !complete {
-                        break;
-                    }
-                }
+        let limits = Engine::builder()
+            .time_limit(self.time)
+            .memory_limit(self.memory.map(|ByteSize(bytes)| bytes))
+            .fuel_limit(self.fuel);
+        // Without a pool, to make an instance takes longer than most events. Not every machine has room for one.
+        let pooled = (personality.instance == Instance::PerEvent).then(|| limits.clone().pooled(1).build().ok());
+        let engine = pooled.flatten().map_or_else(|| limits.build(), Ok)?;
+        let component = self.watcher.component()?;
+        let watcher = component.load(&engine)?;
+        let has_stderr = watcher.imports().iter().any(|import| import.name.starts_with("wasi:cli/stderr@"));
+        let output = if self.json { Output::captured() } else { source.output() };
+        let store = Watched::new(watcher.session().personality(personality).output(output).timed().build());
+        let report: Box<dyn Report> = if self.json { Box::new(Json) } else { Box::new(Plain { has_stderr }) };
+        let mut runner = Runner::new(store, report, self.strict);
+        let watch = self.watch.then(|| Watch::new(&self.watcher, &engine, component, source.path())).transpose()?;
+        let complete = match source {
+            Source::Stdin => runner.replay("standard input", io::stdin().lock(), watch.as_ref())?,
+            Source::Prompt => {
+                prompt::run(&mut runner, watch.as_ref())?;
+                true
             }
-        }
-        report.summary(&tally)?;
+            Source::File(path) => {
+                let complete = replay_file(&mut runner, &path)?;
+                if let Some(watch) = &watch {
+                    follow(&mut runner, &path, watch)?;
+                }
+                complete
+            }
+        };
+        let stats = runner.summary()?;
         Ok(if !complete {
             UNABLE.into()
-        } else if tally.is_clean() {
+        } else if stats.is_clean() {
             ExitCode::SUCCESS
         } else {
             FAILED.into()
@@ -113,25 +125,65 @@ impl Run {
     }
 }
 
+/// Gives the watcher the events of a file.
+pub(super) fn replay_file(runner: &mut Runner, path: &Path) -> Result<bool> {
+    let name = path.display();
+    let (len, file) = File::open(path)
+        .and_then(|file| Ok((file.metadata()?.len(), file)))
+        .map_err(|error| format!("cannot read events from {name}: {error}"))?;
+    runner.replay(&name.to_string(), Progress::new(BufReader::new(file), len), None)
+}
+
+/// Gives it to them again, with every change, for as long as it is let.
+fn follow(runner: &mut Runner, path: &Path, watch: &Watch) -> Result<()> {
+    loop {
+        runner.summary()?;
+        style::say(&style::styled(style::FAINT, "waiting for a change: Ctrl-C ends it"));
+        if let Change::Watcher(watcher) = watch.wait()? {
+            runner.reload(*watcher);
+        }
+        // A file that is gone now is back with the next change.
+        if let Err(error) = replay_file(runner, path) {
+            style::error(&error.to_string());
+        }
+    }
+}
+
 /// Where events come from.
-struct Source {
-    name: String,
-    lines: Box<dyn BufRead>,
+enum Source {
+    File(PathBuf),
+    Stdin,
+    Prompt,
 }
 
 impl Source {
     fn of(path: Option<&Path>) -> Result<Self> {
         match path {
             Some(path) if path.as_os_str() != "-" => {
-                let name = path.display().to_string();
-                let file = File::open(path).map_err(|error| format!("cannot read events from {name}: {error}"))?;
-                Ok(Self { name, lines: Box::new(BufReader::new(file)) })
+                File::open(path).map_err(|error| format!("cannot read events from {}: {error}", path.display()))?;
+                Ok(Self::File(path.to_owned()))
             }
-            None if io::stdin().is_terminal() => Err(
-                "there are no events: name a file of them, or pipe them in; `kvwatch run --help` shows how one looks"
-                    .into(),
-            ),
-            _ => Ok(Self { name: "standard input".to_owned(), lines: Box::new(io::stdin().lock()) }),
+            None if io::stdin().is_terminal() => Ok(Self::Prompt),
+            _ => Ok(Self::Stdin),
         }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Stdin | Self::Prompt => None,
+        }
+    }
+
+    /// Where the watcher's output goes: past the bar, where there may be one.
+    fn output(&self) -> Output {
+        if matches!(self, Self::Stdin) || !screen::is_watched() {
+            return Output::inherited();
+        }
+        Output::lines(|stream, line| match stream {
+            // Whoever closed the other end wants no more of it: that is not the watcher's failure.
+            Stream::Stdout => _ = style::print_as_it_is(line),
+            Stream::Stderr => style::say_as_it_is(line),
+        })
     }
 }

@@ -1,16 +1,20 @@
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use kvwatch::build::{self, Target};
+use clap::{Args, ValueHint};
+use kvwatch::build::{self, Colour, Target};
 use kvwatch::{Engine, Watcher};
 
-use super::Result;
+use super::progress::Spinner;
+use super::{Result, screen, style};
 
 /// The watcher that a subcommand is about.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct WatcherArgs {
     /// A component, or the folder of a cargo package that is built first
+    #[arg(value_hint = ValueHint::AnyPath)]
     watcher: PathBuf,
 
     /// What a package is built for
@@ -23,12 +27,70 @@ pub(crate) struct WatcherArgs {
     target: Target,
 }
 
+/// A component, and what it is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Component {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
 impl WatcherArgs {
-    pub(crate) fn load(&self, engine: &Engine) -> Result<Watcher> {
+    /// Reads it, or builds it while somebody waits for it.
+    pub(crate) fn component(&self) -> Result<Component> {
+        let Some(spinner) = self.watcher.is_dir().then(|| Spinner::new("building")).flatten() else {
+            return self.component_telling(|line| style::say(line));
+        };
+        let spinner = Mutex::new(spinner);
+        self.component_telling(|line| match cargo_status(line) {
+            Some(status) => spinner.lock().iter().for_each(|spinner| spinner.at(&status)),
+            None => style::say(line),
+        })
+    }
+
+    /// Reads it, or builds it, with each line that cargo has to say.
+    pub(crate) fn component_telling(&self, line: impl FnMut(&str) + Send) -> Result<Component> {
         if !self.watcher.is_dir() {
-            return Ok(Watcher::load(engine, &self.watcher)?);
+            let path = &self.watcher;
+            let bytes = fs::read(path).map_err(|source| kvwatch::Error::Read { path: path.clone(), source })?;
+            return Ok(Component { name: path.display().to_string(), bytes });
         }
-        let built = build::package(&self.watcher, self.target)?;
-        Ok(Watcher::from_bytes(engine, &built.artifact.display().to_string(), &built.component)?)
+        let colour = if screen::is_coloured() { Colour::Always } else { Colour::Never };
+        let built = build::package_with(&self.watcher, self.target, colour, line)?;
+        Ok(Component { name: built.artifact.display().to_string(), bytes: built.component })
+    }
+
+    /// The file of the component, or the folder of the package.
+    pub(crate) fn path(&self) -> &Path {
+        &self.watcher
+    }
+}
+
+impl Component {
+    pub(crate) fn load(&self, engine: &Engine) -> Result<Watcher> {
+        Ok(Watcher::from_bytes(engine, &self.name, &self.bytes)?)
+    }
+}
+
+/// What cargo is at, as `Compiling sha2 v0.10.9`, if that is what a line says: a verb that ends in the twelfth column.
+pub(crate) fn cargo_status(line: &str) -> Option<String> {
+    let line = anstream::adapter::strip_str(line).to_string();
+    let (column, rest) = line.split_at_checked(12)?;
+    let verb = column.trim_start();
+    let is_verb = verb.starts_with(|c: char| c.is_ascii_uppercase()) && verb.chars().all(|c| c.is_ascii_alphabetic());
+    (is_verb && rest.starts_with(' ')).then(|| line.trim_start().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_what_cargo_is_at_from_what_is_wrong() {
+        for line in ["   Compiling sha2 v0.10.9", "\u{1b}[1m\u{1b}[92m    Finished\u{1b}[0m `release` profile in 0.1s"] {
+            assert!(cargo_status(line).is_some_and(|status| !status.starts_with(' ')), "{line}");
+        }
+        for line in ["", "error: no", "warning: unused variable: `key`", "   |         ^^^ help", "12 |     Some(text) => {}"] {
+            assert_eq!(cargo_status(line), None);
+        }
     }
 }

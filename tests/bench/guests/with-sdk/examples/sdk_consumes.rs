@@ -8,7 +8,7 @@ struct Watcher;
 
 impl HandleWatch for Watcher {
     fn on_set(&mut self, _bucket: Bucket, _key: Key, payload: Payload) -> HandlerResult {
-        payload.into_bytes()?;
+        payload.into_vec()?;
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ struct Watcher {
 
 impl HandleWatch for Watcher {
     fn on_set(&mut self, _bucket: Bucket, _key: Key, payload: Payload) -> HandlerResult {
-        self.sum = black_box(sum::add(self.sum, &payload.into_bytes()?));
+        self.sum = black_box(sum::add(self.sum, &payload.into_vec()?));
         Ok(())
     }
 

@@ -19,7 +19,7 @@
 //! | R1–R5, W1–W3 | accounting, `reads-*`, `writes-*`, `splice-and-forward-trap` | `r1_*` … `w3_*` |
 //! | H1 an error traps by default | exercise `fail` | `h1_*` |
 //! | H2 state lasts as long as the instance | `instance-per-event` | `h2_*` |
-//! | H3 depending is not exporting | | `tests/components.rs` |
+//! | H3 depending is not exporting | | `tests/journey` |
 
 mod component;
 mod expectation;

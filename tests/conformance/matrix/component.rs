@@ -1,11 +1,10 @@
 //! The test guest as a component in wasmtime.
 
-use std::path::Path;
 use std::sync::OnceLock;
 
-use inbound_keyvalue::testing::{Content, Personality};
-use kvwatch::build::{self, Target};
-use kvwatch::{Engine, Session, Watcher};
+use kvwatch::build::Target;
+use kvwatch::testing::{Content, Personality};
+use kvwatch::{Session, Watcher};
 
 use crate::{Driver, Ending, Observed};
 
@@ -20,14 +19,7 @@ impl Component {
             Target::Wasip1 => 1,
             _ => 2,
         };
-        WATCHERS[index]
-            .get_or_init(|| {
-                let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/exercise");
-                let built = build::package(guest, target).expect("the test guest builds");
-                let engine = Engine::new().expect("wasmtime has what it needs");
-                Watcher::from_bytes(&engine, "exercise", &built.component).expect("the test guest is a watcher")
-            })
-            .clone()
+        WATCHERS[index].get_or_init(|| conformance::watcher("tests/guests/exercise", target)).clone()
     }
 
     pub(crate) fn new(target: Target, personality: &Personality) -> Self {

@@ -1,0 +1,178 @@
+//! The table: figures of two sides, their ratio, and what it should be.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use crate::counted::Pair;
+use crate::timed::Paired;
+
+/// What is aimed at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    /// Nothing: the row is there to be compared with others.
+    None,
+    /// At most so many times the left side's figure.
+    RatioAtMost(f64),
+    /// At least so many times the left side's figure.
+    RatioAtLeast(f64),
+    /// At most this, whatever the left side's figure is.
+    AtMost(u64),
+}
+
+impl Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::None => Ok(()),
+            Self::RatioAtMost(ratio) => write!(f, "≤ {ratio:.2}×"),
+            Self::RatioAtLeast(ratio) => write!(f, "≥ {ratio:.2}×"),
+            Self::AtMost(figure) => write!(f, "≤ {}", grouped(figure)),
+        }
+    }
+}
+
+/// A row of the table.
+#[derive(Clone, Debug)]
+pub struct Row {
+    what: String,
+    left: String,
+    right: String,
+    ratio: String,
+    goal: Goal,
+    missed: bool,
+}
+
+impl Row {
+    /// Of counted figures.
+    pub fn counted(what: impl Into<String>, pair: Pair, goal: Goal) -> Self {
+        let ratio = pair.ratio();
+        Self {
+            what: what.into(),
+            left: grouped(pair.by_hand),
+            right: grouped(pair.with_sdk),
+            ratio: ratio.map(|ratio| format!("{ratio:.4}")).unwrap_or_default(),
+            goal,
+            missed: match goal {
+                Goal::None => false,
+                // Goals have two decimals.
+                Goal::RatioAtMost(goal) => ratio.is_some_and(|ratio| hundredths(ratio) > hundredths(goal)),
+                Goal::RatioAtLeast(goal) => ratio.is_some_and(|ratio| hundredths(ratio) < hundredths(goal)),
+                Goal::AtMost(goal) => pair.with_sdk > goal,
+            },
+        }
+    }
+
+    /// Of times, for which `figure` says what they amount to, and of which the ratio is that of the speeds.
+    pub fn speed(what: impl Into<String>, paired: &Paired, figure: impl Fn(Duration) -> String, goal: f64) -> Self {
+        let [low, median, high] = paired.quartiles;
+        Self {
+            what: what.into(),
+            left: figure(paired.left),
+            right: figure(paired.right),
+            ratio: format!("{median:.2} ({low:.2}–{high:.2})"),
+            goal: Goal::RatioAtLeast(goal),
+            missed: hundredths(median) < hundredths(goal),
+        }
+    }
+
+    /// Of times that should be short.
+    pub fn effort(what: impl Into<String>, paired: &Paired, goal: f64) -> Self {
+        let [low, median, high] = paired.quartiles.map(f64::recip);
+        let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
+        Self {
+            what: what.into(),
+            left: seconds(paired.left),
+            right: seconds(paired.right),
+            // What is the lower quartile one way round is the upper one the other.
+            ratio: format!("{median:.2} ({high:.2}–{low:.2})"),
+            goal: Goal::RatioAtMost(goal),
+            missed: hundredths(median) > hundredths(goal),
+        }
+    }
+}
+
+fn hundredths(ratio: f64) -> f64 {
+    (ratio * 100.0).round()
+}
+
+/// A number with its digits in threes.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(' ');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// Rows under their headings, shown as a table of Markdown.
+#[derive(Clone, Debug)]
+pub struct Table {
+    left: &'static str,
+    right: &'static str,
+    rows: Vec<Row>,
+}
+
+impl Table {
+    /// One without rows, that compares these two sides.
+    #[must_use]
+    pub fn new(left: &'static str, right: &'static str) -> Self {
+        Self { left, right, rows: Vec::new() }
+    }
+
+    /// Adds rows.
+    pub fn extend(&mut self, rows: impl IntoIterator<Item = Row>) {
+        self.rows.extend(rows);
+    }
+
+    /// Whether it has no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+impl Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = vec![["what", self.left, self.right, "ratio", "goal"].map(str::to_owned)];
+        lines.extend(self.rows.iter().map(|row| {
+            let missed = if row.missed { ", missed" } else { "" };
+            let goal = format!("{}{missed}", row.goal);
+            [row.what.clone(), row.left.clone(), row.right.clone(), row.ratio.clone(), goal]
+        }));
+        let widths: [usize; 5] =
+            std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0));
+        for (index, [what, left, right, ratio, goal]) in lines.iter().enumerate() {
+            let [w0, w1, w2, w3, w4] = widths;
+            writeln!(f, "| {what:w0$} | {left:>w1$} | {right:>w2$} | {ratio:>w3$} | {goal:w4$} |")?;
+            if index == 0 {
+                let [w0, w1, w2, w3, w4] = widths.map(|width| "-".repeat(width));
+                writeln!(f, "| {w0} | {w1}:| {w2}:| {w3}:| {w4} |")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_in_threes() {
+        assert_eq!([0, 999, 1000, 67_125_270].map(grouped), ["0", "999", "1 000", "67 125 270"]);
+    }
+
+    #[test]
+    fn goals_are_missed_by_a_hundredth() {
+        let missed = |by_hand, with_sdk, goal| Row::counted("", Pair { by_hand, with_sdk }, goal).missed;
+        assert!(!missed(1000, 1004, Goal::RatioAtMost(1.0)));
+        assert!(missed(1000, 1010, Goal::RatioAtMost(1.0)));
+        assert!(missed(1000, 890, Goal::RatioAtLeast(0.9)));
+        assert!(!missed(0, 11, Goal::AtMost(11)));
+        assert!(missed(0, 12, Goal::AtMost(11)));
+        assert!(!missed(0, 0, Goal::RatioAtMost(1.0)));
+    }
+}

@@ -1,0 +1,126 @@
+//! The figures that are measured and differ from run to run. What is compared is timed in turns, so that whatever else the machine
+//! does slows both.
+
+use std::time::{Duration, Instant};
+
+use kvwatch::testing::{Content, Instance, Personality};
+use kvwatch::{Engine, Session};
+use wasmtime::Result;
+
+use crate::guests::{Side, cold_build};
+use crate::host::{Event, KEY, Machine, Watcher};
+
+/// The times of two sides.
+#[derive(Clone, Debug)]
+pub struct Paired {
+    /// The left side's median.
+    pub left: Duration,
+    /// The right side's median.
+    pub right: Duration,
+    /// How many times as fast the right side is, pair by pair: the lower quartile, the median, the upper quartile.
+    pub quartiles: [f64; 3],
+}
+
+impl Paired {
+    /// Times both sides so often, each first in every other pair.
+    fn measure(
+        pairs: usize,
+        mut left: impl FnMut() -> Result<Duration>,
+        mut right: impl FnMut() -> Result<Duration>,
+    ) -> Result<Self> {
+        let (mut lefts, mut rights, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for pair in 0..pairs {
+            let (left, right) = if pair % 2 == 0 {
+                let left = left()?;
+                (left, right()?)
+            } else {
+                let right = right()?;
+                (left()?, right)
+            };
+            lefts.push(left);
+            rights.push(right);
+            ratios.push(left.as_secs_f64() / right.as_secs_f64());
+        }
+        lefts.sort();
+        rights.sort();
+        ratios.sort_by(f64::total_cmp);
+        let quartile = |quarter: usize| ratios[(pairs - 1) * quarter / 4];
+        Ok(Self {
+            left: lefts[(pairs - 1) / 2],
+            right: rights[(pairs - 1) / 2],
+            quartiles: [quartile(1), quartile(2), quartile(3)],
+        })
+    }
+}
+
+fn timed(run: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let begun = Instant::now();
+    run()?;
+    Ok(begun.elapsed())
+}
+
+/// How much is streamed.
+pub const STREAMED: u64 = 1 << 30;
+
+/// The time that two guests take to stream 1 GiB.
+///
+/// # Errors
+///
+/// When a guest traps.
+pub fn streaming(by_hand: &mut Watcher, with_sdk: &mut Watcher) -> Result<Paired> {
+    let run = |watcher: &mut Watcher| timed(|| watcher.deliver(Event::Set(STREAMED)));
+    Paired::measure(11, || run(by_hand), || run(with_sdk))
+}
+
+/// The CPU time of building the README's watcher, and all it depends on, into an empty folder.
+///
+/// # Errors
+///
+/// When cargo fails.
+pub fn builds() -> Result<Paired> {
+    Paired::measure(3, || cold_build(Side::ByHand, "hand_readme"), || cold_build(Side::WithSdk, "sdk_readme"))
+}
+
+/// The length of the events that are delivered.
+const SMALL: &[u8] = b"7 bytes";
+
+/// The time that an event takes, of bare wasmtime and of kvwatch, to an instance that is kept.
+///
+/// # Errors
+///
+/// When the guest traps.
+pub fn kept(component: &[u8]) -> Result<Paired> {
+    let mut bare = Machine::fast()?.load(component)?.start()?;
+    let mut session = session(&Engine::new()?, component, Instance::Kept)?;
+    of_each(20_000, || bare.deliver(Event::Set(SMALL.len() as u64)), || deliver(&mut session))
+}
+
+/// The time that an event takes, of bare wasmtime and of kvwatch, to an instance of its own.
+///
+/// # Errors
+///
+/// When the guest traps.
+pub fn per_event(component: &[u8]) -> Result<Paired> {
+    let bare = Machine::pooling()?.load(component)?;
+    let mut session = session(&Engine::builder().pooled(1).build()?, component, Instance::PerEvent)?;
+    of_each(2_000, || bare.start()?.deliver(Event::Set(SMALL.len() as u64)), || deliver(&mut session))
+}
+
+/// Times so many events at a time, and gives the time of one.
+fn of_each(events: u32, mut left: impl FnMut() -> Result<()>, mut right: impl FnMut() -> Result<()>) -> Result<Paired> {
+    let run = |event: &mut dyn FnMut() -> Result<()>| timed(|| (0..events).try_for_each(|_| event()));
+    let all = Paired::measure(21, || run(&mut left), || run(&mut right))?;
+    Ok(Paired { left: all.left / events, right: all.right / events, ..all })
+}
+
+fn session(engine: &Engine, component: &[u8], instance: Instance) -> Result<Session> {
+    let mut personality = Personality::default();
+    personality.instance = instance;
+    let watcher = kvwatch::Watcher::from_bytes(engine, "the guest", component)?;
+    Ok(watcher.session().personality(personality).build())
+}
+
+fn deliver(session: &mut Session) -> Result<()> {
+    session.set(KEY, &Content::from(SMALL)).expect_handled();
+    Ok(())
+}

@@ -1,0 +1,171 @@
+use std::ops::Range;
+
+use wasmparser::{BinaryReaderError, ComponentName, KnownCustom, Parser, Payload};
+
+/// What a component is made of, and how large each part is.
+///
+/// ```
+/// let anatomy = kvwatch::Anatomy::of(b"\0asm\x0d\0\x01\0")?;
+/// assert_eq!((anatomy.bytes, anatomy.modules.len()), (8, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Anatomy {
+    /// How large the component is.
+    pub bytes: u64,
+    /// Its core modules, in their order.
+    pub modules: Vec<Module>,
+    /// How much of it are custom sections of its own, outside the core modules: names, and who made it.
+    pub custom: u64,
+}
+
+/// A core module in a component.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Module {
+    /// Its name, if it was left in: `main` is what the author's code was compiled to.
+    pub name: Option<String>,
+    /// How large it is.
+    pub bytes: u64,
+    /// How much of it is code.
+    pub code: u64,
+    /// How much of it is data.
+    pub data: u64,
+    /// How much of it are custom sections: names, debug information, who made it.
+    pub custom: u64,
+    /// The interfaces that it imports functions of.
+    pub imports: Vec<String>,
+}
+
+impl Anatomy {
+    /// Takes a component apart.
+    ///
+    /// # Errors
+    ///
+    /// When it is not WebAssembly to its end.
+    pub fn of(component: &[u8]) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self::parse(component)?)
+    }
+
+    fn parse(component: &[u8]) -> Result<Self, BinaryReaderError> {
+        let mut anatomy = Self { bytes: component.len() as u64, ..Self::default() };
+        let mut names = Vec::new();
+        // Which of the modules are its own, and not those of a component within, which have numbers of their own.
+        let mut own = Vec::new();
+        // Whether what is being read is a module, for each thing that it is in.
+        let mut within = vec![false];
+        for payload in Parser::new(0).parse_all(component) {
+            let payload = payload?;
+            let module = within.last().copied().unwrap_or_default().then(|| anatomy.modules.last_mut()).flatten();
+            match (&payload, module) {
+                (Payload::ModuleSection { unchecked_range, .. }, _) => {
+                    if within.len() == 1 {
+                        own.push(anatomy.modules.len());
+                    }
+                    anatomy.modules.push(Module { bytes: len(unchecked_range), ..Module::default() });
+                    within.push(true);
+                }
+                (Payload::ComponentSection { .. }, _) => within.push(false),
+                (Payload::End(_), _) => _ = within.pop(),
+                (Payload::CodeSectionStart { range, .. }, Some(module)) => module.code += len(range),
+                (Payload::DataSection(section), Some(module)) => module.data += len(&section.range()),
+                (Payload::CustomSection(section), Some(module)) => module.custom += len(&section.range()),
+                (Payload::ImportSection(section), Some(module)) => {
+                    for import in section.clone().into_imports() {
+                        let interface = import?.module;
+                        if !module.imports.iter().any(|known| known == interface) {
+                            module.imports.push(interface.to_owned());
+                        }
+                    }
+                }
+                (Payload::CustomSection(section), None) => {
+                    anatomy.custom += len(&section.range());
+                    if let (KnownCustom::ComponentName(section), [_]) = (section.as_known(), &*within) {
+                        for name in section {
+                            let ComponentName::CoreModules(modules) = name? else { continue };
+                            for module in modules {
+                                let module = module?;
+                                names.push((module.index as usize, module.name.to_owned()));
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (index, name) in names {
+            if let Some(module) = own.get(index).and_then(|&index| anatomy.modules.get_mut(index)) {
+                module.name = Some(name);
+            }
+        }
+        Ok(anatomy)
+    }
+
+    /// How much of it is neither a core module nor a custom section: the types, and how its parts are put together.
+    #[must_use]
+    pub fn rest(&self) -> u64 {
+        let modules: u64 = self.modules.iter().map(|module| module.bytes).sum();
+        self.bytes.saturating_sub(modules).saturating_sub(self.custom)
+    }
+
+    /// The core modules that import functions of an interface.
+    pub fn importers<'a>(&'a self, interface: &'a str) -> impl Iterator<Item = &'a Module> {
+        self.modules.iter().filter(move |module| module.imports.iter().any(|import| import == interface))
+    }
+}
+
+impl Module {
+    /// Whether it is the adapter by which a module for `wasm32-wasip1` is made a component.
+    #[must_use]
+    pub fn is_adapter(&self) -> bool {
+        self.name.as_ref().is_some_and(|name| name.starts_with("wit-component:adapter:"))
+    }
+
+    /// How much of it is neither code nor data nor a custom section.
+    #[must_use]
+    pub fn rest(&self) -> u64 {
+        self.bytes.saturating_sub(self.code).saturating_sub(self.data).saturating_sub(self.custom)
+    }
+}
+
+fn len(range: &Range<usize>) -> u64 {
+    range.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_parts_apart() {
+        let component = wat::parse_str(
+            r#"(component $c
+                (core module $main
+                    (import "wasi:cli/stdout@0.2.0" "f" (func))
+                    (import "wasi:cli/stdout@0.2.0" "g" (func))
+                    (memory 1)
+                    (data (i32.const 0) "0123456789")
+                    (func))
+                (component (core module $inner))
+                (core module $wit-component:adapter:wasi (import "wasi:io/streams@0.2.0" "f" (func))))"#,
+        )
+        .unwrap();
+        let anatomy = Anatomy::of(&component).unwrap();
+        assert_eq!(anatomy.bytes, component.len() as u64);
+        let [main, inner, adapter] = &*anatomy.modules else { panic!("{anatomy:?}") };
+        assert_eq!((main.name.as_deref(), main.imports.len(), main.is_adapter()), (Some("main"), 1, false));
+        assert!(main.data > 10 && main.code > 0 && main.bytes > main.data + main.code, "{main:?}");
+        assert_eq!((inner.code, inner.data, inner.imports.len()), (0, 0, 0));
+        assert_eq!(adapter.imports, ["wasi:io/streams@0.2.0"]);
+        assert!(anatomy.custom > 0 && anatomy.rest() > 0, "{anatomy:?}");
+        assert_eq!(anatomy.importers("wasi:cli/stdout@0.2.0").count(), 1);
+    }
+
+    #[test]
+    fn half_a_component_has_no_anatomy() {
+        let component = wat::parse_str("(component (core module (func)))").unwrap();
+        assert!(Anatomy::of(&component[..component.len() / 2]).is_err());
+        assert!(Anatomy::of(b"").is_err());
+    }
+}

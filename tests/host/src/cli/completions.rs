@@ -1,0 +1,29 @@
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use super::{Cli, Result};
+
+/// Write what lets a shell complete kvwatch's arguments
+///
+///   bash:  kvwatch completions bash > ~/.local/share/bash-completion/completions/kvwatch
+///   zsh:   kvwatch completions zsh > "${fpath[1]}/_kvwatch"
+///   fish:  kvwatch completions fish > ~/.config/fish/completions/kvwatch.fish
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Completions {
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        // Made as a whole first: the generator panics where it cannot write.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "kvwatch", &mut script);
+        std::io::stdout().write_all(&script)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

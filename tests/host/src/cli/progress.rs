@@ -1,0 +1,83 @@
+//! Bars and spinners, for what takes its time while somebody looks on.
+
+use std::io::{self, BufRead, Read};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::screen::{self, Shown};
+
+/// What is over sooner needs no bar.
+const LONG: Duration = Duration::from_millis(400);
+
+/// How often a bar is drawn anew, though nothing has moved.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Reads lines, with a bar that tells how far it is.
+pub(crate) struct Progress<R> {
+    lines: R,
+    bar: ProgressBar,
+    begun: Instant,
+    shown: Option<Shown>,
+}
+
+impl<R: BufRead> Progress<R> {
+    /// Lines which are `len` bytes in all.
+    pub(crate) fn new(lines: R, len: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::hidden());
+        bar.set_style(style("{wide_bar} {percent:>3}% of {binary_total_bytes}, {eta} left").progress_chars("━╸ "));
+        Self { lines, bar, begun: Instant::now(), shown: None }
+    }
+}
+
+impl<R: BufRead> BufRead for Progress<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.lines.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.lines.consume(amount);
+        self.bar.inc(amount as u64);
+        if self.shown.is_none() && self.begun.elapsed() > LONG && screen::is_watched() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+            self.bar.enable_steady_tick(TICK);
+            self.shown = Some(screen::show(self.bar.clone()));
+        }
+    }
+}
+
+impl<R: BufRead> Read for Progress<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+/// Turns while something goes on, and says what.
+pub(crate) struct Spinner {
+    bar: ProgressBar,
+    _shown: Shown,
+}
+
+impl Spinner {
+    /// A spinner, where somebody sees it.
+    pub(crate) fn new(doing: &str) -> Option<Self> {
+        if !screen::is_watched() {
+            return None;
+        }
+        let bar = ProgressBar::new_spinner().with_style(style("{spinner} {prefix}, {elapsed} {wide_msg}"));
+        bar.set_prefix(doing.to_owned());
+        bar.enable_steady_tick(TICK);
+        Some(Self { _shown: screen::show(bar.clone()), bar })
+    }
+
+    /// Says what it is at.
+    pub(crate) fn at(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,267 @@
+// A host of the world `inbound-keyvalue`, written from the draft alone and sharing no code with the other two. It is as awkward
+// as the draft allows: kinds of handles count apart from 0, streams move a random part of what they could, the end of a stream
+// comes alone, and `splice` and `forward` are missing. Every handle is accounted for.
+
+/** The host ends the guest. Whatever else is thrown here is a mistake of this file. */
+export class Trap extends Error {}
+
+/** What a call of the draft fails with. jco makes the `err` of the result from the payload. */
+class Failed extends Error {
+  constructor(payload) {
+    super('the call failed');
+    this.payload = payload;
+  }
+}
+
+const STREAM_ERROR = { dummy: 0 };
+
+/** The most that one read gives. */
+const MOST_READ = 64n * 1024n;
+
+/** The live handles of one kind. */
+class Handles {
+  #kind;
+  #live = new Map();
+  #next = 0;
+
+  constructor(kind) {
+    this.#kind = kind;
+  }
+
+  add(object, from) {
+    this.#live.set(this.#next, { object, from });
+    return this.#next++;
+  }
+
+  has(handle) {
+    return this.#live.has(handle);
+  }
+
+  get(handle) {
+    return this.#live.get(handle)?.object;
+  }
+
+  remove(handle) {
+    const object = this.get(handle);
+    this.#live.delete(handle);
+    return object;
+  }
+
+  /** What is wrong with a call that names a handle which is not live. */
+  missing(handle, call) {
+    const why = handle < this.#next ? 'which is no more' : 'which there never was';
+    return `\`${call}\` was called with ${this.#kind} ${handle}, ${why}`;
+  }
+
+  leaks() {
+    return [...this.#live].map(([handle, { from }]) => `${this.#kind} ${handle} was never dropped (from \`${from}\`)`);
+  }
+}
+
+export class Host {
+  #refusal;
+  #random;
+  #kinds;
+  #values = [];
+  #violations = [];
+  #calls = 0;
+
+  /**
+   * @param {number} seed where random sizes start
+   * @param {string=} refusal the trace of the error that every refusable call fails with
+   */
+  constructor(seed, refusal) {
+    this.#random = BigInt(seed) | (1n << 63n);
+    this.#refusal = refusal;
+    this.#forget();
+  }
+
+  /** Makes what `on-set` is given. */
+  beginSet(bytes) {
+    const bucket = this.beginDelete('on-set');
+    return { bucket, payload: this.#kinds.payload.add(bytes, 'on-set') };
+  }
+
+  /** Makes what `on-delete` is given. */
+  beginDelete(from = 'on-delete') {
+    this.#values = [];
+    this.#violations = [];
+    this.#calls = 0;
+    return this.#kinds.bucket.add({}, from);
+  }
+
+  /** What the guest did in the event. What it held when it trapped is nobody's fault: no guest code runs after a trap. */
+  end({ trapped }) {
+    const leaks = trapped ? [] : Object.values(this.#kinds).flatMap((handles) => handles.leaks());
+    this.#forget();
+    return {
+      values: this.#values.map((chunks) => Buffer.concat(chunks)),
+      violations: [...this.#violations, ...leaks],
+      calls: this.#calls,
+    };
+  }
+
+  /** The imports of the world, by the names that jco gives its functions. */
+  imports() {
+    const counted = (functions) =>
+      Object.fromEntries(
+        Object.entries(functions).map(([name, call]) => [
+          name,
+          (...args) => {
+            this.#calls += 1;
+            return call(...args);
+          },
+        ]),
+      );
+    return { 'wasi:keyvalue/types': counted(this.#types()), 'wasi:keyvalue/wasi-io': counted(this.#wasiIo()) };
+  }
+
+  #types() {
+    const kinds = () => this.#kinds;
+    const consume = (payload, call) => {
+      // It is gone whether this works or not.
+      const bytes = this.#take('payload', payload, call);
+      this.#refuse(call);
+      return bytes;
+    };
+    return {
+      dropBucket: (bucket) => void this.#take('bucket', bucket, 'drop-bucket'),
+      openBucket: () => {
+        this.#refuse('open-bucket');
+        return kinds().bucket.add({}, 'open-bucket');
+      },
+      dropError: (error) => void this.#take('error', error, 'drop-error'),
+      newError: () => kinds().error.add('', 'new-error'),
+      trace: (error) => this.#get('error', error, 'trace'),
+      dropValue: (value) => {
+        const { body } = this.#take('value', value, 'drop-value');
+        if (kinds()['output-stream'].has(body)) {
+          this.#violations.push(`value ${value} was dropped before the stream that writes it`);
+        }
+      },
+      newValue: () => {
+        const chunks = [];
+        this.#values.push(chunks);
+        return kinds().value.add({ chunks, body: undefined }, 'new-value');
+      },
+      valueWriteBody: (handle) => {
+        const value = this.#get('value', handle, 'value-write-body');
+        if (value.body !== undefined) {
+          this.#violations.push(`\`value-write-body\` was called for value ${handle} a second time`);
+          throw new Failed(undefined);
+        }
+        value.body = kinds()['output-stream'].add(value.chunks, 'value-write-body');
+        return value.body;
+      },
+      dropPayload: (payload) => void this.#take('payload', payload, 'drop-payload'),
+      payloadConsumeSync: (payload) => consume(payload, 'payload-consume-sync'),
+      payloadConsumeAsync: (payload) => {
+        const left = consume(payload, 'payload-consume-async');
+        return kinds()['input-stream'].add({ left, ended: false }, 'payload-consume-async');
+      },
+      size: (payload) => BigInt(this.#get('payload', payload, 'size').length),
+    };
+  }
+
+  #wasiIo() {
+    const missing = (call) => () => {
+      throw new Trap(`this host has no \`${call}\``);
+    };
+    return {
+      read: (src, len) => this.#advance(src, len, 'read'),
+      skip: (src, len) => {
+        const [bytes, end] = this.#advance(src, len, 'skip');
+        return [BigInt(bytes.length), end];
+      },
+      write: (dst, buf) => {
+        const chunks = this.#output(dst, BigInt(buf.length), 'write');
+        const taken = this.#part(BigInt(buf.length));
+        // Copied: what jco passes may lie in the guest's memory.
+        chunks.push(Uint8Array.from(buf.subarray(0, Number(taken))));
+        return taken;
+      },
+      writeRepeated: (dst, byte, len) => {
+        const chunks = this.#output(dst, len, 'write-repeated');
+        const taken = this.#part(len < MOST_READ ? len : MOST_READ);
+        chunks.push(new Uint8Array(Number(taken)).fill(byte));
+        return taken;
+      },
+      splice: missing('splice'),
+      forward: missing('forward'),
+      dropInputStream: (stream) => void this.#take('input-stream', stream, 'drop-input-stream'),
+      dropOutputStream: (stream) => void this.#take('output-stream', stream, 'drop-output-stream'),
+    };
+  }
+
+  #advance(src, len, call) {
+    const input = this.#get('input-stream', src, call);
+    if (len === 0n) {
+      this.#violations.push(`\`${call}\` was called with input-stream ${src} for no bytes at all`);
+    }
+    if (input.ended) {
+      this.#violations.push(`\`${call}\` was called with input-stream ${src} after its end`);
+    }
+    if (input.left.length === 0) {
+      input.ended = true;
+      return [new Uint8Array(), true];
+    }
+    const left = BigInt(input.left.length);
+    const most = [len, left, MOST_READ].reduce((least, each) => (each < least ? each : least));
+    const now = Number(this.#part(most));
+    const bytes = input.left.subarray(0, now);
+    input.left = input.left.subarray(now);
+    return [bytes, false];
+  }
+
+  #output(dst, len, call) {
+    const chunks = this.#get('output-stream', dst, call);
+    if (len === 0n) {
+      this.#violations.push(`\`${call}\` was called with output-stream ${dst} for no bytes at all`);
+      throw new Failed(STREAM_ERROR);
+    }
+    return chunks;
+  }
+
+  #get(kind, handle, call) {
+    this.#expect(kind, handle, call);
+    return this.#kinds[kind].get(handle);
+  }
+
+  #take(kind, handle, call) {
+    this.#expect(kind, handle, call);
+    return this.#kinds[kind].remove(handle);
+  }
+
+  #expect(kind, handle, call) {
+    if (!this.#kinds[kind].has(handle)) {
+      const violation = this.#kinds[kind].missing(handle, call);
+      this.#violations.push(violation);
+      throw new Trap(violation);
+    }
+  }
+
+  #refuse(call) {
+    if (this.#refusal !== undefined) {
+      throw new Failed(this.#kinds.error.add(this.#refusal, call));
+    }
+  }
+
+  /** A random number from 1 to `of`, or 0 of 0: mostly a small one, as a long stream is to be read in many pieces. */
+  #part(of) {
+    const most = this.#xorshift() % 4n === 0n || of < 4096n ? of : 4096n;
+    return most === 0n ? 0n : (this.#xorshift() % most) + 1n;
+  }
+
+  #xorshift() {
+    const bits = (number) => BigInt.asUintN(64, number);
+    this.#random = bits(this.#random ^ (this.#random << 13n));
+    this.#random ^= this.#random >> 7n;
+    this.#random = bits(this.#random ^ (this.#random << 17n));
+    return this.#random;
+  }
+
+  #forget() {
+    const kinds = ['bucket', 'error', 'input-stream', 'output-stream', 'payload', 'value'];
+    this.#kinds = Object.fromEntries(kinds.map((kind) => [kind, new Handles(kind)]));
+  }
+}

@@ -1,0 +1,58 @@
+//! Components for `wasm32-unknown-unknown`, which import the world and nothing else: a host need not have any WASI.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use wasm_targets::Target;
+use wit_component::ComponentEncoder;
+
+const TARGET: Target = Target::UnknownUnknown;
+
+/// The repository that this is a test of.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Where these tests write, which is below cargo's own target folder.
+pub(crate) fn scratch() -> &'static Path {
+    Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/second-host"))
+}
+
+/// The component of the package in `folder`, which has the package's name. It is built by the first test that asks for it, so
+/// that none replaces what another is running.
+pub(crate) fn build(folder: &Path) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let name = folder.file_name().and_then(|name| name.to_str()).expect("a package's folder has its name");
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(name.to_owned()).or_insert_with(|| build_now(name, folder)).clone()
+}
+
+/// Builds as the package's author would.
+fn build_now(name: &str, folder: &Path) -> PathBuf {
+    wasm_targets::ensure(&[TARGET], &mut crate::say).unwrap();
+    crate::say(&format!("building {name}"));
+    let target_dir = scratch().join("target");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--release", "--target", TARGET.as_str(), "--target-dir"])
+        .arg(&target_dir)
+        .current_dir(folder)
+        .status()
+        .expect("cargo, which runs this test, can be run");
+    assert!(built.success(), "{name} does not build: cargo says above why");
+
+    let file = format!("{}.wasm", name.replace('-', "_"));
+    let module = fs::read(target_dir.join(TARGET.as_str()).join("release").join(&file)).unwrap();
+    let component = scratch().join(file);
+    fs::write(&component, encode(&module)).unwrap();
+    component
+}
+
+fn encode(module: &[u8]) -> Vec<u8> {
+    // No adapter: this fails if the module imports anything of WASI.
+    ComponentEncoder::default().validate(true).module(module).and_then(|mut encoder| encoder.encode()).unwrap()
+}

@@ -1,0 +1,217 @@
+//! Every watcher of this repository in a host that shares nothing with `kvwatch` and the test host: its component, transpiled
+//! by jco, under Node, with the world's imports written in JavaScript. What a watcher does must not depend on wasmtime.
+//!
+//! Where there is no Node, the tests say so on standard error and pass.
+
+mod component;
+mod node;
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use component::{repository, scratch};
+use exercise::{Exercise, Exerciser, Seen};
+use flate2::read::GzDecoder;
+use inbound_keyvalue::testing::{
+    Change, Content, End, Ending, Event, Numbering, Personality, Size, TestHost, Transfer,
+};
+use node::{Node, Outcome};
+use serde_json::json;
+
+/// The examples. Of each, how many events are recorded, and which of them, counted from 0, are to trap.
+const EXAMPLES: &[(&str, usize, &[usize])] = &[
+    ("audit-log", 5, &[]),
+    ("hand-written", 3, &[]),
+    // One order is bad on purpose.
+    ("json-schema", 5, &[2]),
+    ("large-values", 4, &[]),
+    // What these two cannot use they note and go on, as they have something to lose.
+    ("running-totals", 6, &[]),
+    ("session-expiry", 7, &[]),
+    ("transform", 5, &[]),
+];
+
+/// What the refusing host says, for which text of any kind has to survive two encodings of strings.
+const REFUSAL: &str = "зажат \u{202e}🗝️\u{10ffff}\n";
+
+/// Tells of progress, past the test harness, which shows a test's own output only when it fails.
+fn say(what: &str) {
+    // Nobody to hear it is no reason to fail.
+    let _ = writeln!(io::stderr(), "second-host: {what}");
+}
+
+/// Runs an example with its recorded events.
+fn run(node: &Node, example: &str) -> Vec<Outcome> {
+    let folder = repository().join("examples").join(example);
+    node.run(&component::build(&folder), &folder.join("events.jsonl"), None)
+}
+
+#[test]
+fn the_host_notices_what_a_watcher_does_wrong() {
+    let Some(node) = Node::get() else { return };
+    node.run_tests();
+}
+
+#[test]
+fn every_example_is_known_here() {
+    let examples = repository().join("examples");
+    let mut found: Vec<_> = fs::read_dir(examples)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().join("Cargo.toml").is_file())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    let known: Vec<_> = EXAMPLES.iter().map(|(example, ..)| *example).collect();
+    assert_eq!(found, known, "`EXAMPLES` says what is to become of each example's events");
+}
+
+#[test]
+fn every_example_handles_its_events() {
+    let Some(node) = Node::get() else { return };
+    for (example, events, traps) in EXAMPLES {
+        let outcomes = run(node, example);
+        assert_eq!(outcomes.len(), *events, "{example}");
+        for (event, outcome) in outcomes.iter().enumerate() {
+            assert_eq!(outcome.violations, [""; 0], "{example}, event {event}");
+            assert_eq!(outcome.trap.is_some(), traps.contains(&event), "{example}, event {event}: {outcome:?}");
+            assert!(outcome.calls > 0, "{example}, event {event}: not even the bucket was dropped");
+        }
+    }
+}
+
+#[test]
+fn transform_writes_what_it_was_given() {
+    let Some(node) = Node::get() else { return };
+    let recorded = fs::read_to_string(repository().join("examples/transform/events.jsonl")).unwrap();
+    let outcomes = run(node, "transform");
+    for (line, outcome) in recorded.lines().zip(outcomes) {
+        let event: Event = line.parse().unwrap();
+        let written = outcome.values();
+        match (event.change, event.key.split('/').next()) {
+            (Change::Set(content), Some("logs")) => assert_eq!([decompress(&written[0])], [bytes(&content)]),
+            (Change::Set(content), Some("mirror")) => assert_eq!(written, [bytes(&content)]),
+            _ => assert!(written.is_empty(), "{line}"),
+        }
+    }
+}
+
+/// `running-totals` tells of its state on standard output alone, which this target lacks. The test guest counts events, too,
+/// and reports how many there were.
+#[test]
+fn state_lasts_until_a_trap() {
+    let Some(node) = Node::get() else { return };
+    let [set, fail] = ["ignore", "fail"].map(|key| Event::set(key, "value"));
+    let outcomes = exercise(node, "state", &[set.clone(), set, count(), fail, count()], None);
+    let reports: Vec<_> = outcomes.iter().map(Outcome::report).collect();
+    let nothing = format!("ok {}", Seen::NOTHING);
+    let expected = [Some(&*nothing), Some(&*nothing), Some("ok 3 events"), None, Some("ok 1 events")];
+    assert_eq!(reports.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_test_guest_reports_the_same_in_the_native_host() {
+    let Some(node) = Node::get() else { return };
+    let mut native = TestHost::<Exerciser>::with(Personality::deviating(awkward));
+    compare(&mut native, &exercise(node, "exercise", &events(), None));
+}
+
+#[test]
+fn the_test_guest_reports_the_same_where_it_is_refused() {
+    let Some(node) = Node::get() else { return };
+    let mut native = TestHost::<Exerciser>::with(Personality::deviating(|host| {
+        awkward(host);
+        host.open_bucket_error = Some(REFUSAL.to_owned());
+        host.consume_sync_error = Some(REFUSAL.to_owned());
+        host.consume_async_error = Some(REFUSAL.to_owned());
+    }));
+    let outcomes = exercise(node, "refused", &events(), Some(REFUSAL));
+    assert!(outcomes.iter().any(|outcome| outcome.report().is_some_and(|report| report.contains(REFUSAL))));
+    compare(&mut native, &outcomes);
+}
+
+/// Makes the native host what `host.mjs` is.
+fn awkward(host: &mut Personality) {
+    host.numbering = Numbering { per_kind: true, first: 0, reuse: false };
+    host.read.size = Size::Random;
+    host.read.end = End::Alone;
+    host.write.size = Size::Random;
+    host.transfer = Transfer::Traps;
+}
+
+/// Every exercise with payloads of all sorts, and after each a count of the events since the last trap.
+fn events() -> Vec<Event> {
+    let text = |len| Content::repeat("a line of text, and then another\n", len);
+    let contents = [
+        text(0),
+        text(1),
+        Content::from("\"value\""),
+        text(5_000),
+        text(70_001),
+        Content::from(&b"not text \xff\xfe"[..]),
+    ];
+    let exercises = Exercise::ALL.iter().map(|(name, _)| name);
+    exercises
+        .flat_map(|name| contents.iter().flat_map(|content| [Event::set(*name, content.clone()), count()]))
+        .collect()
+}
+
+/// What the test guest answers with the number of events that it has seen.
+fn count() -> Event {
+    Event::delete("count")
+}
+
+/// Runs the test guest. `name` tells the events from those of the other tests, which run at the same time.
+fn exercise(node: &Node, name: &str, events: &[Event], refusal: Option<&str>) -> Vec<Outcome> {
+    let file = record(name, events);
+    let outcomes = node.run(&component::build(&repository().join("tests/guests/exercise")), &file, refusal);
+    assert_eq!(outcomes.len(), events.len());
+    outcomes
+}
+
+/// Writes events as `kvwatch` records them.
+fn record(name: &str, events: &[Event]) -> PathBuf {
+    let lines = events.iter().map(|event| match &event.change {
+        Change::Set(content) => json!({ "op": "set", "key": event.key, "base64": BASE64.encode(bytes(content)) }),
+        Change::Delete => json!({ "op": "delete", "key": event.key }),
+    });
+    let lines: Vec<_> = lines.map(|line| line.to_string()).collect();
+    let file = scratch().join(format!("{name}.jsonl"));
+    fs::write(&file, lines.join("\n")).unwrap();
+    file
+}
+
+/// Gives the native host the same events, and compares all that both hosts can see but the number of calls, which hangs on the
+/// sizes that the hosts drew by lot.
+fn compare(native: &mut TestHost<Exerciser>, outcomes: &[Outcome]) {
+    native.tolerate();
+    for (event, outcome) in events().into_iter().zip(outcomes) {
+        let key = event.key;
+        let expected = match event.change {
+            Change::Set(content) => native.set(&key, content),
+            Change::Delete => native.delete(&key),
+        };
+        assert_eq!(outcome.trap.is_some(), matches!(expected.ending, Ending::Trapped(_)), "{key}: {outcome:?}");
+        assert_eq!(outcome.violations, [""; 0], "{key}");
+        assert_eq!(expected.violations, [], "{key}");
+        // What was written until a trap hangs on the sizes, too.
+        if outcome.trap.is_none() {
+            let written: Vec<_> = expected.values.into_iter().map(|value| value.bytes).collect();
+            assert_eq!(outcome.report(), Outcome::report_in(&written), "{key}");
+            assert!(outcome.values() == written, "{key}: its values differ");
+        }
+    }
+}
+
+fn bytes(content: &Content) -> Vec<u8> {
+    content.read(0, content.len()).unwrap()
+}
+
+fn decompress(gzip: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    GzDecoder::new(gzip).read_to_end(&mut bytes).unwrap();
+    bytes
+}
