@@ -41,6 +41,7 @@ impl Bucket {
     /// # Ok(())
     /// # }
     /// ```
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn open(name: impl AsRef<str>) -> Result<Self, Error> {
         match types::open_bucket(name.as_ref()) {
             Ok(raw) => Ok(Self::new(raw)),

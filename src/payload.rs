@@ -82,6 +82,7 @@ impl Payload {
     ///     Ok(payload.into_bytes()?.starts_with(&[0x1f, 0x8b]))
     /// }
     /// ```
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_bytes(self) -> Result<Bytes, Error> {
         self.into_vec().map(Bytes::from)
     }
@@ -102,6 +103,7 @@ impl Payload {
     /// }
     /// ```
     #[inline]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_vec(self) -> Result<Vec<u8>, Error> {
         if let Some(handle) = self.unread {
             return types::payload_consume_sync(handle.into_raw())
@@ -128,6 +130,7 @@ impl Payload {
     ///     payload.into_bytes_limited(256 * 1024)
     /// }
     /// ```
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_bytes_limited(self, limit: usize) -> Result<Bytes, Error> {
         let size = self.size();
         let mut stream = self.into_stream()?;
@@ -158,6 +161,7 @@ impl Payload {
     ///     Ok(payload.into_string()?.split_whitespace().count())
     /// }
     /// ```
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_string(self) -> Result<String, Error> {
         String::from_utf8(self.into_vec()?).map_err(|error| Error::Utf8 {
             position: error.utf8_error().valid_up_to(),
@@ -184,6 +188,7 @@ impl Payload {
     /// }
     /// ```
     #[cfg(feature = "json")]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_json<T: serde::de::DeserializeOwned>(self) -> Result<T, Error> {
         let bytes = self.into_vec()?;
         serde_json::from_slice(&bytes).map_err(|error| Error::Json { error, bytes: Bytes::from(bytes) })
@@ -206,6 +211,7 @@ impl Payload {
     ///     Ok(hasher.finish())
     /// }
     /// ```
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_stream(self) -> Result<InputStream, Error> {
         match (self.unread, self.stream) {
             (Some(handle), _) => open(handle).map_err(refused),
@@ -270,6 +276,7 @@ impl Payload {
 
     /// The stream, opened now if it is not open yet.
     #[inline]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn stream(&mut self) -> Result<&mut InputStream, Error> {
         if let Some(handle) = self.unread.take() {
             match open(handle) {
@@ -285,6 +292,7 @@ impl Payload {
 }
 
 #[inline]
+#[cfg_attr(not(target_family = "wasm"), track_caller)]
 fn open(handle: Handle<PayloadKind>) -> Result<InputStream, Box<str>> {
     match types::payload_consume_async(handle.into_raw()) {
         Ok(raw) => Ok(InputStream::new(raw)),
@@ -299,6 +307,7 @@ fn refused(trace: Box<str>) -> Error {
 
 /// Reads from the stream, which the first read opens.
 impl Read for Payload {
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
@@ -306,6 +315,7 @@ impl Read for Payload {
         self.stream()?.read(buf)
     }
 
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
         self.stream()?.read_to_end(buf)
     }
@@ -313,6 +323,7 @@ impl Read for Payload {
 
 /// Reads from the stream, which the first read opens.
 impl BufRead for Payload {
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.stream()?.fill_buf()
     }

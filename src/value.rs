@@ -46,6 +46,7 @@ impl Value {
     /// let value = inbound_keyvalue::Value::new();
     /// ```
     #[must_use]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn new() -> Self {
         Self { body: Body::Unopened, handle: Handle::new(types::new_value()) }
     }
@@ -65,6 +66,7 @@ impl Value {
     ///     Ok(value)
     /// }
     /// ```
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn body(&mut self) -> Result<&mut OutputStream, Error> {
         if let Body::Unopened = self.body {
             self.body = match types::value_write_body(self.handle.as_raw()) {
@@ -99,6 +101,7 @@ impl Value {
     ///     Ok(())
     /// }
     /// ```
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn finish(&mut self) -> Result<(), Error> {
         if let Body::Finished = self.body {
             return Ok(());
@@ -161,6 +164,7 @@ impl Value {
 }
 
 impl Default for Value {
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn default() -> Self {
         Self::new()
     }
@@ -168,6 +172,7 @@ impl Default for Value {
 
 /// Writes to the body, which the first write opens.
 impl Write for Value {
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);

@@ -1,4 +1,49 @@
 //! Watchers tested on your own machine: plain `cargo test`, with no wasm tooling at all. Needs the feature `testing`.
+//!
+//! A [`TestHost`] gives a watcher sets and deletes through the dispatch that its component's export uses, and accounts for every
+//! handle after each event: one that leaks or is dropped twice fails the test, with its kind and the line that it came from.
+//!
+//! ```
+//! # use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
+//! # #[handle_watch]
+//! # #[derive(Default)]
+//! # struct Sizes(Vec<usize>);
+//! # impl HandleWatch for Sizes {
+//! #     fn on_set(&mut self, _bucket: Bucket, _key: Key, payload: Payload) -> HandlerResult {
+//! #         self.0.push(payload.into_string()?.len());
+//! #         Ok(())
+//! #     }
+//! # }
+//! use inbound_keyvalue::testing::{Content, Personality, TestHost};
+//!
+//! // The host that does all that a watcher could wish.
+//! let mut host = TestHost::<Sizes>::new();
+//! host.set("motd", "hello").expect_handled();
+//! assert_eq!(host.watcher().unwrap().0, [5]);
+//!
+//! // A failure, by its text.
+//! let failure = host.set("motd", b"\xff".as_slice()).expect_failure();
+//! assert!(failure.starts_with("on-set of \"motd\" failed: the payload is not UTF-8"));
+//!
+//! // A host that refuses to hand payloads out; any other deviation is said the same way.
+//! let broken = Personality::deviating(|host| host.consume_sync_error = Some("out of memory".into()));
+//! let mut host = TestHost::<Sizes>::with(broken);
+//! let failure = host.set("motd", Content::repeat("a line\n", 1 << 30)).expect_failure();
+//! assert!(failure.ends_with("the host refused `payload-consume-sync`: out of memory"));
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | give a watcher events | [`TestHost::set`], [`delete`](TestHost::delete), [`replay`](TestHost::replay) for recorded ones |
+//! | make payloads | anything that is bytes or text, or a [`Content`]: repeated, generated, a file, JSON |
+//! | see what came of an event | [`Outcome`]: its [`Ending`], the values written, the calls made |
+//! | test under every host | [`Personality::all`] |
+//! | start over | [`TestHost::fresh_instance`], or [`Instance::PerEvent`] for every event |
+//! | choose which buckets exist | [`TestHost::buckets`] |
+//! | test a function by itself | [`TestHost::payload`], [`TestHost::bucket`], then [`TestHost::settle`] |
+//!
+//! Beneath it, [`Host`] is the world itself on bare handles; `kvwatch` puts the same one behind components in wasmtime, so what
+//! a native test sees is what a component does.
 
 mod accounts;
 mod content;

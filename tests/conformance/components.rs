@@ -1,7 +1,7 @@
 //! The examples and the test guest as components in wasmtime, where only a component can tell.
 
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{BufReader, Write as _};
 
 use conformance::{folder, watcher};
 use kvwatch::build::Target;

@@ -37,6 +37,19 @@ pub(crate) enum Writing {
     Forward(Vec<u8>, bool),
 }
 
+impl Writing {
+    /// How many bytes it is about.
+    fn len(&self) -> usize {
+        match self {
+            Self::Write(bytes) | Self::WriteAll(bytes) | Self::Splice(bytes, ..) | Self::Forward(bytes, _) => {
+                bytes.len()
+            }
+            Self::Repeated(_, len) => usize::try_from(*len).unwrap_or(usize::MAX),
+            Self::Flush => 0,
+        }
+    }
+}
+
 /// What came of one call: bytes, or so many bytes that were passed over, or an error.
 enum Came {
     Bytes(Vec<u8>),
@@ -257,7 +270,7 @@ pub(crate) fn writes_what_was_written(personality: &Personality, writings: &[Wri
         let before = host.host().calls();
         let outcome = write(&mut host, &mut value, writing, &mut written);
         let made = host.host().calls() - before;
-        ensure!(made <= 2 * most_calls(6000), "{made} calls for {writing:?}");
+        ensure!(made <= 2 * most_calls(writing.len()), "{made} calls for {writing:?}");
         if let Err(kind) = outcome {
             ensure!(excused(personality, kind), "{kind:?} of {writing:?}");
             // How much of it went through is not told.

@@ -80,8 +80,7 @@ mod tests {
 
     #[test]
     fn logs_no_digest_of_half_a_payload() {
-        let mut personality = Personality::default();
-        personality.read.error_at = Some(70_000);
+        let personality = Personality::deviating(|host| host.read.error_at = Some(70_000));
         let mut host = TestHost::<AuditLog>::with(personality);
         let failure = host.set("logs/today", Content::repeat("GET /\n", 100_000)).expect_failure();
         assert_eq!(failure, r#"on-set of "logs/today" failed: the stream failed at `read`; the draft gives no reason"#);

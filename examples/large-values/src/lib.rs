@@ -75,8 +75,7 @@ mod tests {
 
     #[test]
     fn a_value_that_breaks_off_is_not_measured() {
-        let mut personality = Personality::default();
-        personality.read.error_at = Some(70_000);
+        let personality = Personality::deviating(|host| host.read.error_at = Some(70_000));
         let mut host = TestHost::<LargeValues>::with(personality);
         let failure = host.set("backups/monday", Content::repeat("row\n", 100_000)).expect_failure();
         assert_eq!(

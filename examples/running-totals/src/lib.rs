@@ -81,8 +81,7 @@ mod tests {
 
     #[test]
     fn has_no_past_where_every_event_has_its_own_instance() {
-        let mut personality = Personality::default();
-        personality.instance = Instance::PerEvent;
+        let personality = Personality::deviating(|host| host.instance = Instance::PerEvent);
         let mut host = TestHost::<RunningTotals>::with(personality);
         host.set("sales/oslo", "1200").expect_handled();
         host.set("sales/oslo", "550").expect_handled();

@@ -108,8 +108,7 @@ mod tests {
 
     #[test]
     fn tells_of_a_write_that_failed() {
-        let mut personality = Personality::default();
-        personality.write.error_at = Some(5);
+        let personality = Personality::deviating(|host| host.write.error_at = Some(5));
         let failure = TestHost::<Transform>::with(personality).set("logs/today", "GET /\n").expect_failure();
         assert_eq!(
             failure,

@@ -1,5 +1,5 @@
-// A host of the world `inbound-keyvalue`, written from the draft alone and sharing no code with the other two. It is as awkward
-// as the draft allows: kinds of handles count apart from 0, streams move a random part of what they could, the end of a stream
+// A host of the world `inbound-keyvalue`, written from the draft alone and sharing no code with the other two. It is awkward where
+// the draft lets it be: kinds of handles count apart from 0, streams move a random part of what they could, the end of a stream
 // comes alone, and `splice` and `forward` are missing. Every handle is accounted for.
 
 /** The host ends the guest. Whatever else is thrown here is a mistake of this file. */

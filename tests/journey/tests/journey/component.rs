@@ -1,0 +1,50 @@
+//! What a component imports and exports.
+
+use wit_component::{ComponentEncoder, DecodedWasm};
+
+/// The interfaces of a component, by their full names.
+#[derive(Debug)]
+pub(crate) struct Interfaces {
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
+}
+
+/// All that the world imports.
+const WORLD: [&str; 2] = ["wasi:keyvalue/wasi-io", "wasi:keyvalue/types"];
+
+/// Makes a component of a core module.
+pub(crate) fn encode(module: &[u8]) -> Vec<u8> {
+    ComponentEncoder::default().validate(true).module(module).and_then(|mut encoder| encoder.encode()).unwrap()
+}
+
+impl Interfaces {
+    pub(crate) fn of(component: &[u8]) -> Self {
+        let Ok(DecodedWasm::Component(resolve, world)) = wit_component::decode(component) else {
+            panic!("what was built is no component");
+        };
+        let world = &resolve.worlds[world];
+        let [imports, exports] = [&world.imports, &world.exports]
+            .map(|items| items.keys().map(|key| resolve.name_world_key(key)).collect::<Vec<_>>());
+        Self { imports, exports }
+    }
+
+    /// Whether it imports something of the world. What it does not use, it does not import.
+    pub(crate) fn imports_the_world(&self) -> bool {
+        self.imports.iter().any(|name| is_of_the_world(name))
+    }
+
+    /// Whether it imports the world alone.
+    pub(crate) fn imports_nothing_else(&self) -> bool {
+        self.imports.iter().all(|name| is_of_the_world(name))
+    }
+
+    /// Whether it imports nothing beyond the world but what every host with WASI has.
+    pub(crate) fn imports_nothing_but_wasi(&self) -> bool {
+        let is_wasi = |name: &str| name.starts_with("wasi:") && !name.starts_with("wasi:keyvalue/");
+        self.imports.iter().all(|name| is_of_the_world(name) || is_wasi(name))
+    }
+}
+
+fn is_of_the_world(name: &str) -> bool {
+    WORLD.contains(&name)
+}

@@ -1,0 +1,195 @@
+//! The author's journey: the very commands of the README, examples copied out of the repository, and packages that do not
+//! register a watcher or that generate bindings of their own. Each is a project outside this workspace, which has one line that
+//! its author would not have: the patch that stands for the crate as long as it is not published.
+//!
+//! Where `cargo component` is not installed, the tests that need it say so on standard error and pass.
+
+mod component;
+mod project;
+mod readme;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use component::Interfaces;
+use project::{Outside, Project, copy, has_cargo_component};
+use readme::Readme;
+
+/// What `cargo component build` builds for.
+const WASIP1: &str = "wasm32-wasip1";
+const WASIP2: &str = "wasm32-wasip2";
+const UNKNOWN: &str = "wasm32-unknown-unknown";
+
+/// Tells of progress, past the test harness, which shows a test's own output only when it fails.
+fn say(what: &str) {
+    // Nobody to hear it is no reason to fail.
+    let _ = writeln!(io::stderr(), "journey: {what}");
+}
+
+/// The repository that this is a test of.
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Builds a project with the command that it is given, and checks what comes of it.
+fn build(project: &Project, args: &[&str]) -> &'static str {
+    project.cargo(args);
+    let target = [UNKNOWN, WASIP1, WASIP2].into_iter().find(|target| args.contains(target)).unwrap_or(WASIP1);
+    let interfaces = Interfaces::of(&project.built(target));
+    assert_eq!(interfaces.exports, ["wasi:keyvalue/handle-watch"], "{target}");
+    assert!(interfaces.imports_the_world(), "{target}: {interfaces:?}");
+    match target {
+        UNKNOWN => assert!(interfaces.imports_nothing_else(), "{interfaces:?}"),
+        _ => assert!(interfaces.imports_nothing_but_wasi(), "{interfaces:?}"),
+    }
+    target
+}
+
+#[test]
+fn the_readmes_commands_lead_to_a_watcher() {
+    if !has_cargo_component() {
+        return;
+    }
+    let readme = Readme::read();
+    let outside = Outside::new("readme");
+    let mut project = outside.inside("");
+    let mut targets = BTreeSet::new();
+    for command in readme.commands() {
+        match command.split_whitespace().collect::<Vec<_>>()[..] {
+            ["cd", folder] => project = project.inside(folder),
+            ["cargo", "add", "inbound-keyvalue"] => {
+                project.add_sdk();
+                project.write("src/lib.rs", readme.watcher());
+            }
+            ["cargo", ref args @ ..] if args.contains(&"build") => _ = targets.insert(build(&project, args)),
+            ["cargo", ref args @ ..] => project.cargo(args),
+            _ => panic!("this test does not know what the README means with: {command}"),
+        }
+    }
+    assert_eq!(targets, BTreeSet::from([WASIP1, WASIP2]));
+    // "unless told otherwise with `--target`"
+    build(&project, &["component", "build", "--release", "--target", UNKNOWN]);
+
+    project.append("Cargo.toml", &format!("\n[dev-dependencies]\n{}\n", readme.dev_dependency()));
+    project.append("src/lib.rs", readme.test());
+    project.cargo(&["test"]);
+
+    // What `cargo component new` has made for bindings of one's own is no use to this watcher, and can go.
+    project.cargo(&["remove", "wit-bindgen-rt"]);
+    fs::remove_dir_all(project.path("wit")).unwrap();
+    fs::remove_file(project.path("src/bindings.rs")).unwrap();
+    build(&project, &["component", "build", "--release"]);
+}
+
+#[test]
+fn the_readmes_watcher_builds_without_cargo_component() {
+    let readme = Readme::read();
+    let outside = Outside::new("plain");
+    outside.cargo(&["new", "--lib", "plain-watcher"]);
+    let project = outside.inside("plain-watcher");
+    project.append("Cargo.toml", "\n[lib]\ncrate-type = [\"cdylib\"]\n");
+    project.add_sdk();
+    project.write("src/lib.rs", readme.watcher());
+    let plain =
+        readme.commands().find(|command| command.starts_with("cargo build")).expect("the README has a plain path");
+    build(&project, &plain.split_whitespace().skip(1).collect::<Vec<_>>());
+}
+
+/// A project whose manifest targets this world has bindings of its own generated. They are in nobody's way until they are
+/// exported: a component has one `handle-watch`.
+#[test]
+fn a_project_may_target_the_world_itself() {
+    if !has_cargo_component() {
+        return;
+    }
+    let outside = Outside::new("own-world");
+    outside.cargo(&["component", "new", "--lib", "own-world"]);
+    let project = outside.inside("own-world");
+    project.add_sdk();
+    copy(&repository().join("wit"), &project.path("wit"));
+    fs::remove_file(project.path("wit/world.wit")).unwrap();
+    project
+        .append("Cargo.toml", "\n[package.metadata.component.target]\npath = \"wit\"\nworld = \"inbound-keyvalue\"\n");
+    let watcher = Readme::read().watcher().to_owned();
+    let build_both = || {
+        build(&project, &["component", "build", "--release"]);
+        build(&project, &["component", "build", "--release", "--target", UNKNOWN]);
+    };
+
+    project.write("src/lib.rs", &watcher);
+    build_both();
+    assert!(project.path("src/bindings.rs").is_file(), "bindings are generated, and nothing uses them");
+
+    let with_bindings = format!("#[allow(warnings)]\nmod bindings;\n\n{watcher}");
+    project.write("src/lib.rs", &with_bindings);
+    build_both();
+
+    let exports_them = r"
+struct Component;
+
+impl bindings::exports::wasi::keyvalue::handle_watch::Guest for Component {
+    fn on_set(_bucket: u32, _key: String, _payload: u32) {}
+    fn on_delete(_bucket: u32, _key: String) {}
+}
+
+bindings::export!(Component with_types_in bindings);
+";
+    project.append("src/lib.rs", exports_them);
+    let said = project.cargo_fails(&["component", "build", "--release"]);
+    assert!(said.contains("symbol `wasi:keyvalue/handle-watch#on-"), "{said}");
+    assert!(said.contains("is already defined"), "{said}");
+}
+
+#[test]
+fn examples_work_outside_the_repository() {
+    let has_cargo_component = has_cargo_component();
+    let examples = Outside::new("examples");
+    for example in fs::read_dir(repository().join("examples")).unwrap() {
+        let example = example.unwrap();
+        if !example.path().join("Cargo.toml").is_file() {
+            continue;
+        }
+        let project = examples.inside(example.file_name());
+        copy(&example.path(), &project.path(""));
+        project.patch_sdk();
+        project.cargo(&["test"]);
+        if has_cargo_component {
+            build(&project, &["component", "build", "--release"]);
+            build(&project, &["component", "build", "--release", "--target", UNKNOWN]);
+        }
+        build(&project, &["build", "--release", "--target", WASIP2]);
+    }
+}
+
+/// H3: a crate that depends on the SDK and registers nothing is a valid component without the export.
+#[test]
+fn what_registers_no_watcher_exports_none() {
+    let uses_nothing = "pub use inbound_keyvalue::HandleWatch;";
+    let reads_payloads = r#"
+use inbound_keyvalue::{Error, Payload};
+
+pub fn len(payload: Payload) -> Result<usize, Error> {
+    Ok(payload.into_bytes()?.len())
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn len_of(payload: u32) -> usize {
+    len(unsafe { Payload::from_raw(payload) }).unwrap()
+}
+"#;
+    for (name, source, imports) in [("uses-nothing", uses_nothing, false), ("reads-payloads", reads_payloads, true)] {
+        let outside = Outside::new(name);
+        outside.cargo(&["new", "--lib", name]);
+        let project = outside.inside(name);
+        project.append("Cargo.toml", "\n[lib]\ncrate-type = [\"cdylib\"]\n");
+        project.add_sdk();
+        project.write("src/lib.rs", source);
+        project.cargo(&["build", "--release", "--target", UNKNOWN]);
+        let interfaces = Interfaces::of(&component::encode(&project.built(UNKNOWN)));
+        assert_eq!(interfaces.exports, [""; 0], "{name}");
+        assert!(interfaces.imports_nothing_else(), "{name}: {interfaces:?}");
+        assert_eq!(interfaces.imports_the_world(), imports, "{name}: {interfaces:?}");
+    }
+}

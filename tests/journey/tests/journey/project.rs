@@ -1,0 +1,165 @@
+//! Projects outside this repository.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write as _;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::thread;
+
+use wasm_targets::Target;
+
+use crate::{repository, say};
+
+/// An empty folder outside this repository, for projects. It is removed once its test has passed.
+pub(crate) struct Outside(Project);
+
+/// A folder to run cargo in.
+pub(crate) struct Project(PathBuf);
+
+/// Whether there is `cargo component`; says so, once, where there is not.
+pub(crate) fn has_cargo_component() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let version = Command::new(cargo()).args(["component", "--version"]).output();
+        let found = version.is_ok_and(|output| output.status.success());
+        if !found {
+            say("what needs cargo component is skipped: `cargo install cargo-component` installs it");
+        }
+        found
+    })
+}
+
+fn cargo() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+impl Outside {
+    /// In the repository, cargo would take the projects for parts of its workspace. A name stands for the same place each time,
+    /// for cargo to find what it built there before; another checkout has another.
+    pub(crate) fn new(name: &str) -> Self {
+        let checkout = repository().to_string_lossy().replace(|c: char| !c.is_alphanumeric(), "-");
+        let folder = env::temp_dir().join(format!("inbound-keyvalue-journey{checkout}-{name}"));
+        if folder.exists() {
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        fs::create_dir_all(&folder).unwrap();
+        Self(Project(folder))
+    }
+}
+
+impl Deref for Outside {
+    type Target = Project;
+
+    fn deref(&self) -> &Project {
+        &self.0
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        // What failed is worth a look.
+        if !thread::panicking() {
+            let _ = fs::remove_dir_all(self.path(""));
+        }
+    }
+}
+
+impl Project {
+    /// The project in a folder of this one's.
+    pub(crate) fn inside(&self, folder: impl AsRef<Path>) -> Self {
+        Self(self.path(folder))
+    }
+
+    pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.0.join(path)
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        fs::write(self.path(path), text).unwrap();
+    }
+
+    pub(crate) fn append(&self, path: &str, text: &str) {
+        let mut file = fs::OpenOptions::new().append(true).open(self.path(path)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Does what `cargo add inbound-keyvalue` will do once the crate is published. Until then cargo finds it by its path only,
+    /// whatever the patches, so it is told that. What it writes is then made what it writes for a published crate.
+    pub(crate) fn add_sdk(&self) {
+        let sdk = repository();
+        self.cargo(&["add", "inbound-keyvalue", "--path", sdk.to_str().expect("a path that is text")]);
+        let manifest = fs::read_to_string(self.path("Cargo.toml")).unwrap();
+        let published = manifest.lines().map(|line| match line.split_once(", path = ") {
+            Some((sdk, _)) => sdk.replace("{ version = ", ""),
+            None => line.to_owned(),
+        });
+        self.write("Cargo.toml", &(published.collect::<Vec<_>>().join("\n") + "\n"));
+        self.patch_sdk();
+    }
+
+    /// The one line that an author would not have.
+    pub(crate) fn patch_sdk(&self) {
+        let sdk = repository();
+        self.append("Cargo.toml", &format!("\n[patch.crates-io]\ninbound-keyvalue.path = '{}'\n", sdk.display()));
+    }
+
+    /// Runs cargo.
+    pub(crate) fn cargo(&self, args: &[&str]) {
+        let output = self.run(args);
+        assert!(output.status.success(), "cargo {} failed in {}:\n{}", args.join(" "), self.0.display(), text(&output));
+    }
+
+    /// Runs cargo, which is to fail; gives what it says.
+    pub(crate) fn cargo_fails(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(!output.status.success(), "cargo {} was to fail in {}", args.join(" "), self.0.display());
+        text(&output)
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        wasm_targets::ensure(&Target::ALL, &mut say).unwrap();
+        say(&format!("{}: cargo {}", self.name(), args.join(" ")));
+        Command::new(cargo())
+            .args(args)
+            .current_dir(&self.0)
+            .env("CARGO_TARGET_DIR", target_dir())
+            .output()
+            .expect("cargo, which runs this test, can be run")
+    }
+
+    /// What cargo has built for a target.
+    pub(crate) fn built(&self, target: &str) -> Vec<u8> {
+        let file = format!("{}.wasm", self.name().replace('-', "_"));
+        fs::read(target_dir().join(target).join("release").join(file)).unwrap()
+    }
+
+    fn name(&self) -> &str {
+        self.0.file_name().and_then(|name| name.to_str()).expect("a project's folder has its name")
+    }
+}
+
+/// Copies a folder, and what is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).unwrap();
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+/// One for all, so that what the projects have in common is built once.
+fn target_dir() -> &'static Path {
+    Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/journey"))
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
