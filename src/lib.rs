@@ -182,7 +182,7 @@ pub use error::{Call, Error};
 ///
 /// | option | means |
 /// |---|---|
-/// | `init = path` | a function or closure without parameters, called to make the watcher |
+/// | `init = path`, `init = closure` | what is called, without parameters, to make the watcher; or a path to the watcher itself |
 /// | `init = expression` | the watcher itself |
 /// | `crate = path` | where this crate is, if it was renamed or comes through another |
 ///
