@@ -1,4 +1,4 @@
-//! Checks what is written below `orders/`: each value is an [`Order`] in JSON, or its event fails.
+//! Checks what is written below `orders/`: each value is an `Order` in JSON, or its event fails.
 
 use std::num::NonZeroU32;
 

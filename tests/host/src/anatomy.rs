@@ -1,13 +1,13 @@
 use std::ops::Range;
 
-use wasmparser::{BinaryReaderError, ComponentName, KnownCustom, Parser, Payload};
+use wasmparser::{BinaryReaderError, ComponentName, CustomSectionReader, KnownCustom, Name, Parser, Payload};
 
 /// What a component is made of, and how large each part is.
 ///
 /// ```
 /// let anatomy = kvwatch::Anatomy::of(b"\0asm\x0d\0\x01\0")?;
 /// assert_eq!((anatomy.bytes, anatomy.modules.len()), (8, 0));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -70,7 +70,10 @@ impl Anatomy {
                 (Payload::End(_), _) => _ = within.pop(),
                 (Payload::CodeSectionStart { range, .. }, Some(module)) => module.code += len(range),
                 (Payload::DataSection(section), Some(module)) => module.data += len(&section.range()),
-                (Payload::CustomSection(section), Some(module)) => module.custom += len(&section.range()),
+                (Payload::CustomSection(section), Some(module)) => {
+                    module.custom += len(&section.range());
+                    module.name = module_name(section).or(module.name.take());
+                }
                 (Payload::ImportSection(section), Some(module)) => {
                     for import in section.clone().into_imports() {
                         let interface = import?.module;
@@ -127,6 +130,15 @@ impl Module {
     pub fn rest(&self) -> u64 {
         self.bytes.saturating_sub(self.code).saturating_sub(self.data).saturating_sub(self.custom)
     }
+}
+
+/// The name that a module has for itself.
+fn module_name(section: &CustomSectionReader<'_>) -> Option<String> {
+    let KnownCustom::Name(names) = section.as_known() else { return None };
+    names.into_iter().find_map(|name| match name {
+        Ok(Name::Module { name, .. }) => Some(name.to_owned()),
+        _ => None,
+    })
 }
 
 fn len(range: &Range<usize>) -> u64 {

@@ -32,7 +32,8 @@ fn an_example_on_every_target() {
         let wasi = watcher.imports().iter().any(|import| import.provider == Provider::Wasi);
         assert_eq!(wasi, target != Target::UnknownUnknown);
         let mut session = watcher.session().output(Output::captured()).build();
-        let outcome = session.event(&Event::set("users/ada", "abc")).expect_handled();
+        let outcome = session.event(&Event::set("users/ada", "abc"));
+        outcome.expect_handled();
         if wasi {
             let line = "set \"users/ada\" bytes=3 \
                         sha256=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n";

@@ -73,9 +73,17 @@ const EVENTS: &str = r#"
 fn runs_events_from_a_file() {
     let ran = good().with("events.jsonl", EVENTS).kvwatch(&["run", "good.wasm", "events.jsonl"]);
     assert_eq!((ran.code, &*ran.stdout), (Some(0), ""), "{}", ran.stderr);
-    assert!(ran.stderr.starts_with("3 events; "), "{}", ran.stderr);
-    assert!(ran.stderr.ends_with("; 64 KiB of guest memory\n"), "{}", ran.stderr);
-    assert_eq!(ran.stderr.lines().count(), 1);
+    let lines: Vec<_> = ran.stderr.lines().collect();
+    assert_eq!(lines[0], "3 events");
+    assert_eq!(
+        &*lines[1].split_whitespace().collect::<Vec<_>>().join(" "),
+        "operation events failed p50 p99 longest memory"
+    );
+    for (line, start) in lines[2..].iter().zip(["set 2 0 ", "delete 1 0 ", "all 3 0 "]) {
+        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(line.starts_with(start) && line.ends_with(" 64 KiB"), "{line}");
+    }
+    assert_eq!(lines.len(), 5);
 }
 
 #[test]
@@ -83,7 +91,7 @@ fn runs_events_from_standard_input() {
     for args in [&["run", "good.wasm"][..], &["run", "good.wasm", "-"]] {
         let ran = good().kvwatch_fed(args, EVENTS);
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        assert!(ran.stderr.starts_with("3 events; "), "{}", ran.stderr);
+        assert!(ran.stderr.starts_with("3 events\n"), "{}", ran.stderr);
     }
     let ran = good().kvwatch(&["run", "good.wasm"]);
     assert_eq!((ran.code, &*ran.stderr), (Some(0), "0 events\n"));
@@ -99,9 +107,10 @@ fn a_trap_fails_its_event_and_no_other() {
     let lines: Vec<_> = ran.stderr.lines().collect();
     let error = "error: on-set of \"bad\" trapped: wasm `unreachable` instruction executed";
     assert_eq!(lines[..2], [error, error]);
-    assert!(lines[2].starts_with("4 events; 2 failed; "), "{}", ran.stderr);
-    assert!(lines[3].starts_with("note: this watcher has no standard error"), "{}", ran.stderr);
-    assert_eq!(lines.len(), 4);
+    assert!(lines[2].starts_with("4 events, 2 failed"), "{}", ran.stderr);
+    assert!(lines[3].starts_with("operation ") && lines[4].starts_with("set "), "{}", ran.stderr);
+    assert!(lines[5].starts_with("note: this watcher has no standard error"), "{}", ran.stderr);
+    assert_eq!(lines.len(), 6);
 }
 
 #[test]
@@ -111,7 +120,7 @@ fn violations_are_told_by_name_and_fail_the_run() {
     assert_eq!(ran.code, Some(1));
     let violation = "violation: on-set of \"users/ada\": payload 4 was never dropped (from `on-set`) [O2]\n";
     assert!(ran.stderr.starts_with(violation), "{}", ran.stderr);
-    assert!(ran.stderr.contains("3 events; 2 violations; "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("3 events, 2 violations\n"), "{}", ran.stderr);
 }
 
 #[test]
@@ -120,7 +129,7 @@ fn bad_lines_are_passed_over() {
     let ran = folder.kvwatch(&["run", "good.wasm", "events.jsonl"]);
     assert_eq!(ran.code, Some(0));
     assert!(ran.stderr.starts_with("warning: events.jsonl:5: "), "{}", ran.stderr);
-    assert!(ran.stderr.contains("\n4 events; 1 bad line; "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\n4 events, 1 bad line\n"), "{}", ran.stderr);
 }
 
 #[test]
@@ -128,7 +137,7 @@ fn strictly_a_bad_line_ends_the_run() {
     let ran = good().kvwatch_fed(&["run", "good.wasm", "--strict"], "nonsense\n{\"op\":\"delete\",\"key\":\"a\"}\n");
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.starts_with("error: standard input:1: "), "{}", ran.stderr);
-    assert!(ran.stderr.ends_with("\n0 events; 1 bad line\n"), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("\n0 events, 1 bad line\n"), "{}", ran.stderr);
 }
 
 #[test]
@@ -169,7 +178,7 @@ fn limits_are_named_when_they_are_hit() {
         let ran = folder.kvwatch_fed(args, EVENTS);
         assert_eq!(ran.code, Some(1));
         assert!(ran.stderr.contains(message), "{}", ran.stderr);
-        assert!(ran.stderr.contains("3 events; 2 failed; "), "{}", ran.stderr);
+        assert!(ran.stderr.contains("3 events, 2 failed\n"), "{}", ran.stderr);
     }
 }
 
@@ -251,7 +260,7 @@ fn checks_a_watcher() {
     assert_eq!((ran.code, &*ran.stderr), (Some(0), ""));
     assert!(ran.stdout.starts_with("good.wasm fits the world wasi:keyvalue/inbound-keyvalue\n"), "{}", ran.stdout);
     assert!(ran.stdout.contains("\n  wasi:keyvalue/types\n"), "{}", ran.stdout);
-    assert!(ran.stdout.ends_with("other hosts may not: nothing\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\nIt imports beyond the world: nothing\n"), "{}", ran.stdout);
 }
 
 #[test]
@@ -260,4 +269,77 @@ fn says_what_it_is() {
     assert_eq!((ran.code, &*ran.stdout), (Some(0), concat!("kvwatch ", env!("CARGO_PKG_VERSION"), "\n")));
     let ran = Folder::new().kvwatch(&["run", "--help"]);
     assert!(ran.stdout.contains("Exits with 0 where all events were handled"), "{}", ran.stdout);
+}
+
+#[test]
+fn summaries_have_the_same_numbers_for_programs() {
+    let on_set = format!("(if (i32.eq (local.get $len) (i32.const 11)) (then unreachable)) {DROP_BOTH}");
+    let folder = Folder::new().with("w.wasm", common::watcher(&on_set));
+    let ran = folder.kvwatch_fed(&["run", "w.wasm", "--json"], EVENTS);
+    let summary: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    let operations = &summary["summary"]["operations"];
+    for (name, events, failed) in [("set", 2, 1), ("delete", 1, 0)] {
+        let operation = &operations[name];
+        let number = |field: &str| operation[field].as_u64().unwrap_or_else(|| panic!("{field} of {operation}"));
+        assert_eq!((number("events"), number("failed"), number("violations")), (events, failed, 0));
+        let times = ["p50_nanoseconds", "p99_nanoseconds", "longest_nanoseconds"].map(number);
+        assert!(times[0] > 0 && times.is_sorted(), "{times:?}");
+        assert_eq!(number("peak_memory"), 65536);
+    }
+}
+
+#[test]
+fn bad_lines_are_told_by_line_and_column() {
+    let ran = good().kvwatch_fed(&["run", "good.wasm"], "\n{\"op\":\"set\",\"key\":5}\n");
+    let message =
+        "warning: standard input:2: invalid type: integer `5`, expected a string, at column 19; an event is like {";
+    assert!(ran.stderr.starts_with(message), "{}", ran.stderr);
+}
+
+#[test]
+fn checks_tell_how_large_each_part_is() {
+    let watcher = common::watcher(DROP_BOTH);
+    let ran = Folder::new().with("w.wasm", &watcher).kvwatch(&["check", "w.wasm"]);
+    let table: Vec<Vec<&str>> = ran
+        .stdout
+        .lines()
+        .skip_while(|line| !line.starts_with("size"))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(table[0], ["size", "code", "data", "custom", "rest", "all"]);
+    assert!(table[1].starts_with(&["module"]), "{}", ran.stdout);
+    assert!(table[2].starts_with(&["around", "them"]), "{}", ran.stdout);
+    let all = table.last().unwrap();
+    let bytes = if watcher.len() < 1024 {
+        format!("{} bytes", watcher.len())
+    } else {
+        kvwatch::ByteSize(watcher.len() as u64).to_string()
+    };
+    assert!(all.join(" ").ends_with(&bytes), "{}", ran.stdout);
+}
+
+#[test]
+fn completes_in_every_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let ran = Folder::new().kvwatch(&["completions", shell]);
+        assert_eq!((ran.code, &*ran.stderr), (Some(0), ""));
+        for word in ["kvwatch", "completions", "personality", "watch"] {
+            assert!(ran.stdout.contains(word), "{shell} lacks {word}");
+        }
+    }
+    let ran = Folder::new().kvwatch(&["completions", "bash"]);
+    assert!(ran.stdout.contains("reads-one-byte") && ran.stdout.contains("wasm32-wasip1"), "{}", ran.stdout);
+    assert_eq!(Folder::new().kvwatch(&["completions", "tcsh"]).code, Some(2));
+}
+
+#[test]
+fn colours_are_for_those_who_want_them() {
+    for (variables, coloured) in
+        [(&[][..], false), (&[("CLICOLOR_FORCE", "1")], true), (&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false)]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kvwatch"));
+        command.args(["check", "none.wasm"]).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        assert_eq!(output.stderr.starts_with(b"\x1b[1m"), coloured, "{variables:?}: {}", output.stderr.escape_ascii());
+    }
 }

@@ -1,9 +1,12 @@
 //! Values of arguments.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Command};
 use kvwatch::testing::Personality;
 
 use super::chain;
@@ -36,6 +39,22 @@ pub(crate) fn personality(text: &str) -> Result<Personality, String> {
     }
     let json = fs::read(path).map_err(|error| format!("cannot read it: {error}"))?;
     serde_json::from_slice(&json).map_err(|error| format!("it is not a personality: {}", chain(&error)))
+}
+
+/// Parses as [`personality`] does, and knows the names, for shells to complete.
+#[derive(Clone, Debug)]
+pub(crate) struct PersonalityParser;
+
+impl TypedValueParser for PersonalityParser {
+    type Value = Personality;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Personality, clap::Error> {
+        personality.parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Personality::all().into_iter().map(|(name, _)| PossibleValue::new(name))))
+    }
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use clap_complete::Shell;
 
 use super::{Cli, Result};
 
+const EXAMPLES: &str = r#"Examples:
+  kvwatch completions bash > ~/.local/share/bash-completion/completions/kvwatch
+  kvwatch completions zsh > "${fpath[1]}/_kvwatch"
+  kvwatch completions fish > ~/.config/fish/completions/kvwatch.fish"#;
+
 /// Write what lets a shell complete kvwatch's arguments
-///
-///   bash:  kvwatch completions bash > ~/.local/share/bash-completion/completions/kvwatch
-///   zsh:   kvwatch completions zsh > "${fpath[1]}/_kvwatch"
-///   fish:  kvwatch completions fish > ~/.config/fish/completions/kvwatch.fish
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Completions {
     /// The shell
     shell: Shell,

@@ -40,13 +40,14 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  kvwatch new my-watcher                     make a watcher's package
-  kvwatch run my-watcher --watch             build it, type events at a prompt, and rebuild it as you edit
-  kvwatch run my-watcher events.jsonl        give it the events of a file
-  kvwatch run my_watcher.wasm --json < f     tell programs what became of events
-  kvwatch check my-watcher                   what it imports, and how large it is
+  kvwatch new my-watcher                   make a watcher's package
+  kvwatch run my-watcher --watch           type events, and rebuild as you edit
+  kvwatch run my-watcher events.jsonl      give it the events of a file
+  kvwatch run my_watcher.wasm --json - <f  tell programs what became of events
+  kvwatch check my-watcher                 what it imports, and how large it is
 
-Colours go where a terminal is; NO_COLOR and CLICOLOR=0 turn them off, and CLICOLOR_FORCE=1 on.";
+Colours go where a terminal is; NO_COLOR=1 and CLICOLOR=0 turn them off, and
+CLICOLOR_FORCE=1 turns them on.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -25,7 +25,7 @@ impl<R: BufRead> Progress<R> {
     /// Lines which are `len` bytes in all.
     pub(crate) fn new(lines: R, len: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::hidden());
-        bar.set_style(style("{wide_bar} {percent:>3}% of {binary_total_bytes}, {eta} left").progress_chars("━╸ "));
+        bar.set_style(style("{percent:>3}% of {binary_total_bytes} {wide_bar} {eta:>3} left").progress_chars("━╸ "));
         Self { lines, bar, begun: Instant::now(), shown: None }
     }
 }

@@ -15,15 +15,14 @@ use super::watch::{Change, Watch};
 use super::watcher::WatcherArgs;
 use super::{FAILED, Result, UNABLE, args, prompt, screen, style};
 
+const EXAMPLES: &str = r#"Events:
+  {"op":"set","key":"users/ada","value":"hello"}
+  {"op":"set","key":"avatars/ada","base64":"iVBORw0KGgo="}
+  {"op":"delete","key":"users/ada"}"#;
+
 /// Give a watcher events, and tell what became of them
 ///
-/// Events are lines of JSON:
-///
-///   {"op":"set","key":"users/ada","value":"hello"}
-///   {"op":"set","key":"avatars/ada","base64":"iVBORw0KGgo="}
-///   {"op":"delete","key":"users/ada"}
-///
-/// They come from a file or from standard input. Where that is a terminal, they are typed at a prompt: `help` there tells how.
+/// Events are lines of JSON, of a file or of standard input. Where that is a terminal, they are typed at a prompt: `help` there tells how.
 ///
 /// What the watcher writes is shown as it comes; what kvwatch says goes to standard error. An event that traps has failed, and
 /// the next one goes to a fresh instance.
@@ -36,7 +35,8 @@ use super::{FAILED, Result, UNABLE, args, prompt, screen, style};
 /// with 2 where the watcher cannot be run, or the events cannot be read to their end. A line that is no event is passed over,
 /// and alone makes no failure of a run, unless it is --strict.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub(crate) struct Run {
     #[command(flatten)]
     watcher: WatcherArgs,
@@ -49,8 +49,8 @@ pub(crate) struct Run {
     #[arg(long)]
     watch: bool,
 
-    /// How the host deviates: a name, or a .json file
-    #[arg(long, value_name = "NAME|FILE.json", value_parser = args::personality)]
+    /// How the host deviates: a name, or a .json file; a name that there is not gets the list of them
+    #[arg(long, value_name = "NAME|FILE.json", value_parser = args::PersonalityParser, hide_possible_values = true)]
     personality: Option<Personality>,
 
     /// Make a fresh instance for every event

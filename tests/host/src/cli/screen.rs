@@ -1,7 +1,7 @@
 //! The terminal, which the lines that are said share with a progress bar, or with a prompt that somebody types at.
 
 use std::io::{self, IsTerminal as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
 use indicatif::ProgressBar;
@@ -39,6 +39,12 @@ impl Drop for Shown {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Writes to standard output, with the bar out of the way if both are on a terminal.
+pub(crate) fn to_stdout<T>(write: impl FnOnce() -> T) -> T {
+    static IS_TERMINAL: LazyLock<bool> = LazyLock::new(|| io::stdout().is_terminal());
+    if *IS_TERMINAL { past_the_bar(write) } else { write() }
 }
 
 /// Writes, with the bar out of the way.

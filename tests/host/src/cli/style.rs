@@ -57,10 +57,10 @@ pub(crate) fn say_as_it_is(line: &str) {
 
 /// Writes what a watcher writes.
 pub(crate) fn print_as_it_is(line: &str) -> io::Result<()> {
-    screen::past_the_bar(|| writeln!(io::stdout(), "{line}"))
+    screen::to_stdout(|| writeln!(io::stdout(), "{line}"))
 }
 
 /// Writes to standard output, as the result of a subcommand.
 pub(crate) fn print(line: &str) -> io::Result<()> {
-    screen::past_the_bar(|| writeln!(anstream::stdout(), "{line}"))
+    screen::to_stdout(|| writeln!(anstream::stdout(), "{line}"))
 }

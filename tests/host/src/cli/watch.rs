@@ -187,7 +187,10 @@ impl Rebuild {
                 Some(watcher)
             }
             Ok(None) => {
-                style::say_aside(&style::styled(style::FAINT, &format!("it makes no difference to the watcher, {took}")));
+                style::say_aside(&style::styled(
+                    style::FAINT,
+                    &format!("it makes no difference to the watcher, {took}"),
+                ));
                 None
             }
             Err(error) => {
@@ -215,7 +218,9 @@ mod tests {
             assert_eq!(concerns(&files, path), Some(Concerns::Watcher), "{path}");
         }
         assert_eq!(concerns(&files, "/w/events.jsonl"), Some(Concerns::Events));
-        for path in ["/w", "/w/Cargo.lock", "/w/target", "/w/README.md", "/w/src/.lib.rs.swp", "/w/src/lib.rs~", "/src/a.rs"] {
+        for path in
+            ["/w", "/w/Cargo.lock", "/w/target", "/w/README.md", "/w/src/.lib.rs.swp", "/w/src/lib.rs~", "/src/a.rs"]
+        {
             assert_eq!(concerns(&files, path), None, "{path}");
         }
     }

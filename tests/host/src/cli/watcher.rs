@@ -1,3 +1,4 @@
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -38,7 +39,7 @@ impl WatcherArgs {
     /// Reads it, or builds it while somebody waits for it.
     pub(crate) fn component(&self) -> Result<Component> {
         let Some(spinner) = self.watcher.is_dir().then(|| Spinner::new("building")).flatten() else {
-            return self.component_telling(|line| style::say(line));
+            return self.component_telling(style::say);
         };
         let spinner = Mutex::new(spinner);
         self.component_telling(|line| match cargo_status(line) {
@@ -56,7 +57,9 @@ impl WatcherArgs {
         }
         let colour = if screen::is_coloured() { Colour::Always } else { Colour::Never };
         let built = build::package_with(&self.watcher, self.target, colour, line)?;
-        Ok(Component { name: built.artifact.display().to_string(), bytes: built.component })
+        let here = env::current_dir().ok();
+        let artifact = here.and_then(|here| built.artifact.strip_prefix(here).ok()).unwrap_or(&built.artifact);
+        Ok(Component { name: artifact.display().to_string(), bytes: built.component })
     }
 
     /// The file of the component, or the folder of the package.
@@ -86,10 +89,13 @@ mod tests {
 
     #[test]
     fn tells_what_cargo_is_at_from_what_is_wrong() {
-        for line in ["   Compiling sha2 v0.10.9", "\u{1b}[1m\u{1b}[92m    Finished\u{1b}[0m `release` profile in 0.1s"] {
+        for line in ["   Compiling sha2 v0.10.9", "\u{1b}[1m\u{1b}[92m    Finished\u{1b}[0m `release` profile in 0.1s"]
+        {
             assert!(cargo_status(line).is_some_and(|status| !status.starts_with(' ')), "{line}");
         }
-        for line in ["", "error: no", "warning: unused variable: `key`", "   |         ^^^ help", "12 |     Some(text) => {}"] {
+        for line in
+            ["", "error: no", "warning: unused variable: `key`", "   |         ^^^ help", "12 |     Some(text) => {}"]
+        {
             assert_eq!(cargo_status(line), None);
         }
     }

@@ -1,0 +1,244 @@
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use kvwatch::testing::Event;
+use shlex::Shlex;
+
+use crate::cli::report::bad_event;
+
+/// What can be typed.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Set(String, String),
+    Delete(String),
+    Event(Event),
+    Get(String),
+    List(String),
+    Load(PathBuf),
+    Stats,
+    Help,
+    Quit,
+}
+
+/// The names, with what they take.
+pub(crate) const COMMANDS: [(&str, &str); 8] = [
+    ("set", "KEY VALUE"),
+    ("delete", "KEY"),
+    ("get", "KEY"),
+    ("list", "[PREFIX]"),
+    ("load", "FILE"),
+    ("stats", ""),
+    ("help", ""),
+    ("quit", ""),
+];
+
+pub(crate) const HELP: &str = "\
+set KEY VALUE    set a key, and tell the watcher
+delete KEY       delete a key, and tell the watcher
+get KEY          show what a key is set to
+list [PREFIX]    show the keys, and how large their values are
+load FILE        give the watcher the events of a file
+stats            show how many events there were, and what they took
+help             show this
+quit             end; so does Ctrl-D
+
+What has spaces in it is quoted as in a shell; what starts with { or [ is not.
+An event may be typed or pasted too, as it is in a file:
+
+  set users/ada 'Ada Lovelace'
+  set users/ada {\"name\": \"Ada\"}
+  {\"op\":\"delete\",\"key\":\"users/ada\"}
+
+Tab completes commands, keys and files, and the arrow keys bring back what was
+typed.";
+
+/// What is wrong with a line, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadCommand {
+    #[error("there is no command `{0}`{hint}", hint = suggestion(.0))]
+    Unknown(String),
+    #[error("a quote is not closed: quote with '…' or \"…\", and a quote itself with a backslash before it")]
+    OpenQuote,
+    #[error("`{name}` is given too little: {name} {usage}{hint}", hint = comment_hint(*.has_hash))]
+    TooFew { name: &'static str, usage: &'static str, has_hash: bool },
+    #[error("`{name}` is given too much: {name} {usage}; what has spaces in it is quoted, as 'Ada Lovelace'")]
+    TooMany { name: &'static str, usage: &'static str },
+    #[error("`{0}` takes nothing more")]
+    Alone(&'static str),
+    #[error("{0}")]
+    Event(String),
+}
+
+fn suggestion(name: &str) -> String {
+    match closest(name) {
+        Some(known) => format!(": did you mean `{known}`?"),
+        None => ": `help` shows those that there are".to_owned(),
+    }
+}
+
+fn comment_hint(has_hash: bool) -> &'static str {
+    if has_hash { "; what starts with # is quoted, as '#1'" } else { "" }
+}
+
+fn closest(name: &str) -> Option<&'static str> {
+    const OTHER_WORDS: [(&str, &str); 10] = [
+        ("put", "set"),
+        ("del", "delete"),
+        ("rm", "delete"),
+        ("remove", "delete"),
+        ("ls", "list"),
+        ("keys", "list"),
+        ("replay", "load"),
+        ("read", "load"),
+        ("show", "get"),
+        ("cat", "get"),
+    ];
+    if let Some((_, known)) = OTHER_WORDS.iter().find(|(word, _)| *word == name) {
+        return Some(known);
+    }
+    let likeness = |known: &str| strsim::jaro_winkler(&name.to_lowercase(), known);
+    let (known, _) = COMMANDS.iter().max_by(|(one, _), (other, _)| likeness(one).total_cmp(&likeness(other)))?;
+    (likeness(known) > 0.75).then_some(known)
+}
+
+impl FromStr for Command {
+    type Err = BadCommand;
+
+    fn from_str(line: &str) -> Result<Self, BadCommand> {
+        let line = line.trim();
+        if line.starts_with('{') {
+            return line.parse().map(Self::Event).map_err(|error| BadCommand::Event(bad_event(&error)));
+        }
+        let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let name = match name {
+            "exit" => "quit",
+            "?" => "help",
+            name => name,
+        };
+        let Some(&(name, usage)) = COMMANDS.iter().find(|(known, _)| *known == name) else {
+            return Err(BadCommand::Unknown(name.to_owned()));
+        };
+        let mut words = words(rest)?.into_iter();
+        let too_few = BadCommand::TooFew { name, usage, has_hash: rest.contains('#') };
+        let mut word = || words.next().ok_or(too_few.clone());
+        let command = match name {
+            "set" => Self::Set(word()?, word()?),
+            "delete" => Self::Delete(word()?),
+            "get" => Self::Get(word()?),
+            "list" => Self::List(word().unwrap_or_default()),
+            "load" => Self::Load(word()?.into()),
+            "stats" => Self::Stats,
+            "help" => Self::Help,
+            _ => Self::Quit,
+        };
+        match words.next() {
+            None => Ok(command),
+            Some(_) if usage.is_empty() => Err(BadCommand::Alone(name)),
+            Some(_) => Err(BadCommand::TooMany { name, usage }),
+        }
+    }
+}
+
+/// The words of a shell, but that what starts with a brace or a bracket goes to the end of the line, as JSON does.
+fn words(text: &str) -> Result<Vec<String>, BadCommand> {
+    let text = text.trim();
+    if let Some((key, json)) = text.split_once(char::is_whitespace) {
+        let json = json.trim_start();
+        if json.starts_with(['{', '[']) && !key.contains(['"', '\'', '\\']) {
+            return Ok(vec![key.to_owned(), json.to_owned()]);
+        }
+    }
+    let mut words = Shlex::new(text);
+    let all = words.by_ref().collect();
+    if words.had_error { Err(BadCommand::OpenQuote) } else { Ok(all) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_has_every_command_and_fits_a_terminal() {
+        for (name, usage) in COMMANDS {
+            let starts = format!("{name} {usage}");
+            assert!(HELP.lines().any(|line| line.starts_with(starts.trim_end())), "{starts}");
+        }
+        assert!(HELP.lines().all(|line| line.len() < 80));
+    }
+
+    /// The command as `Debug` shows it, or what is told of it.
+    fn parsed(line: &str) -> String {
+        line.parse::<Command>().map_or_else(|error| error.to_string(), |command| format!("{command:?}"))
+    }
+
+    #[test]
+    fn reads_every_command() {
+        for (line, command) in [
+            ("set users/ada hello", r#"Set("users/ada", "hello")"#),
+            ("  set  users/ada   hello ", r#"Set("users/ada", "hello")"#),
+            ("delete users/ada", r#"Delete("users/ada")"#),
+            ("get users/ada", r#"Get("users/ada")"#),
+            ("list", r#"List("")"#),
+            ("list users/", r#"List("users/")"#),
+            ("load events.jsonl", r#"Load("events.jsonl")"#),
+            ("stats", "Stats"),
+            ("help", "Help"),
+            ("?", "Help"),
+            ("quit", "Quit"),
+            ("exit", "Quit"),
+        ] {
+            assert_eq!(parsed(line), command);
+        }
+    }
+
+    #[test]
+    fn reads_quotes_as_a_shell_does() {
+        for (line, command) in [
+            ("set 'a key' \"a 'value'\"", r#"Set("a key", "a 'value'")"#),
+            ("set a ''", r#"Set("a", "")"#),
+            (r"set a two\ words", r#"Set("a", "two words")"#),
+            ("set a '#1'", r##"Set("a", "#1")"##),
+            ("set ключ 'зна чение'", r#"Set("ключ", "зна чение")"#),
+        ] {
+            assert_eq!(parsed(line), command);
+        }
+    }
+
+    #[test]
+    fn takes_json_as_it_stands() {
+        for (line, command) in [
+            (r#"set a {"name": "Ada"}"#, r#"Set("a", "{\"name\": \"Ada\"}")"#),
+            (r#"set a  ["it's", 1]"#, r#"Set("a", "[\"it's\", 1]")"#),
+            (r#"set 'a b' '{"a":1}'"#, r#"Set("a b", "{\"a\":1}")"#),
+        ] {
+            assert_eq!(parsed(line), command);
+        }
+    }
+
+    #[test]
+    fn takes_events_as_files_have_them() {
+        assert!(parsed(r#"{"op":"delete","key":"users/ada"}"#).starts_with(r#"Event(Event { key: "users/ada""#));
+        assert!(parsed(r#"{"op":"delete"}"#).starts_with("missing field `key`, at column 15; an event is like {"));
+    }
+
+    #[test]
+    fn advises_whoever_typed_something_else() {
+        for (line, advice) in [
+            ("sett a b", "there is no command `sett`: did you mean `set`?"),
+            ("rm a", "there is no command `rm`: did you mean `delete`?"),
+            ("DELETE a", "there is no command `DELETE`: did you mean `delete`?"),
+            ("xyzzy", "there is no command `xyzzy`: `help` shows those that there are"),
+            ("set", "`set` is given too little: set KEY VALUE"),
+            ("set a", "`set` is given too little: set KEY VALUE"),
+            ("set a #1", "`set` is given too little: set KEY VALUE; what starts with # is quoted, as '#1'"),
+            (
+                "set a Ada Lovelace",
+                "`set` is given too much: set KEY VALUE; what has spaces in it is quoted, as 'Ada Lovelace'",
+            ),
+            ("stats all", "`stats` takes nothing more"),
+        ] {
+            assert_eq!(parsed(line), advice);
+        }
+        assert!(parsed("set a 'b").starts_with("a quote is not closed"));
+    }
+}
