@@ -85,6 +85,7 @@ pub const EVENTS: &[Case] = &[
     case("4 MiB streamed, `BufRead`", "hand_streams", "sdk_sums_buf_read", Event::Set(4 << 20)),
     case("4 MiB streamed, `Read`", "hand_streams", "sdk_sums_read", Event::Set(4 << 20)),
     case("delete", "hand_sums", "sdk_sums", Event::Delete),
+    case("7 B, the README's watcher", "hand_readme", "sdk_readme", Event::Set(7)),
 ];
 
 /// How many instructions an instance's third event takes, which finds everything warm.

@@ -124,7 +124,7 @@ pub fn cold_build(side: Side, guest: &str) -> Result<Duration> {
     let mut cargo = cargo(side);
     let status = cargo.args(["--quiet", "--example", guest]).env("CARGO_TARGET_DIR", folder.path()).status()?;
     ensure!(status.success(), "cargo failed to build {guest}");
-    Ok(children()? - before)
+    Ok(children()?.saturating_sub(before))
 }
 
 /// The CPU time of all processes that this one has started and that have ended.

@@ -7,7 +7,7 @@ use bench::counted::{
     ALLOCATIONS, COMPONENTS, EVENTS, Pair, STEADY, STREAMING, allocations, bytes, growth, instructions, packages,
 };
 use bench::guests::Guests;
-use bench::host::Machine;
+use bench::host::{Machine, Watcher};
 use bench::table::{Goal, Row, Table};
 use bench::timed::{self, STREAMED};
 use wasmtime::{Result, bail};
@@ -124,7 +124,7 @@ fn stream_rows(guests: &[Guests; 2]) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (rivals, buffer) in STREAMING {
         let mut watchers = rivals.start(&machine, guests)?;
-        let before = watchers.each_ref().map(|watcher| watcher.memory());
+        let before = watchers.each_ref().map(Watcher::memory);
         let [by_hand, with_sdk] = &mut watchers;
         let paired = timed::streaming(by_hand, with_sdk)?;
         rows.push(Row::speed(format!("1 GiB streamed, {}", rivals.name), &paired, throughput, 1.0));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use kvwatch::testing::{Content, Instance, Personality};
 use kvwatch::{Engine, Session};
-use wasmtime::Result;
+use wasmtime::{Result, ensure};
 
 use crate::guests::{Side, cold_build};
 use crate::host::{Event, KEY, Machine, Watcher};
@@ -81,7 +81,7 @@ pub fn builds() -> Result<Paired> {
     Paired::measure(3, || cold_build(Side::ByHand, "hand_readme"), || cold_build(Side::WithSdk, "sdk_readme"))
 }
 
-/// The length of the events that are delivered.
+/// What a key is set to.
 const SMALL: &[u8] = b"7 bytes";
 
 /// The time that an event takes, of bare wasmtime and of kvwatch, to an instance that is kept.
@@ -92,7 +92,8 @@ const SMALL: &[u8] = b"7 bytes";
 pub fn kept(component: &[u8]) -> Result<Paired> {
     let mut bare = Machine::fast()?.load(component)?.start()?;
     let mut session = session(&Engine::new()?, component, Instance::Kept)?;
-    of_each(20_000, || bare.deliver(Event::Set(SMALL.len() as u64)), || deliver(&mut session))
+    let content = Content::from(SMALL);
+    of_each(20_000, || bare.deliver(Event::Set(SMALL.len() as u64)), || deliver(&mut session, &content))
 }
 
 /// The time that an event takes, of bare wasmtime and of kvwatch, to an instance of its own.
@@ -103,7 +104,8 @@ pub fn kept(component: &[u8]) -> Result<Paired> {
 pub fn per_event(component: &[u8]) -> Result<Paired> {
     let bare = Machine::pooling()?.load(component)?;
     let mut session = session(&Engine::builder().pooled(1).build()?, component, Instance::PerEvent)?;
-    of_each(2_000, || bare.start()?.deliver(Event::Set(SMALL.len() as u64)), || deliver(&mut session))
+    let content = Content::from(SMALL);
+    of_each(2_000, || bare.start()?.deliver(Event::Set(SMALL.len() as u64)), || deliver(&mut session, &content))
 }
 
 /// Times so many events at a time, and gives the time of one.
@@ -120,7 +122,8 @@ fn session(engine: &Engine, component: &[u8], instance: Instance) -> Result<Sess
     Ok(watcher.session().personality(personality).build())
 }
 
-fn deliver(session: &mut Session) -> Result<()> {
-    session.set(KEY, &Content::from(SMALL)).expect_handled();
+fn deliver(session: &mut Session, content: &Content) -> Result<()> {
+    let outcome = session.set(KEY, content);
+    ensure!(outcome.is_clean(), "kvwatch: {:?}, {:?}", outcome.ending, outcome.violations);
     Ok(())
 }
