@@ -59,7 +59,7 @@ fn field<'a>(printed: &'a str, name: &str) -> Option<&'a str> {
 
 /// The source of the standard library.
 pub(crate) struct StdSource {
-    library: PathBuf,
+    crates: PathBuf,
     vendor: Option<PathBuf>,
 }
 
@@ -72,7 +72,7 @@ impl StdSource {
             .map(|entry| entry.path())
             .find(|folder| folder.join("library/std/Cargo.toml").is_file())?;
         let vendor = ["library/vendor", "vendor"].map(|name| folder.join(name)).into_iter().find(|path| path.is_dir());
-        Some(Self { library: folder.join("library"), vendor })
+        Some(Self { crates: folder.join("library"), vendor })
     }
 
     /// Builds for `target` within `staging` and moves the libraries to the new folder `to`.
@@ -123,7 +123,7 @@ impl StdSource {
             // Lets a stable compiler take the flags that start with -Z.
             .env("RUSTC_BOOTSTRAP", "1")
             // Keeps the source out of the sysroot, where `-Zbuild-std` and editors would find it.
-            .env("__CARGO_TESTS_ONLY_SRC_ROOT", &self.library);
+            .env("__CARGO_TESTS_ONLY_SRC_ROOT", &self.crates);
         cargo
     }
 
@@ -138,7 +138,7 @@ impl StdSource {
             flags.push("=");
             flags.push(to);
         };
-        remap(&self.library, &compiler.source);
+        remap(&self.crates, &compiler.source);
         if let Some(vendor) = &self.vendor {
             remap(vendor, DEPENDENCIES);
         }
@@ -269,6 +269,6 @@ LLVM version: 22.1.2
         fs::write(library.join("std/Cargo.toml"), "").expect("manifest");
         let source = StdSource::find(folder.path()).expect("source");
         assert_eq!(source.vendor, Some(library.join("vendor")));
-        assert_eq!(source.library, library);
+        assert_eq!(source.crates, library);
     }
 }
