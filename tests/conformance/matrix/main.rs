@@ -112,7 +112,8 @@ fn run(new_driver: impl Fn(&Personality) -> Box<dyn Driver>) -> (Vec<String>, St
 fn header() -> String {
     let names: Vec<_> =
         Exercise::ALL.iter().enumerate().map(|(column, (name, _))| format!("{:>3} {name}", column + 1)).collect();
-    let numbers: String = (1..=Exercise::ALL.len()).map(|column| format!("{column:3}")).collect();
+    let numbers: Vec<_> = (1..=Exercise::ALL.len()).map(|column| format!("{column:3}")).collect();
+    let numbers = numbers.concat();
     format!("columns:\n{}\n\n{:32}{numbers}", names.join("\n"), "personality")
 }
 
