@@ -1,6 +1,6 @@
 //! What is counted has budgets: a change that makes a watcher dearer fails here, and says by how much.
 //!
-//! Each figure is what `cargo run -p bench` printed when it was last changed. A figure that became smaller should be entered
+//! Each figure is what `cargo run --bin bench` printed when it was last changed. A figure that became smaller should be entered
 //! here, so that it stays so. Nothing that is timed is asserted.
 
 use std::sync::OnceLock;

@@ -1,7 +1,7 @@
 //! Writes the SDK's low-level layer, `src/bindings`, from the WIT in `wit`.
 //!
 //! ```console
-//! cargo run -p bindgen
+//! cargo run --bin bindgen
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -77,6 +77,6 @@ mod tests {
     fn bindings_are_what_the_wit_makes() {
         let fresh = super::generate().expect("the WIT parses");
         let stale = std::fs::read_to_string(super::checked_in()).expect("bindings are checked in");
-        assert!(fresh == stale, "src/bindings is stale: run `cargo run -p bindgen` and commit the result");
+        assert!(fresh == stale, "src/bindings is stale: run `cargo run --bin bindgen` and commit the result");
     }
 }
