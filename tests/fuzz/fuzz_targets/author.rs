@@ -3,7 +3,9 @@
 
 use arbitrary::Arbitrary;
 use author::{Reading, Writing};
-use inbound_keyvalue::testing::{AfterEnd, BadHandle, ConsumedPayload, End, Numbering, Personality, Repeat, Size, SizeHint};
+use inbound_keyvalue::testing::{
+    AfterEnd, BadHandle, ConsumedPayload, End, Numbering, Personality, Repeat, Size, SizeHint,
+};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../rules/author.rs"]
@@ -37,7 +39,7 @@ struct Side {
 
 #[derive(Arbitrary, Debug)]
 enum Read {
-    Read(u16),
+    Some(u16),
     Exact(u16),
     Fill(u16),
     Line,
@@ -48,7 +50,7 @@ enum Read {
 
 #[derive(Arbitrary, Debug)]
 enum Write {
-    Write(Vec<u8>),
+    Some(Vec<u8>),
     All(Vec<u8>),
     Repeated(u8, u16),
     Flush,
@@ -105,7 +107,7 @@ impl From<Host> for Personality {
 
 fn reading(read: &Read) -> Reading {
     match *read {
-        Read::Read(len) => Reading::Read(len.into()),
+        Read::Some(len) => Reading::Read(len.into()),
         Read::Exact(len) => Reading::ReadExact(len.into()),
         Read::Fill(len) => Reading::FillAndConsume(len.into()),
         Read::Line => Reading::Line,
@@ -117,7 +119,7 @@ fn reading(read: &Read) -> Reading {
 
 fn writing(write: Write) -> Writing {
     match write {
-        Write::Write(bytes) => Writing::Write(bytes),
+        Write::Some(bytes) => Writing::Write(bytes),
         Write::All(bytes) => Writing::WriteAll(bytes),
         Write::Repeated(byte, len) => Writing::Repeated(byte, len.into()),
         Write::Flush => Writing::Flush,
