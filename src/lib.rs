@@ -219,8 +219,6 @@ pub use watch::{Failure, HandleWatch, HandlerResult, Operation};
 /// What the attribute's expansion names. Not for use by hand: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use core;
-
     pub use crate::export::*;
 }
 
