@@ -38,6 +38,12 @@ const fn rivals(name: &'static str, by_hand: &'static str, with_sdk: &'static st
 }
 
 impl Rivals {
+    /// The guests' names.
+    #[must_use]
+    pub const fn guests(&self) -> [&'static str; 2] {
+        [self.by_hand, self.with_sdk]
+    }
+
     /// The components.
     ///
     /// # Errors
@@ -63,7 +69,7 @@ impl Rivals {
 pub struct Case {
     /// The guests, and what the table calls the event.
     pub rivals: Rivals,
-    event: Event,
+    pub(crate) event: Event,
 }
 
 const fn case(name: &'static str, by_hand: &'static str, with_sdk: &'static str, event: Event) -> Case {

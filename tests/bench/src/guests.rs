@@ -45,6 +45,9 @@ impl fmt::Display for Side {
     }
 }
 
+/// Core modules by their guests' names.
+pub type Modules = BTreeMap<String, Vec<u8>>;
+
 /// The guests of one side.
 #[derive(Debug)]
 pub struct Guests {
@@ -69,23 +72,12 @@ impl Guests {
     ///
     /// When cargo fails, or what it built is no component.
     fn build(side: Side) -> Result<Self> {
-        let mut cargo = cargo(side);
-        cargo.args(["--examples", "--message-format=json-render-diagnostics"]);
-        let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
-        let output = child.stdout.take().context("cargo has no standard output")?;
-        let mut guests = Self { side, components: BTreeMap::new(), packages: BTreeSet::new() };
-        for message in Message::parse_stream(BufReader::new(output)) {
-            let Message::CompilerArtifact(artifact) = message? else { continue };
-            // The guests are of one package, which is the author's own.
-            guests.packages.insert(artifact.package_id.repr);
-            for file in artifact.filenames.iter().filter(|file| file.extension() == Some("wasm")) {
-                let component = component(file.as_std_path())?;
-                guests.components.insert(artifact.target.name.clone(), component);
-            }
-        }
-        let status = child.wait()?;
-        ensure!(status.success(), "cargo failed to build the guests {side}");
-        Ok(guests)
+        let (modules, packages) = modules(side, cargo(side))?;
+        let components = modules.into_iter().map(|(name, module)| {
+            let component = component(&module).with_context(|| format!("{name} is no component"))?;
+            Ok((name, component))
+        });
+        Ok(Self { side, components: components.collect::<Result<_>>()?, packages })
     }
 
     /// The component of this name.
@@ -111,6 +103,40 @@ fn cargo(side: Side) -> Command {
     cargo.args(["build", "--offline", "--release", "--target", TARGET, "--package", side.package()]);
     cargo.current_dir(root());
     cargo
+}
+
+/// The core modules that `cargo` builds of all guests of `side`, and the packages that it compiles for them.
+fn modules(side: Side, mut cargo: Command) -> Result<(Modules, BTreeSet<String>)> {
+    cargo.args(["--examples", "--message-format=json-render-diagnostics"]);
+    let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let output = child.stdout.take().context("cargo has no standard output")?;
+    let (mut modules, mut packages) = (Modules::new(), BTreeSet::new());
+    for message in Message::parse_stream(BufReader::new(output)) {
+        let Message::CompilerArtifact(artifact) = message? else { continue };
+        // The guests are of one package, which is the author's own.
+        packages.insert(artifact.package_id.repr);
+        for file in artifact.filenames.iter().filter(|file| file.extension() == Some("wasm")) {
+            let module = fs::read(file).with_context(|| format!("cannot read {file}"))?;
+            modules.insert(artifact.target.name.clone(), module);
+        }
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "cargo failed to build the guests {side}");
+    Ok((modules, packages))
+}
+
+/// The core modules of all guests of `side`, with the names of their functions.
+///
+/// # Errors
+///
+/// When cargo fails.
+pub fn with_names(side: Side) -> Result<Modules> {
+    let mut cargo = cargo(side);
+    // With another profile the symbols have other hashes, by which the linker sorts functions; with a flag they do not.
+    cargo.args(["--config", &format!("target.{TARGET}.rustflags=['-Cstrip=none']")]);
+    // In a folder of its own, so that neither build makes cargo do the other again.
+    cargo.env("CARGO_TARGET_DIR", root().join("target/functions"));
+    Ok(modules(side, cargo)?.0)
 }
 
 /// Builds a guest and all it depends on into an empty folder. Gives the CPU time that it took.
@@ -141,8 +167,12 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn component(module: &Path) -> Result<Vec<u8>> {
-    let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
-    let encoded = ComponentEncoder::default().module(&bytes).and_then(|encoder| encoder.validate(true).encode());
-    encoded.map_err(|error| wasmtime::format_err!("{} is no component: {error:#}", module.display()))
+/// Makes a component of a guest's core module.
+///
+/// # Errors
+///
+/// When the module does not say which world it is for, or is not for that.
+pub fn component(module: &[u8]) -> Result<Vec<u8>> {
+    let encoded = ComponentEncoder::default().module(module).and_then(|encoder| encoder.validate(true).encode());
+    encoded.map_err(|error| wasmtime::format_err!("{error:#}"))
 }

@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{Component, ComponentExportIndex, ComponentType, InstancePre, Linker, Lower, TypedFunc};
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Linker, Lower, TypedFunc,
+};
 use wasmtime::error::Context as _;
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter, Result, Store,
     StoreContextMut, bail,
 };
+
+use crate::instrument::COUNTER;
 
 const BUCKET: u32 = 1;
 const PAYLOAD: u32 = 2;
@@ -84,7 +88,7 @@ impl Host {
 
 impl ResourceLimiter for Host {
     fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
-        // A guest has one memory.
+        // A guest has one memory; of one that is instrumented, which has two, nobody asks it.
         self.memory = desired;
         Ok(true)
     }
@@ -246,7 +250,7 @@ impl Guest {
         let instance = self.pre.instantiate(&mut store)?;
         let on_set = instance.get_typed_func(&mut store, self.on_set)?;
         let on_delete = instance.get_typed_func(&mut store, self.on_delete)?;
-        Ok(Watcher { store, on_set, on_delete })
+        Ok(Watcher { store, instance, on_set, on_delete })
     }
 }
 
@@ -262,6 +266,7 @@ pub enum Event {
 /// An instance of a guest.
 pub struct Watcher {
     store: Store<Host>,
+    instance: Instance,
     on_set: TypedFunc<(u32, &'static str, u32), ()>,
     on_delete: TypedFunc<(u32, &'static str), ()>,
 }
@@ -291,6 +296,16 @@ impl Watcher {
         self.store.set_fuel(u64::MAX)?;
         self.deliver(event)?;
         Ok(u64::MAX - self.store.get_fuel()?)
+    }
+
+    /// The figure of a counter in an instrumented guest.
+    ///
+    /// # Errors
+    ///
+    /// When the guest is not instrumented, or has no such counter.
+    pub(crate) fn counter(&mut self, index: u32) -> Result<u64> {
+        let counter = self.instance.get_typed_func::<(u32,), (u64,)>(&mut self.store, COUNTER)?;
+        Ok(counter.call(&mut self.store, (index,))?.0)
     }
 
     /// The calls so far.

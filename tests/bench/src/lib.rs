@@ -1,7 +1,9 @@
 //! What a watcher costs with the SDK, and what the same watcher costs written by hand.
 
 pub mod counted;
+pub mod functions;
 pub mod guests;
 pub mod host;
+mod instrument;
 pub mod table;
 pub mod timed;

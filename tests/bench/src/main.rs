@@ -1,11 +1,13 @@
 //! Prints what a watcher costs, as tables with both sides. Without arguments it counts; `--all` measures as well, which takes some
-//! minutes; the names of groups choose them.
+//! minutes; the names of groups choose them. `functions` is long, and only for who asks: the names of guests may follow it.
 
 use std::time::Duration;
 
 use bench::counted::{
-    ALLOCATIONS, COMPONENTS, EVENTS, Pair, STEADY, STREAMING, allocations, bytes, growth, instructions, packages,
+    ALLOCATIONS, COMPONENTS, EVENTS, Pair, Rivals, STEADY, STREAMING, allocations, bytes, growth, instructions,
+    packages,
 };
+use bench::functions::{self, Functions};
 use bench::guests::Guests;
 use bench::host::{Machine, Watcher};
 use bench::table::{Goal, Row, Table};
@@ -13,7 +15,7 @@ use bench::timed::{self, STREAMED};
 use wasmtime::{Result, bail};
 
 /// What can be asked for by name.
-const GROUPS: [(&str, &str); 8] = [
+const GROUPS: [(&str, &str); 9] = [
     ("instructions", "wasmtime's fuel, an event"),
     ("bytes", "of components"),
     ("packages", "that cargo compiles before a watcher"),
@@ -22,21 +24,31 @@ const GROUPS: [(&str, &str); 8] = [
     ("stream", "1 GiB: throughput and memory (slow)"),
     ("build", "from nothing, in CPU seconds (slow)"),
     ("kvwatch", "against bare wasmtime (slow)"),
+    (FUNCTIONS, "whose the instructions and bytes are: not in `--all`, and last, as names of guests may follow"),
 ];
+
+/// The group that takes what follows it as names of guests.
+const FUNCTIONS: &str = "functions";
 
 /// Those that take seconds.
 const QUICK: usize = 4;
 
 fn main() -> Result<()> {
-    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    let mut chosen: Vec<String> = std::env::args().skip(1).collect();
+    let shown = chosen.iter().position(|name| name == FUNCTIONS).map(|index| chosen.split_off(index).split_off(1));
     if let Some(unknown) = chosen.iter().find(|name| *name != "--all" && GROUPS.iter().all(|(group, _)| group != name))
     {
         let groups: Vec<_> = GROUPS.iter().map(|(name, what)| format!("  {name:12} {what}")).collect();
         bail!("there is no group `{unknown}`. There are `--all` and\n{}", groups.join("\n"));
     }
+    let known = functions::known();
+    if let Some(unknown) = shown.iter().flatten().find(|name| !known.contains(name.as_str())) {
+        let known: Vec<_> = known.iter().map(|name| format!("  {name}")).collect();
+        bail!("there is no guest `{unknown}`, or its functions are not shown. There are\n{}", known.join("\n"));
+    }
     let wanted = |group: &str| {
         let all = chosen.iter().any(|name| name == "--all");
-        let quick = chosen.is_empty() && GROUPS[..QUICK].iter().any(|(name, _)| *name == group);
+        let quick = chosen.is_empty() && shown.is_none() && GROUPS[..QUICK].iter().any(|(name, _)| *name == group);
         all || quick || chosen.iter().any(|name| name == group)
     };
 
@@ -75,6 +87,25 @@ fn main() -> Result<()> {
             Row::speed("7 B, an instance an event, pooled", &timed::per_event(component)?, each, 0.9),
         ]);
         println!("{table}");
+    }
+
+    if let Some(names) = shown {
+        print_functions(&guests, &names)?;
+    }
+    Ok(())
+}
+
+/// Of the guests with these names and their rivals, or of all.
+fn print_functions(guests: &[Guests; 2], names: &[String]) -> Result<()> {
+    let functions = Functions::new(guests)?;
+    let shown = |rivals: &Rivals| {
+        names.is_empty() || rivals.guests().iter().any(|guest| names.iter().any(|name| name == guest))
+    };
+    for case in EVENTS.iter().filter(|case| shown(&case.rivals)) {
+        println!("{}", functions.instructions(case)?);
+    }
+    for rivals in COMPONENTS.iter().filter(|rivals| shown(rivals)) {
+        println!("{}", functions.bytes(rivals)?);
     }
     Ok(())
 }

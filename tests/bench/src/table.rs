@@ -1,6 +1,7 @@
 //! The table: figures of two sides, their ratio, and what it should be.
 
 use std::fmt::{self, Display};
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::counted::Pair;
@@ -95,7 +96,7 @@ fn hundredths(ratio: f64) -> f64 {
 }
 
 /// A number with its digits in threes.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -142,18 +143,35 @@ impl Display for Table {
             let goal = format!("{}{missed}", row.goal);
             [row.what.clone(), row.left.clone(), row.right.clone(), row.ratio.clone(), goal]
         }));
-        let widths: [usize; 5] =
-            std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0));
-        for (index, [what, left, right, ratio, goal]) in lines.iter().enumerate() {
-            let [w0, w1, w2, w3, w4] = widths;
-            writeln!(f, "| {what:w0$} | {left:>w1$} | {right:>w2$} | {ratio:>w3$} | {goal:w4$} |")?;
-            if index == 0 {
-                let [w0, w1, w2, w3, w4] = widths.map(|width| "-".repeat(width));
-                writeln!(f, "| {w0} | {w1}:| {w2}:| {w3}:| {w4} |")?;
+        markdown(f, &lines, &(1..4))
+    }
+}
+
+/// Writes a table of Markdown. The first line is the headings; `figures` are the columns of numbers.
+pub(crate) fn markdown<const COLUMNS: usize>(
+    f: &mut fmt::Formatter<'_>,
+    lines: &[[String; COLUMNS]],
+    figures: &Range<usize>,
+) -> fmt::Result {
+    let widths: [usize; COLUMNS] =
+        std::array::from_fn(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0));
+    for (index, line) in lines.iter().enumerate() {
+        for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
+            if figures.contains(&column) {
+                write!(f, "| {cell:>width$} ")?;
+            } else {
+                write!(f, "| {cell:width$} ")?;
             }
         }
-        Ok(())
+        writeln!(f, "|")?;
+        if index == 0 {
+            for (column, width) in widths.into_iter().enumerate() {
+                write!(f, "| {}{}", "-".repeat(width), if figures.contains(&column) { ":" } else { " " })?;
+            }
+            writeln!(f, "|")?;
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
