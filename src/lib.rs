@@ -145,6 +145,7 @@
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
 mod bucket;
+mod buffer;
 mod error;
 mod export;
 mod handle;

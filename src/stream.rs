@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 use bytes::{Buf as _, Bytes};
 
 use crate::Error;
+use crate::buffer::Buffer;
 use crate::error::Call;
 use crate::handle::{Handle, InputStreamKind, OutputStreamKind};
 use crate::sys::wasi_io::{self, StreamError};
@@ -38,6 +39,7 @@ pub const MAX_ATTEMPTS: u32 = 32;
 ///
 /// Of what was taken from the host and not given out yet, the stream holds one chunk of up to [`MAX_READ`] bytes: all that
 /// `BufRead` looks at, and what reads into small buffers are served from. A [`BufReader`](io::BufReader) around it gains nothing.
+/// When the stream is dropped, the memory of that chunk is kept for the next one: an instance has one such chunk to spare at most.
 ///
 /// Once the stream has ended it is never read again, and reads give nothing. Once it has failed it is never touched again, and
 /// reads give the same error. Dropping it calls `drop-input-stream`, once.
@@ -58,15 +60,20 @@ pub const MAX_ATTEMPTS: u32 = 32;
 /// ```
 #[derive(Debug)]
 pub struct InputStream {
-    handle: Handle<InputStreamKind>,
-    state: State,
-    /// What was taken from the host and not given out yet: all behind the first `consumed` bytes. When all of it is consumed, it is
-    /// kept for its memory.
-    chunk: Option<Vec<u8>>,
-    consumed: usize,
+    host: Host,
+    buffer: Buffer,
 }
 
+/// The host's side of an input stream.
+#[derive(Debug)]
+struct Host {
+    handle: Handle<InputStreamKind>,
+    state: State,
+}
+
+// A tag of its own: one that shares a byte with the failure's has to be worked out at every call.
 #[derive(Clone, Copy, Debug)]
+#[repr(u8)]
 enum State {
     Open,
     Ended,
@@ -119,7 +126,7 @@ impl Length for u64 {
 impl InputStream {
     #[inline]
     pub(crate) fn new(raw: u32) -> Self {
-        Self { handle: Handle::new(raw), state: State::Open, chunk: None, consumed: 0 }
+        Self { host: Host { handle: Handle::new(raw), state: State::Open }, buffer: Buffer::new() }
     }
 
     /// The next bytes, as the host gave them and without a copy; `None` at the end.
@@ -142,8 +149,7 @@ impl InputStream {
     /// ```
     pub fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         // What is given away is not memory to read into again.
-        let (list, consumed) =
-            if self.is_drained() { (self.pull(MAX_READ)?, 0) } else { (self.chunk.take(), self.consumed) };
+        let (list, consumed) = if self.buffer.is_empty() { (self.pull(MAX_READ)?, 0) } else { self.buffer.take() };
         Ok(list.map(|list| {
             let mut chunk = Bytes::from(list);
             chunk.advance(consumed);
@@ -185,11 +191,11 @@ impl InputStream {
     /// }
     /// ```
     pub fn skip(&mut self, len: u64) -> Result<u64, Error> {
-        let mut skipped = self.buffered().len().try_into().unwrap_or(u64::MAX).min(len);
-        self.consume(usize::try_from(skipped).unwrap_or(usize::MAX));
+        let mut skipped = self.buffer.as_slice().len().try_into().unwrap_or(u64::MAX).min(len);
+        self.buffer.consume(usize::try_from(skipped).unwrap_or(usize::MAX));
         while skipped < len {
             let asked = len - skipped;
-            let more = self.ask(Call::Skip, asked, |raw| wasi_io::skip(raw, asked))?;
+            let more = self.host.ask(Call::Skip, asked, |raw| wasi_io::skip(raw, asked))?;
             if more == 0 {
                 break;
             }
@@ -209,7 +215,7 @@ impl InputStream {
     #[must_use]
     #[inline]
     pub fn as_raw(&self) -> u32 {
-        self.handle.as_raw()
+        self.host.handle.as_raw()
     }
 
     /// Gives the handle up: `drop-input-stream` is now the caller's to call. What was taken from the host and not given out is lost.
@@ -222,7 +228,7 @@ impl InputStream {
     /// ```
     #[must_use = "a handle that nobody drops stays with the host"]
     pub fn into_raw(self) -> u32 {
-        self.handle.into_raw()
+        self.host.handle.into_raw()
     }
 
     /// Takes ownership of a handle.
@@ -246,35 +252,21 @@ impl InputStream {
         Self::new(raw)
     }
 
-    #[inline]
-    fn buffered(&self) -> &[u8] {
-        self.chunk.as_deref().and_then(|chunk| chunk.get(self.consumed..)).unwrap_or_default()
-    }
-
-    #[inline]
-    fn is_drained(&self) -> bool {
-        self.chunk.as_ref().is_none_or(|chunk| self.consumed >= chunk.len())
-    }
-
     /// Has something buffered, unless the stream has ended.
     #[inline]
     fn fill(&mut self) -> Result<(), Error> {
-        if self.is_drained() { self.refill() } else { Ok(()) }
+        if self.buffer.is_empty() && !matches!(self.host.state, State::Ended) { self.refill() } else { Ok(()) }
     }
 
-    #[allow(unsafe_code, reason = "the host writes into the spare room of a Vec")]
+    /// Reads into the memory of the chunk before, or of the stream before, where that is large enough.
     fn refill(&mut self) -> Result<(), Error> {
-        self.consumed = 0;
-        match self.chunk.take() {
-            // A payload of many chunks is read into the memory of the first.
-            Some(mut chunk) if chunk.capacity() >= DIRECT => {
-                chunk.clear();
-                let read = self.pull_into(chunk.spare_capacity_mut())?;
-                // SAFETY: `pull_into` has written `read` bytes, no more than there was room for.
-                unsafe { chunk.set_len(read) };
-                self.chunk = Some(chunk);
-            }
-            _ => self.chunk = self.pull(MAX_READ)?,
+        let chunk = self.buffer.memory();
+        let asked = MAX_READ as u64;
+        let read = self.host.ask(Call::Read, asked, |raw| wasi_io::read_to(raw, asked, chunk));
+        if let Err(error) = read {
+            // It may be more than the host was asked for, and is of no use.
+            self.buffer.discard();
+            return Err(error);
         }
         Ok(())
     }
@@ -282,7 +274,7 @@ impl InputStream {
     /// The next list from the host, of at most `asked` bytes, which must not be 0; `None` at the end.
     pub(crate) fn pull(&mut self, asked: usize) -> Result<Option<Vec<u8>>, Error> {
         let asked = asked.min(MAX_READ) as u64;
-        self.ask(Call::Read, asked, |raw| {
+        self.host.ask(Call::Read, asked, |raw| {
             let (list, end) = wasi_io::read(raw, asked)?;
             Ok(((!list.is_empty()).then_some(list), end))
         })
@@ -292,14 +284,14 @@ impl InputStream {
     fn pull_into(&mut self, buf: &mut [MaybeUninit<u8>]) -> Result<usize, Error> {
         let room = buf.len().min(MAX_READ);
         let buf = &mut buf[..room];
-        self.ask(Call::Read, room as u64, |raw| wasi_io::read_into(raw, buf))
+        self.host.ask(Call::Read, room as u64, |raw| wasi_io::read_into(raw, buf))
     }
 
     /// Appends all that is left to `buf`.
     #[allow(unsafe_code, reason = "the host writes into the spare room of a Vec")]
     pub(crate) fn read_rest(&mut self, buf: &mut Vec<u8>) -> Result<(), Error> {
-        buf.extend_from_slice(self.buffered());
-        self.consume(usize::MAX);
+        buf.extend_from_slice(self.buffer.as_slice());
+        self.buffer.consume(usize::MAX);
         loop {
             if buf.capacity() > buf.len() {
                 let read = self.pull_into(buf.spare_capacity_mut())?;
@@ -316,7 +308,9 @@ impl InputStream {
             }
         }
     }
+}
 
+impl Host {
     /// Makes a call that answers with data and whether that is the end, until it answers with either.
     fn ask<T: Length + Default>(
         &mut self,
@@ -359,7 +353,7 @@ impl Read for InputStream {
     /// `read`, straight into `buf` where it has room for 4 KiB, and else through a chunk. At most [`MAX_READ`] bytes at a time.
     #[allow(unsafe_code, reason = "initialised memory is lent to a call that only writes bytes to it")]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.len() >= DIRECT && self.is_drained() {
+        if buf.len() >= DIRECT && self.buffer.is_empty() {
             // SAFETY: `pull_into` writes bytes or nothing, so the slice stays initialised.
             let buf = unsafe { &mut *(std::ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) };
             return Ok(self.pull_into(buf)?);
@@ -368,8 +362,8 @@ impl Read for InputStream {
             return Ok(0);
         }
         self.fill()?;
-        let read = self.buffered().read(buf)?;
-        self.consume(read);
+        let read = self.buffer.as_slice().read(buf)?;
+        self.buffer.consume(read);
         Ok(read)
     }
 
@@ -393,12 +387,12 @@ pub(crate) fn append(buf: &mut Vec<u8>, list: Vec<u8>) {
 impl BufRead for InputStream {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.fill()?;
-        Ok(self.buffered())
+        Ok(self.buffer.as_slice())
     }
 
     #[inline]
     fn consume(&mut self, amount: usize) {
-        self.consumed += amount.min(self.buffered().len());
+        self.buffer.consume(amount);
     }
 }
 
@@ -497,8 +491,9 @@ impl OutputStream {
         let mut moved = self.write_buffered(source, len)?;
         while moved < len {
             let asked = len - moved;
-            let more = self
-                .both(source, |dst, source| source.ask(Call::Splice, asked, |src| wasi_io::splice(dst, src, asked)))?;
+            let more = self.both(&mut source.host, |dst, source| {
+                source.ask(Call::Splice, asked, |src| wasi_io::splice(dst, src, asked))
+            })?;
             if more == 0 {
                 break;
             }
@@ -525,7 +520,7 @@ impl OutputStream {
     /// ```
     pub fn forward(&mut self, source: &mut InputStream) -> Result<u64, Error> {
         let written = self.write_buffered(source, u64::MAX)?;
-        let forwarded = self.both(source, |dst, source| {
+        let forwarded = self.both(&mut source.host, |dst, source| {
             source.ask(Call::Forward, u64::MAX, |src| Ok((wasi_io::forward(dst, src)?, true)))
         })?;
         Ok(written.saturating_add(forwarded))
@@ -588,11 +583,11 @@ impl OutputStream {
     /// Writes what `source` holds in the guest, up to `len` bytes.
     fn write_buffered(&mut self, source: &mut InputStream, len: u64) -> Result<u64, Error> {
         let mut written = 0;
-        while written < len && !source.is_drained() {
-            let buffered = source.buffered();
+        while written < len && !source.buffer.is_empty() {
+            let buffered = source.buffer.as_slice();
             let left = usize::try_from(len - written).unwrap_or(usize::MAX).min(buffered.len());
             let taken = self.put(&buffered[..left])?;
-            source.consume(taken);
+            source.buffer.consume(taken);
             written += taken as u64;
         }
         Ok(written)
@@ -601,8 +596,8 @@ impl OutputStream {
     /// Makes a call on this stream and `source`, either of which a failure may come from.
     fn both(
         &mut self,
-        source: &mut InputStream,
-        call: impl FnOnce(u32, &mut InputStream) -> Result<u64, Error>,
+        source: &mut Host,
+        call: impl FnOnce(u32, &mut Host) -> Result<u64, Error>,
     ) -> Result<u64, Error> {
         self.check()?;
         if let State::Failed(failure) = source.state {

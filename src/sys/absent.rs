@@ -30,6 +30,7 @@ pub(crate) mod wasi_io {
     absent! {
         fn read(src: u32, len: u64) -> Result<(Vec<u8>, bool), StreamError>;
         fn read_into(src: u32, buf: &mut [MaybeUninit<u8>]) -> Result<(usize, bool), StreamError>;
+        fn read_to(src: u32, len: u64, chunk: &mut Vec<u8>) -> Result<(usize, bool), StreamError>;
         fn skip(src: u32, len: u64) -> Result<(u64, bool), StreamError>;
         fn write(dst: u32, buf: &[u8]) -> Result<u64, StreamError>;
         fn write_repeated(dst: u32, byte: u8, len: u64) -> Result<u64, StreamError>;

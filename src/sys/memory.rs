@@ -39,6 +39,10 @@ pub(super) mod landing {
     #[cold]
     #[expect(clippy::same_length_and_capacity, reason = "the canonical ABI allocates lists at their length")]
     pub(in crate::sys) unsafe fn missed(list: *mut u8, len: usize, buf: &mut [MaybeUninit<u8>]) {
+        // Of an empty list there is no memory, and its address is anything.
+        if len == 0 {
+            return;
+        }
         // SAFETY: a list that the host sent is an allocation of exactly its length.
         let list = unsafe { Vec::from_raw_parts(list, len, len) };
         if let Some(room) = buf.get_mut(..len) {

@@ -29,14 +29,19 @@ pub(crate) mod wasi_io {
         fn read_raw(src: u32, len: u64, result: *mut ReadResult);
     }
 
-    /// `read`, with the list's bytes in `buf` and no allocation.
-    ///
-    /// A list longer than `buf`, which no host should send, leaves `buf` as it was; the length tells.
-    pub(crate) fn read_into(src: u32, buf: &mut [MaybeUninit<u8>]) -> Result<(usize, bool), StreamError> {
+    /// What a read came to. Where it has failed there is no list.
+    struct Answer {
+        list: *mut u8,
+        len: usize,
+        end: bool,
+    }
+
+    /// Reads, with the list put into `room` if it fits there.
+    fn read_into_room(src: u32, len: u64, room: &mut [MaybeUninit<u8>]) -> Result<Answer, StreamError> {
         let mut result = MaybeUninit::<ReadResult>::uninit();
-        landing::set(buf);
+        landing::set(room);
         // SAFETY: `result` has the size and alignment of the call's result, and the host writes it.
-        unsafe { read_raw(src, buf.len() as u64, result.as_mut_ptr()) };
+        unsafe { read_raw(src, len, result.as_mut_ptr()) };
         landing::clear();
         let result = result.as_ptr();
         // SAFETY: the tag is always written; where it says so, the list and the flag are too.
@@ -44,11 +49,35 @@ pub(crate) mod wasi_io {
             if (*result).is_err != 0 {
                 return Err(StreamError { dummy: 0 });
             }
-            let (list, len) = ((*result).list, (*result).list_len);
-            if list.cast() != buf.as_mut_ptr() {
-                landing::missed(list, len, buf);
-            }
-            Ok((len, (*result).end != 0))
+            Ok(Answer { list: (*result).list, len: (*result).list_len, end: (*result).end != 0 })
         }
+    }
+
+    /// `read`, with the list's bytes in `buf` and no allocation.
+    ///
+    /// A list longer than `buf`, which no host should send, leaves `buf` as it was; the length tells.
+    pub(crate) fn read_into(src: u32, buf: &mut [MaybeUninit<u8>]) -> Result<(usize, bool), StreamError> {
+        let Answer { list, len, end } = read_into_room(src, buf.len() as u64, buf)?;
+        if list.cast() != buf.as_mut_ptr() {
+            // SAFETY: it is the list that the host has just sent.
+            unsafe { landing::missed(list, len, buf) };
+        }
+        Ok((len, end))
+    }
+
+    /// `read`, with the list in `chunk`: in the memory that it has if that is enough, else in its own.
+    #[expect(clippy::same_length_and_capacity, reason = "the canonical ABI allocates lists at their length")]
+    pub(crate) fn read_to(src: u32, len: u64, chunk: &mut Vec<u8>) -> Result<(usize, bool), StreamError> {
+        chunk.clear();
+        let Answer { list, len, end } = read_into_room(src, len, chunk.spare_capacity_mut())?;
+        // SAFETY: a list that is in the chunk's memory is no longer than that, and else it is an allocation of just its length.
+        unsafe {
+            if list == chunk.as_mut_ptr() {
+                chunk.set_len(len);
+            } else if len > 0 {
+                *chunk = Vec::from_raw_parts(list, len, len);
+            }
+        }
+        Ok((len, end))
     }
 }

@@ -138,6 +138,19 @@ pub(crate) mod wasi_io {
         }
         Ok((data.len(), end))
     }
+
+    /// `read`, with the list in `chunk`: in the memory that it has if that is enough, else in its own.
+    #[track_caller]
+    pub(crate) fn read_to(src: u32, len: u64, chunk: &mut Vec<u8>) -> Result<(usize, bool), StreamError> {
+        let (data, end) = read(src, len)?;
+        chunk.clear();
+        if data.len() <= chunk.capacity() {
+            chunk.extend_from_slice(&data);
+        } else {
+            *chunk = data;
+        }
+        Ok((chunk.len(), end))
+    }
 }
 
 pub(crate) mod types {

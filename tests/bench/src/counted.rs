@@ -152,7 +152,8 @@ pub const ALLOCATIONS: &[Rivals] = &[
     rivals("chunks", "hand_counts", "sdk_counts_chunks"),
 ];
 
-/// How many allocations a thousand reads take in the steady state: those of a payload of 1100 chunks over those of one of 100.
+/// How many allocations a thousand reads take in the steady state: those of a payload of 1100 chunks over those of one of 100, after
+/// another one.
 ///
 /// # Errors
 ///
@@ -164,6 +165,7 @@ pub fn allocations(machine: &Machine, guests: &[Guests; 2], rivals: &Rivals) -> 
             let told = watcher.take_written().try_into();
             told.map(u64::from_le_bytes).ok().context("the guest does not tell how many allocations there were")
         };
+        told(100)?;
         let few = told(100)?;
         Ok::<_, wasmtime::Error>(told(1_100)? - few)
     });
