@@ -145,89 +145,123 @@ impl fmt::Display for Violation {
     }
 }
 
-/// One live handle.
+/// A handle that is live, or was earlier in this event.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub(super) handle: u32,
     pub(super) kind: Kind,
+    life: Life,
     pub(super) origin: Origin,
     pub(super) object: T,
 }
 
-/// A handle that was live earlier in this event.
-#[derive(Debug)]
-struct Gone {
-    handle: u32,
-    kind: Kind,
-    origin: Origin,
-    consumed: bool,
+/// Whether the guest has a handle, and if not, how it gave it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    Live,
+    Dropped,
+    Consumed,
 }
 
-/// All live handles of an instance. There are few at a time: a walk over them is quicker than a map.
+/// All handles of an instance, in the order in which they were given. There are few at a time: a walk over them is quicker than
+/// a map.
+///
+/// An entry stays where it is when its handle is given up. To move it would cost more than all else that an event does here.
 #[derive(Debug)]
 pub(super) struct Table<T> {
     numbering: Numbering,
-    live: Vec<Entry<T>>,
-    gone: Vec<Gone>,
+    entries: Vec<Entry<T>>,
+    dead: usize,
     next: [u32; Kind::COUNT],
 }
 
-/// More than this many past handles are not remembered: what they were is then not told.
+/// So many past handles are remembered at least. What was before them is not told.
 const REMEMBERED: usize = 64;
 
 impl<T> Table<T> {
     pub(super) fn new(numbering: Numbering) -> Self {
-        Self { numbering, live: Vec::new(), gone: Vec::new(), next: [numbering.first; Kind::COUNT] }
+        Self { numbering, entries: Vec::new(), dead: 0, next: [numbering.first; Kind::COUNT] }
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, kind: Kind, origin: Origin, object: T) -> u32 {
-        let counter = &mut self.next[if self.numbering.per_kind { kind as usize } else { 0 }];
-        let mut handle = if self.numbering.reuse { self.numbering.first } else { *counter };
-        let per_kind = self.numbering.per_kind;
-        while self.live.iter().any(|entry| entry.handle == handle && (!per_kind || entry.kind == kind)) {
+        let Numbering { per_kind, reuse, first, .. } = self.numbering;
+        let counter = &mut self.next[if per_kind { kind as usize } else { 0 }];
+        let mut handle = if reuse { first } else { *counter };
+        let taken = |entry: &Entry<T>, handle| entry.handle == handle && (!per_kind || entry.kind == kind);
+        while self.entries.iter().any(|entry| entry.life == Life::Live && taken(entry, handle)) {
             handle = handle.wrapping_add(1);
         }
         *counter = handle.wrapping_add(1);
-        // A number given out again stands for the new thing only.
-        self.gone.retain(|gone| gone.handle != handle || (per_kind && gone.kind != kind));
-        self.live.push(Entry { handle, kind, origin, object });
+        self.entries.push(Entry { handle, kind, life: Life::Live, origin, object });
         handle
     }
 
+    #[inline]
     pub(super) fn get(&mut self, kind: Kind, handle: u32) -> Option<&mut Entry<T>> {
-        self.live.iter_mut().find(|entry| entry.handle == handle && entry.kind == kind)
+        find_live(&mut self.entries, kind, handle)
     }
 
-    pub(super) fn remove(&mut self, kind: Kind, handle: u32, consumed: bool) -> Option<Entry<T>> {
-        let at = self.live.iter().position(|entry| entry.handle == handle && entry.kind == kind)?;
-        let entry = self.live.swap_remove(at);
-        if self.gone.len() == REMEMBERED {
-            self.gone.remove(0);
+    /// Takes a handle from the guest.
+    #[inline]
+    pub(super) fn remove(&mut self, kind: Kind, handle: u32, end: Life) -> Option<&mut Entry<T>> {
+        if self.dead >= 2 * REMEMBERED {
+            self.forget();
         }
-        self.gone.push(Gone { handle, kind, origin: entry.origin, consumed });
+        let entry = find_live(&mut self.entries, kind, handle)?;
+        entry.life = end;
+        self.dead += 1;
         Some(entry)
+    }
+
+    /// Forgets the older ones of the past handles. This is done for many at a time, as it moves all that are left.
+    #[cold]
+    fn forget(&mut self) {
+        self.entries.retain(|entry| {
+            let forgotten = entry.life != Life::Live && self.dead > REMEMBERED;
+            self.dead -= usize::from(forgotten);
+            !forgotten
+        });
     }
 
     /// Why there is no such handle.
     pub(super) fn missing(&self, kind: Kind, handle: u32, call: &'static str) -> Violation {
-        let gone = self.gone.iter().find(|gone| gone.handle == handle && gone.kind == kind);
-        let other = self.live.iter().find(|entry| entry.handle == handle);
-        let (fault, origin) = match (gone, other) {
-            (Some(gone), _) if gone.consumed => (Fault::ConsumedBefore, Some(gone.origin)),
-            (Some(gone), _) => (Fault::DroppedBefore, Some(gone.origin)),
-            (None, Some(entry)) => (Fault::WrongKind(entry.kind), Some(entry.origin)),
-            (None, None) => (Fault::Unknown, None),
+        let per_kind = self.numbering.per_kind;
+        let same = |entry: &&Entry<T>| entry.handle == handle;
+        // A number given out again stands for the new thing only.
+        let last = self.entries.iter().rev().filter(same).find(|entry| !per_kind || entry.kind == kind);
+        let other = self.live().find(same);
+        let (fault, origin) = match (last, other) {
+            (Some(last), _) if last.kind == kind && last.life == Life::Consumed => {
+                (Fault::ConsumedBefore, Some(last.origin))
+            }
+            (Some(last), _) if last.kind == kind => (Fault::DroppedBefore, Some(last.origin)),
+            (_, Some(other)) => (Fault::WrongKind(other.kind), Some(other.origin)),
+            _ => (Fault::Unknown, None),
         };
         Violation { fault, kind, handle, call, origin }
     }
 
+    /// Whether the guest has no handle.
+    pub(super) fn is_empty(&self) -> bool {
+        self.dead == self.entries.len()
+    }
+
     pub(super) fn live(&self) -> impl Iterator<Item = &Entry<T>> {
-        self.live.iter()
+        self.entries.iter().filter(|entry| entry.life == Life::Live)
     }
 
     /// Forgets all handles, as a host does that drops an instance.
+    #[inline]
     pub(super) fn clear(&mut self) {
-        self.live.clear();
-        self.gone.clear();
+        self.entries.clear();
+        self.dead = 0;
     }
+}
+
+/// The latest first: what a guest was given last it gives up first.
+#[inline]
+fn find_live<T>(entries: &mut [Entry<T>], kind: Kind, handle: u32) -> Option<&mut Entry<T>> {
+    let wanted = |entry: &&mut Entry<T>| entry.handle == handle && entry.kind == kind && entry.life == Life::Live;
+    entries.iter_mut().rev().find(wanted)
 }

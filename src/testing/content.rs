@@ -28,8 +28,8 @@ type Generator = dyn Fn(u64, &mut [u8]) + Send + Sync;
 
 #[derive(Clone)]
 enum Source {
-    Bytes(Bytes),
-    Repeat(Bytes),
+    Bytes(Arc<[u8]>),
+    Repeat(Arc<[u8]>),
     Generated(Arc<Generator>),
     File(Arc<Mutex<File>>),
 }
@@ -39,8 +39,8 @@ impl Content {
     #[must_use]
     pub fn repeat(pattern: impl Into<Bytes>, len: u64) -> Self {
         let pattern = pattern.into();
-        let pattern = if pattern.is_empty() { Bytes::from_static(&[0]) } else { pattern };
-        Self { source: Source::Repeat(pattern), len }
+        let pattern = if pattern.is_empty() { &[0] } else { &pattern[..] };
+        Self { source: Source::Repeat(pattern.into()), len }
     }
 
     /// `len` bytes, made by `fill` as they are read: it is given an offset and the buffer to fill from there on.
@@ -106,6 +106,15 @@ impl Content {
         }
         Ok(buf)
     }
+
+    /// All bytes. Those in memory are shared, and not copied.
+    #[inline]
+    pub(super) fn into_whole(self) -> io::Result<Arc<[u8]>> {
+        match self.source {
+            Source::Bytes(bytes) => Ok(bytes),
+            _ => self.read(0, self.len).map(Arc::from),
+        }
+    }
 }
 
 fn repeat(pattern: &[u8], offset: u64, mut buf: &mut [u8]) {
@@ -122,14 +131,14 @@ fn repeat(pattern: &[u8], offset: u64, mut buf: &mut [u8]) {
 impl<T: Into<Bytes>> From<T> for Content {
     fn from(bytes: T) -> Self {
         let bytes = bytes.into();
-        Self { len: bytes.len() as u64, source: Source::Bytes(bytes) }
+        Self { len: bytes.len() as u64, source: Source::Bytes(bytes.as_ref().into()) }
     }
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = match &self.source {
-            Source::Bytes(bytes) => return write!(f, "Content({bytes:?})"),
+            Source::Bytes(bytes) => return write!(f, "Content(b\"{}\")", bytes.escape_ascii()),
             Source::Repeat(_) => "repeated",
             Source::Generated(_) => "generated",
             Source::File(_) => "from a file",

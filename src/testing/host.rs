@@ -1,7 +1,8 @@
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 
-use super::accounts::{Fault, Kind, Origin, Table, Violation};
+use super::accounts::{Entry, Fault, Kind, Life, Origin, Table, Violation};
 use super::content::Content;
 use super::personality::{
     AfterEnd, BadHandle, ConsumedPayload, End, Personality, Repeat, Size, SizeHint, Transfer, Writing,
@@ -20,7 +21,7 @@ use super::personality::{
 ///
 /// let mut host = Host::new(Personality::default());
 /// let given = host.begin_set(&Content::from("hello"));
-/// assert_eq!(host.payload_consume_sync(given.payload)?.unwrap(), b"hello");
+/// assert_eq!(*host.payload_consume_sync(given.payload)?.unwrap(), *b"hello");
 /// let violations = host.end();
 /// assert_eq!(violations[0].to_string(), "bucket 3 was never dropped (from `on-set`)");
 /// # Ok::<(), inbound_keyvalue::testing::Trap>(())
@@ -46,8 +47,15 @@ enum Object {
     Error(String),
     Input(Input),
     Output(Output),
-    Payload { content: Content, consumed: bool },
-    Value { number: usize, body: bool },
+    /// Without its content once it was consumed.
+    Payload {
+        content: Option<Content>,
+        len: u64,
+    },
+    Value {
+        number: usize,
+        body: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -150,6 +158,12 @@ impl Host {
         &self.values
     }
 
+    /// What [`values`](Self::values) gives, and does from then on no longer.
+    #[must_use]
+    pub fn take_values(&mut self) -> Vec<Written> {
+        std::mem::take(&mut self.values)
+    }
+
     /// How many calls the guest has made in the last event.
     #[must_use]
     pub fn calls(&self) -> u64 {
@@ -163,17 +177,19 @@ impl Host {
     }
 
     /// Starts a set: makes what `on-set` is given.
+    #[inline]
     pub fn begin_set(&mut self, content: &Content) -> Given {
         let bucket = self.begin("on-set");
-        let payload = Object::Payload { content: content.clone(), consumed: false };
-        Given { bucket, payload: self.insert(Kind::Payload, "on-set", payload) }
+        Given { bucket, payload: self.give_payload(content.clone()) }
     }
 
     /// Starts a delete: makes the bucket that `on-delete` is given.
+    #[inline]
     pub fn begin_delete(&mut self) -> u32 {
         self.begin("on-delete")
     }
 
+    #[inline]
     fn begin(&mut self, call: &'static str) -> u32 {
         self.values.clear();
         self.calls = 0;
@@ -182,24 +198,26 @@ impl Host {
     }
 
     /// Ends the event that a guest has come to the end of: tells what it did wrong, and forgets what it left.
+    #[inline]
     pub fn end(&mut self) -> Vec<Violation> {
-        if !self.trapped {
-            for entry in self.table.live() {
-                if matches!(entry.object, Object::Payload { consumed: true, .. }) {
-                    continue;
-                }
-                self.violations.push(Violation {
-                    fault: Fault::Leaked,
-                    kind: entry.kind,
-                    handle: entry.handle,
-                    call: "the end of the event",
-                    origin: Some(entry.origin),
-                });
-            }
+        if !self.trapped && !self.table.is_empty() {
+            self.note_leaks();
         }
         self.table.clear();
         self.trapped = false;
         std::mem::take(&mut self.violations)
+    }
+
+    #[cold]
+    fn note_leaks(&mut self) {
+        let leaked = |entry: &&Entry<Object>| !matches!(entry.object, Object::Payload { content: None, .. });
+        self.violations.extend(self.table.live().filter(leaked).map(|entry| Violation {
+            fault: Fault::Leaked,
+            kind: entry.kind,
+            handle: entry.handle,
+            call: "the end of the event",
+            origin: Some(entry.origin),
+        }));
     }
 
     /// Ends the event of a guest that has trapped. What it still held is nobody's fault: no guest code runs after a trap.
@@ -225,14 +243,18 @@ impl Host {
     }
 
     /// A payload outside an event, for code that takes one.
+    #[inline]
     pub(super) fn give_payload(&mut self, content: Content) -> u32 {
-        self.insert(Kind::Payload, "on-set", Object::Payload { content, consumed: false })
+        let len = content.len();
+        self.insert(Kind::Payload, "on-set", Object::Payload { content: Some(content), len })
     }
 
+    #[inline]
     fn insert(&mut self, kind: Kind, call: &'static str, object: Object) -> u32 {
         self.table.insert(kind, Origin { call, location: self.caller }, object)
     }
 
+    #[cold]
     fn error(&mut self, call: &'static str, trace: String) -> u32 {
         self.insert(Kind::Error, call, Object::Error(trace))
     }
@@ -243,6 +265,7 @@ impl Host {
     }
 
     /// Notes a call with a handle that is not there, and traps if that is how this host is.
+    #[cold]
     fn missing(&mut self, kind: Kind, handle: u32, call: &'static str) -> Called<()> {
         let violation = self.table.missing(kind, handle, call);
         let message = violation.to_string();
@@ -258,11 +281,12 @@ impl Host {
         Trap(message)
     }
 
-    fn drop_handle(&mut self, kind: Kind, handle: u32, call: &'static str) -> Called<Option<Object>> {
+    #[inline]
+    fn drop_handle(&mut self, kind: Kind, handle: u32, call: &'static str) -> Called<()> {
         self.calls += 1;
-        match self.table.remove(kind, handle, false) {
-            Some(entry) => Ok(Some(entry.object)),
-            None => self.missing(kind, handle, call).map(|()| None),
+        match self.table.remove(kind, handle, Life::Dropped) {
+            Some(_) => Ok(()),
+            None => self.missing(kind, handle, call),
         }
     }
 
@@ -407,8 +431,9 @@ impl Host {
     /// # Errors
     ///
     /// A trap, where the handle is bad.
+    #[inline]
     pub fn drop_input_stream(&mut self, f: u32) -> Called<()> {
-        self.drop_handle(Kind::InputStream, f, "drop-input-stream").map(drop)
+        self.drop_handle(Kind::InputStream, f, "drop-input-stream")
     }
 
     /// `drop-output-stream`
@@ -417,7 +442,7 @@ impl Host {
     ///
     /// A trap, where the handle is bad.
     pub fn drop_output_stream(&mut self, f: u32) -> Called<()> {
-        self.drop_handle(Kind::OutputStream, f, "drop-output-stream").map(drop)
+        self.drop_handle(Kind::OutputStream, f, "drop-output-stream")
     }
 
     fn input(&mut self, src: u32) -> Option<&mut Input> {
@@ -573,6 +598,29 @@ fn take_turn(turns: &mut u32, idle: Repeat) -> bool {
     }
 }
 
+/// The two ways to consume a payload.
+#[derive(Clone, Copy)]
+enum Consume {
+    Sync,
+    Async,
+}
+
+impl Consume {
+    fn call(self) -> &'static str {
+        match self {
+            Self::Sync => "payload-consume-sync",
+            Self::Async => "payload-consume-async",
+        }
+    }
+
+    fn refusal(self, personality: &Personality) -> Option<&String> {
+        match self {
+            Self::Sync => personality.consume_sync_error.as_ref(),
+            Self::Async => personality.consume_async_error.as_ref(),
+        }
+    }
+}
+
 /// The interface `types`.
 impl Host {
     /// `drop-bucket`
@@ -580,8 +628,9 @@ impl Host {
     /// # Errors
     ///
     /// A trap, where the handle is bad.
+    #[inline]
     pub fn drop_bucket(&mut self, bucket: u32) -> Called<()> {
-        self.drop_handle(Kind::Bucket, bucket, "drop-bucket").map(drop)
+        self.drop_handle(Kind::Bucket, bucket, "drop-bucket")
     }
 
     /// `open-bucket`
@@ -606,7 +655,7 @@ impl Host {
     ///
     /// A trap, where the handle is bad.
     pub fn drop_error(&mut self, error: u32) -> Called<()> {
-        self.drop_handle(Kind::Error, error, "drop-error").map(drop)
+        self.drop_handle(Kind::Error, error, "drop-error")
     }
 
     /// `new-error`
@@ -642,7 +691,7 @@ impl Host {
         if self.table.live().any(|entry| written(&entry.object)) {
             self.violate(Fault::ParentFirst, Kind::Value, value, "drop-value");
         }
-        self.drop_handle(Kind::Value, value, "drop-value").map(drop)
+        self.drop_handle(Kind::Value, value, "drop-value")
     }
 
     /// `new-value`
@@ -685,13 +734,14 @@ impl Host {
     /// # Errors
     ///
     /// A trap, where the handle is bad.
+    #[inline]
     pub fn drop_payload(&mut self, payload: u32) -> Called<()> {
-        if let Some(Object::Payload { consumed: true, .. }) =
+        if let Some(Object::Payload { content: None, .. }) =
             self.table.get(Kind::Payload, payload).map(|entry| &entry.object)
         {
             self.violate(Fault::ConsumedBefore, Kind::Payload, payload, "drop-payload");
         }
-        self.drop_handle(Kind::Payload, payload, "drop-payload").map(drop)
+        self.drop_handle(Kind::Payload, payload, "drop-payload")
     }
 
     /// `payload-consume-sync`
@@ -699,13 +749,13 @@ impl Host {
     /// # Errors
     ///
     /// A trap, where the handle is bad.
-    pub fn payload_consume_sync(&mut self, payload: u32) -> Called<Result<Vec<u8>, u32>> {
-        let refusal = self.personality.consume_sync_error.clone();
-        let content = match self.consume("payload-consume-sync", payload, refusal)? {
+    #[inline]
+    pub fn payload_consume_sync(&mut self, payload: u32) -> Called<Result<Arc<[u8]>, u32>> {
+        let content = match self.consume(Consume::Sync, payload)? {
             Ok(content) => content,
             Err(error) => return Ok(Err(error)),
         };
-        match content.read(0, content.len()) {
+        match content.into_whole() {
             Ok(data) => Ok(Ok(data)),
             Err(error) => Ok(Err(self.error("payload-consume-sync", error.to_string()))),
         }
@@ -716,9 +766,9 @@ impl Host {
     /// # Errors
     ///
     /// A trap, where the handle is bad.
+    #[inline]
     pub fn payload_consume_async(&mut self, payload: u32) -> Called<Result<u32, u32>> {
-        let refusal = self.personality.consume_async_error.clone();
-        Ok(self.consume("payload-consume-async", payload, refusal)?.map(|content| {
+        Ok(self.consume(Consume::Async, payload)?.map(|content| {
             let input = Input { content, offset: 0, empty: 0, ended: false, failed: false };
             self.insert(Kind::InputStream, "payload-consume-async", Object::Input(input))
         }))
@@ -731,13 +781,12 @@ impl Host {
     /// A trap, where the handle is bad.
     pub fn size(&mut self, payload: u32) -> Called<u64> {
         self.calls += 1;
-        let Some(Object::Payload { content, consumed }) =
-            self.table.get(Kind::Payload, payload).map(|entry| &entry.object)
+        let Some(&mut Object::Payload { ref content, len }) =
+            self.table.get(Kind::Payload, payload).map(|entry| &mut entry.object)
         else {
             return self.missing(Kind::Payload, payload, "size").map(|()| 0);
         };
-        let (len, consumed) = (content.len(), *consumed);
-        if consumed {
+        if content.is_none() {
             self.violate(Fault::ConsumedBefore, Kind::Payload, payload, "size");
         }
         Ok(match self.personality.size {
@@ -749,32 +798,38 @@ impl Host {
         })
     }
 
-    fn consume(&mut self, call: &'static str, payload: u32, refusal: Option<String>) -> Called<Result<Content, u32>> {
+    #[expect(clippy::inline_always, reason = "moving the content through memory costs more than the rest of the call")]
+    #[inline(always)]
+    fn consume(&mut self, how: Consume, payload: u32) -> Called<Result<Content, u32>> {
         self.calls += 1;
-        let taken = match self.personality.consumed_payload {
-            ConsumedPayload::Gone => self.table.remove(Kind::Payload, payload, true).map(|entry| entry.object),
-            ConsumedPayload::Stays => match self.table.get(Kind::Payload, payload).map(|entry| &mut entry.object) {
-                Some(Object::Payload { content, consumed }) => {
-                    let before = std::mem::replace(consumed, true);
-                    let object = Object::Payload { content: content.clone(), consumed: before };
-                    if before {
-                        self.violate(Fault::ConsumedBefore, Kind::Payload, payload, call);
-                    }
-                    Some(object)
-                }
-                _ => None,
-            },
+        let entry = match self.personality.consumed_payload {
+            ConsumedPayload::Gone => self.table.remove(Kind::Payload, payload, Life::Consumed),
+            ConsumedPayload::Stays => self.table.get(Kind::Payload, payload),
         };
-        let Some(Object::Payload { content, consumed: false }) = taken else {
-            if taken.is_none() {
-                self.missing(Kind::Payload, payload, call)?;
+        let object = entry.map(|entry| &mut entry.object);
+        let known = object.is_some();
+        let content = match object {
+            Some(Object::Payload { content, .. }) => content.take(),
+            _ => None,
+        };
+        match (content, how.refusal(&self.personality)) {
+            (Some(content), None) => Ok(Ok(content)),
+            (Some(_), Some(trace)) => {
+                let trace = trace.clone();
+                Ok(Err(self.error(how.call(), trace)))
             }
-            return Ok(Err(self.error(call, format!("payload {payload} is not there to be consumed"))));
-        };
-        match refusal {
-            Some(trace) => Ok(Err(self.error(call, trace))),
-            None => Ok(Ok(content)),
+            (None, _) => self.consumed_before(how.call(), payload, known).map(Err),
         }
+    }
+
+    #[cold]
+    fn consumed_before(&mut self, call: &'static str, payload: u32, known: bool) -> Called<u32> {
+        if known {
+            self.violate(Fault::ConsumedBefore, Kind::Payload, payload, call);
+        } else {
+            self.missing(Kind::Payload, payload, call)?;
+        }
+        Ok(self.error(call, format!("payload {payload} is not there to be consumed")))
     }
 }
 

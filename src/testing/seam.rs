@@ -163,9 +163,14 @@ pub(crate) mod types {
         fn new_value() -> u32 = 0;
         fn value_write_body(value: u32) -> Result<u32, ()> = Err(());
         fn drop_payload(payload: u32) = ();
-        fn payload_consume_sync(payload: u32) -> Result<Vec<u8>, u32> = Ok(Vec::new());
         fn payload_consume_async(payload: u32) -> Result<u32, u32> = Ok(0);
         fn size(payload: u32) -> u64 = 0;
+    }
+
+    #[track_caller]
+    pub(crate) fn payload_consume_sync(payload: u32) -> Result<Vec<u8>, u32> {
+        let consume = |host: &mut super::Host| host.payload_consume_sync(payload);
+        super::call("payload_consume_sync", Ok([].into()), consume).map(|data| data.to_vec())
     }
 }
 

@@ -1,22 +1,19 @@
-//! The world's imports: every one is the function of the same name of [`testing::Host`](Keyvalue).
+//! The world as wasmtime has it: every import is the function of the same name of [`testing::Host`](Keyvalue).
+//!
+//! It is written out where bindings could be generated, which would copy each key and each payload once more on its way to the
+//! guest.
 
 use inbound_keyvalue::testing::{Called, Host as Keyvalue, Streamed};
-use wasmtime::component::{HasSelf, Linker, ResourceTable};
-use wasmtime::{ResourceLimiter, Result};
+use wasmtime::component::types::{ComponentExtern, ComponentItem};
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentType, InstancePre, Linker, Lower, ResourceTable, Type, TypedFunc,
+};
+use wasmtime::error::Context as _;
+use wasmtime::{ResourceLimiter, Result, Store, StoreContextMut, bail, ensure};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-pub(crate) use self::bindings::exports::wasi::keyvalue::handle_watch::Guest as HandleWatch;
-use self::bindings::wasi::keyvalue::{types, wasi_io};
-pub(crate) use self::bindings::{InboundKeyvalue, InboundKeyvaluePre};
-
-#[allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated")]
-mod bindings {
-    wasmtime::component::bindgen!({
-        path: "../../wit",
-        world: "inbound-keyvalue",
-        imports: { default: trappable },
-    });
-}
+/// The interface that every watcher exports.
+pub(crate) const HANDLE_WATCH: &str = "wasi:keyvalue/handle-watch";
 
 /// What stands behind one instance.
 pub(crate) struct State {
@@ -38,12 +35,113 @@ impl WasiView for State {
     }
 }
 
+/// Defines functions of an interface.
+macro_rules! define {
+    ($interface:expr; $($name:literal => |$host:ident $(, $parameter:ident: $type:ty)*| $call:expr;)*) => {
+        let mut interface = $interface;
+        $(
+            interface.func_wrap($name, |mut guest: StoreContextMut<'_, State>, ($($parameter,)*): ($($type,)*)| {
+                let $host = &mut guest.data_mut().keyvalue;
+                $call
+            })?;
+        )*
+    };
+}
 /// All that a watcher may import: the world, and WASI.
 pub(crate) fn linker(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
-    InboundKeyvalue::add_to_linker::<_, HasSelf<Keyvalue>>(&mut linker, |state: &mut State| &mut state.keyvalue)?;
+    define! { linker.instance("wasi:keyvalue/wasi-io")?;
+        "read" => |host, src: u32, len: u64| streamed(host.read(src, len));
+        "skip" => |host, src: u32, len: u64| streamed(host.skip(src, len));
+        "write" => |host, dst: u32, buf: Vec<u8>| streamed(host.write(dst, &buf));
+        "write-repeated" => |host, dst: u32, byte: u8, len: u64| streamed(host.write_repeated(dst, byte, len));
+        "splice" => |host, dst: u32, src: u32, len: u64| streamed(host.splice(dst, src, len));
+        "forward" => |host, dst: u32, src: u32| streamed(host.forward(dst, src));
+        "drop-input-stream" => |host, f: u32| nothing(host.drop_input_stream(f));
+        "drop-output-stream" => |host, f: u32| nothing(host.drop_output_stream(f));
+    }
+    define! { linker.instance("wasi:keyvalue/types")?;
+        "drop-bucket" => |host, bucket: u32| nothing(host.drop_bucket(bucket));
+        "open-bucket" => |host, name: String| called(host.open_bucket(&name));
+        "drop-error" => |host, error: u32| nothing(host.drop_error(error));
+        "new-error" => |host| called(host.new_error());
+        "trace" => |host, error: u32| called(host.trace(error));
+        "drop-value" => |host, value: u32| nothing(host.drop_value(value));
+        "new-value" => |host| called(host.new_value());
+        "value-write-body" => |host, value: u32| called(host.value_write_body(value));
+        "drop-payload" => |host, payload: u32| nothing(host.drop_payload(payload));
+        "payload-consume-sync" => |host, payload: u32| called(host.payload_consume_sync(payload));
+        "payload-consume-async" => |host, payload: u32| called(host.payload_consume_async(payload));
+        "size" => |host, payload: u32| called(host.size(payload));
+    }
     Ok(linker)
+}
+
+/// The draft's `stream-error`.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct StreamError {
+    dummy: u32,
+}
+
+fn nothing(called: Called<()>) -> Result<()> {
+    called.map_err(wasmtime::Error::new)
+}
+
+fn called<T>(called: Called<T>) -> Result<(T,)> {
+    Ok((called.map_err(wasmtime::Error::new)?,))
+}
+
+fn streamed<T>(streamed: Streamed<T>) -> Result<(Result<T, StreamError>,)> {
+    called(streamed.map(|result| result.map_err(|_| StreamError { dummy: 0 })))
+}
+
+/// The exports of one instance, as the world's `handle-watch` has them.
+#[derive(Clone, Copy)]
+pub(crate) struct HandleWatch {
+    pub(crate) on_set: TypedFunc<(u32, &'static str, u32), ()>,
+    pub(crate) on_delete: TypedFunc<(u32, &'static str), ()>,
+}
+
+/// A component with all that it imports, and where its exports are.
+#[derive(Clone)]
+pub(crate) struct HandleWatchPre {
+    instance: InstancePre<State>,
+    on_set: ComponentExportIndex,
+    on_delete: ComponentExportIndex,
+}
+
+impl HandleWatchPre {
+    pub(crate) fn new(linker: &Linker<State>, component: &Component) -> Result<Self> {
+        let instance = linker.instantiate_pre(component)?;
+        let (ComponentItem::ComponentInstance(types), interface) =
+            component.get_export(None, HANDLE_WATCH).with_context(|| format!("it does not export `{HANDLE_WATCH}`"))?
+        else {
+            bail!("its `{HANDLE_WATCH}` is no instance");
+        };
+        let function = |name, parameters: &[Type]| {
+            let function = types.get_export(linker.engine(), name);
+            let Some(ComponentExtern { ty: ComponentItem::ComponentFunc(function), .. }) = function else {
+                bail!("its `{HANDLE_WATCH}` has no function `{name}`");
+            };
+            let fits =
+                function.results().len() == 0 && function.params().map(|(_, ty)| ty).eq(parameters.iter().cloned());
+            ensure!(fits, "its `{name}` has other parameters or results than the world's");
+            component.get_export_index(Some(&interface), name).context("the component has lost an export")
+        };
+        let on_set = function("on-set", &[Type::U32, Type::String, Type::U32])?;
+        let on_delete = function("on-delete", &[Type::U32, Type::String])?;
+        Ok(Self { instance, on_set, on_delete })
+    }
+
+    pub(crate) fn instantiate(&self, store: &mut Store<State>) -> Result<HandleWatch> {
+        let instance = self.instance.instantiate(&mut *store)?;
+        Ok(HandleWatch {
+            on_set: instance.get_typed_func(&mut *store, self.on_set)?,
+            on_delete: instance.get_typed_func(&mut *store, self.on_delete)?,
+        })
+    }
 }
 
 /// The linear memory of an instance: counted, and limited.
@@ -97,97 +195,5 @@ impl ResourceLimiter for Memory {
         let refused = self.limit.is_some_and(|limit| desired.saturating_mul(size_of::<usize>()) > limit);
         self.refused |= refused;
         Ok(!refused)
-    }
-}
-
-fn called<T>(called: Called<T>) -> Result<T> {
-    called.map_err(wasmtime::Error::new)
-}
-
-fn streamed<T>(streamed: Streamed<T>) -> Result<Result<T, wasi_io::StreamError>> {
-    called(streamed).map(|result| result.map_err(|_| wasi_io::StreamError { dummy: 0 }))
-}
-
-impl wasi_io::Host for Keyvalue {
-    fn read(&mut self, src: u32, len: u64) -> Result<Result<(Vec<u8>, bool), wasi_io::StreamError>> {
-        streamed(Keyvalue::read(self, src, len))
-    }
-
-    fn skip(&mut self, src: u32, len: u64) -> Result<Result<(u64, bool), wasi_io::StreamError>> {
-        streamed(Keyvalue::skip(self, src, len))
-    }
-
-    fn write(&mut self, dst: u32, buf: Vec<u8>) -> Result<Result<u64, wasi_io::StreamError>> {
-        streamed(Keyvalue::write(self, dst, &buf))
-    }
-
-    fn write_repeated(&mut self, dst: u32, byte: u8, len: u64) -> Result<Result<u64, wasi_io::StreamError>> {
-        streamed(Keyvalue::write_repeated(self, dst, byte, len))
-    }
-
-    fn splice(&mut self, dst: u32, src: u32, len: u64) -> Result<Result<(u64, bool), wasi_io::StreamError>> {
-        streamed(Keyvalue::splice(self, dst, src, len))
-    }
-
-    fn forward(&mut self, dst: u32, src: u32) -> Result<Result<u64, wasi_io::StreamError>> {
-        streamed(Keyvalue::forward(self, dst, src))
-    }
-
-    fn drop_input_stream(&mut self, f: u32) -> Result<()> {
-        called(Keyvalue::drop_input_stream(self, f))
-    }
-
-    fn drop_output_stream(&mut self, f: u32) -> Result<()> {
-        called(Keyvalue::drop_output_stream(self, f))
-    }
-}
-
-impl types::Host for Keyvalue {
-    fn drop_bucket(&mut self, bucket: u32) -> Result<()> {
-        called(Keyvalue::drop_bucket(self, bucket))
-    }
-
-    fn open_bucket(&mut self, name: String) -> Result<Result<u32, u32>> {
-        called(Keyvalue::open_bucket(self, &name))
-    }
-
-    fn drop_error(&mut self, error: u32) -> Result<()> {
-        called(Keyvalue::drop_error(self, error))
-    }
-
-    fn new_error(&mut self) -> Result<u32> {
-        called(Keyvalue::new_error(self))
-    }
-
-    fn trace(&mut self, error: u32) -> Result<String> {
-        called(Keyvalue::trace(self, error))
-    }
-
-    fn drop_value(&mut self, value: u32) -> Result<()> {
-        called(Keyvalue::drop_value(self, value))
-    }
-
-    fn new_value(&mut self) -> Result<u32> {
-        called(Keyvalue::new_value(self))
-    }
-
-    fn value_write_body(&mut self, value: u32) -> Result<Result<u32, ()>> {
-        called(Keyvalue::value_write_body(self, value))
-    }
-
-    fn drop_payload(&mut self, payload: u32) -> Result<()> {
-        called(Keyvalue::drop_payload(self, payload))
-    }
-
-    fn payload_consume_sync(&mut self, payload: u32) -> Result<Result<Vec<u8>, u32>> {
-        called(Keyvalue::payload_consume_sync(self, payload))
-    }
-
-    fn payload_consume_async(&mut self, payload: u32) -> Result<Result<u32, u32>> {
-        called(Keyvalue::payload_consume_async(self, payload))
-    }
-
-    fn size(&mut self, payload: u32) -> Result<u64> {
-        called(Keyvalue::size(self, payload))
     }
 }

@@ -141,8 +141,14 @@ impl Console {
         if !self.0.touched.load(Relaxed) {
             return Words::default();
         }
+        *self.end_touched()
+    }
+
+    #[expect(clippy::unnecessary_box_returns, reason = "most events have no words, and none are then moved")]
+    #[cold]
+    fn end_touched(&self) -> Box<Words> {
         self.0.touched.store(false, Relaxed);
-        self.written().end()
+        Box::new(self.written().end())
     }
 
     fn write(&self, stream: Stream, bytes: &[u8]) {

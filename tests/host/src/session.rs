@@ -8,8 +8,8 @@ use wasmtime::Store;
 use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use crate::engine::Limits;
-use crate::host::{HandleWatch, InboundKeyvalue, Memory, State};
-use crate::output::{Console, Output};
+use crate::host::{HandleWatch, Memory, State};
+use crate::output::{Console, Output, Words};
 use crate::units::ByteSize;
 use crate::watcher::Watcher;
 
@@ -19,10 +19,8 @@ use crate::watcher::Watcher;
 pub struct Session {
     watcher: Watcher,
     store: Store<State>,
-    guest: Option<InboundKeyvalue>,
+    guest: Option<HandleWatch>,
     console: Console,
-    /// The key of the event. The generated bindings want a `String`, and this one is made once.
-    key: String,
     per_event: bool,
     timed: bool,
     /// What every event is given of time, in ticks, and of fuel.
@@ -169,17 +167,7 @@ impl SessionBuilder {
         let timed = self.timed;
         let engine = self.watcher.engine();
         let (ticks, fuel) = (engine.limits().ticks(), engine.fuel());
-        Session {
-            watcher: self.watcher,
-            store,
-            guest: None,
-            console,
-            key: String::new(),
-            per_event,
-            timed,
-            ticks,
-            fuel,
-        }
+        Session { watcher: self.watcher, store, guest: None, console, per_event, timed, ticks, fuel }
     }
 }
 
@@ -195,20 +183,20 @@ impl Session {
     /// Gives the watcher a set.
     #[must_use = "a watcher's failure is only known from here: call `expect_handled`"]
     pub fn set(&mut self, key: &str, content: &Content) -> Outcome {
-        let begun = self.begin(key);
+        let begun = self.begin();
         let given = self.store.data_mut().keyvalue.begin_set(content);
-        let result =
-            self.running().and_then(|(watch, store, key)| watch.call_on_set(store, given.bucket, key, given.payload));
-        self.end(begun, Operation::Set, result)
+        let event = (given.bucket, key, given.payload);
+        let result = self.running().and_then(|watch| watch.on_set.call(&mut self.store, event));
+        self.end(begun, Operation::Set, key, result)
     }
 
     /// Gives the watcher a delete.
     #[must_use = "a watcher's failure is only known from here: call `expect_handled`"]
     pub fn delete(&mut self, key: &str) -> Outcome {
-        let begun = self.begin(key);
+        let begun = self.begin();
         let bucket = self.store.data_mut().keyvalue.begin_delete();
-        let result = self.running().and_then(|(watch, store, key)| watch.call_on_delete(store, bucket, key));
-        self.end(begun, Operation::Delete, result)
+        let result = self.running().and_then(|watch| watch.on_delete.call(&mut self.store, (bucket, key)));
+        self.end(begun, Operation::Delete, key, result)
     }
 
     /// Gives the watcher a recorded event.
@@ -242,7 +230,7 @@ impl Session {
         self.renew();
     }
 
-    fn begin(&mut self, key: &str) -> Option<Instant> {
+    fn begin(&mut self) -> Option<Instant> {
         let begun = self.timed.then(Instant::now);
         if let Some(ticks) = self.ticks {
             self.store.set_epoch_deadline(ticks);
@@ -252,50 +240,52 @@ impl Session {
             let _ = self.store.set_fuel(fuel);
         }
         self.store.data_mut().memory.begin();
-        self.key.clear();
-        self.key.push_str(key);
         begun
     }
 
-    /// The instance, made where there is none, and what calling it takes.
-    fn running(&mut self) -> wasmtime::Result<(&HandleWatch, &mut Store<State>, &String)> {
-        let guest = match self.guest {
-            Some(ref guest) => guest,
-            None => self.guest.insert(self.watcher.pre().instantiate(&mut self.store)?),
-        };
-        Ok((guest.wasi_keyvalue_handle_watch(), &mut self.store, &self.key))
+    /// The instance, made where there is none.
+    #[inline]
+    fn running(&mut self) -> wasmtime::Result<HandleWatch> {
+        match self.guest {
+            Some(guest) => Ok(guest),
+            None => self.start(),
+        }
     }
 
-    fn end(&mut self, begun: Option<Instant>, operation: Operation, result: wasmtime::Result<()>) -> Outcome {
-        let mut words = self.console.end();
+    #[cold]
+    fn start(&mut self) -> wasmtime::Result<HandleWatch> {
+        let guest = self.watcher.pre().instantiate(&mut self.store)?;
+        self.guest = Some(guest);
+        Ok(guest)
+    }
+
+    fn end(
+        &mut self,
+        begun: Option<Instant>,
+        operation: Operation,
+        key: &str,
+        result: wasmtime::Result<()>,
+    ) -> Outcome {
+        let Words { stdout, stderr, last } = self.console.end();
         let fuel = self.fuel.and_then(|given| Some(given.saturating_sub(self.store.get_fuel().ok()?)));
         let State { keyvalue, memory, .. } = self.store.data_mut();
-        let (values, calls, peak_memory) = (keyvalue.values().to_vec(), keyvalue.calls(), memory.size());
+        let (values, calls, peak_memory) = (keyvalue.take_values(), keyvalue.calls(), memory.size());
         let (ending, violations) = match result {
             Ok(()) => (Ending::Handled, keyvalue.end()),
-            Err(error) => self.trapped(operation, &error, mem::take(&mut words.last)),
+            Err(error) => self.trapped(operation, key, &error, last),
         };
         if self.per_event {
             self.renew();
         }
         let duration = begun.map(|begun| begun.elapsed());
-        Outcome {
-            ending,
-            violations,
-            values,
-            calls,
-            duration,
-            peak_memory,
-            fuel,
-            stdout: words.stdout,
-            stderr: words.stderr,
-        }
+        Outcome { ending, violations, values, calls, duration, peak_memory, fuel, stdout, stderr }
     }
 
     #[cold]
     fn trapped(
         &mut self,
         operation: Operation,
+        key: &str,
         error: &wasmtime::Error,
         last_words: Vec<String>,
     ) -> (Ending, Vec<Violation>) {
@@ -306,7 +296,7 @@ impl Session {
         if !self.per_event {
             self.renew();
         }
-        let trapped = Trapped { operation, key: self.key.clone(), starting, cause, last_words };
+        let trapped = Trapped { operation, key: key.to_owned(), starting, cause, last_words };
         (Ending::Trapped(Box::new(trapped)), violations)
     }
 }
@@ -340,7 +330,7 @@ impl Outcome {
     /// Whether the handler returned.
     #[must_use]
     pub fn is_handled(&self) -> bool {
-        self.ending == Ending::Handled
+        matches!(self.ending, Ending::Handled)
     }
 
     /// Fails the test unless the event was handled, and nothing done wrong with handles.

@@ -7,10 +7,8 @@ use wasmtime::component::Component;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::host::{InboundKeyvaluePre, State};
+use crate::host::{HANDLE_WATCH, HandleWatchPre};
 use crate::session::SessionBuilder;
-
-const EXPORT: &str = "wasi:keyvalue/handle-watch";
 
 /// The world's own imports.
 const WORLD: [&str; 2] = ["wasi:keyvalue/types", "wasi:keyvalue/wasi-io"];
@@ -22,7 +20,7 @@ const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:
 #[derive(Clone)]
 pub struct Watcher {
     engine: Engine,
-    pre: InboundKeyvaluePre<State>,
+    pre: HandleWatchPre,
     name: Arc<str>,
     imports: Arc<[Import]>,
 }
@@ -77,15 +75,12 @@ impl Watcher {
             .map_err(|imports| Error::UnknownImports { watcher: watcher(), imports })?;
         let exports = component.component_type();
         let mut exports = exports.exports(engine.wasm()).map(|(name, _)| name);
-        if !exports.any(|name| name == EXPORT) {
+        if !exports.any(|name| name == HANDLE_WATCH) {
             let component = component.component_type();
             let exports = component.exports(engine.wasm()).map(|(name, _)| name.to_owned()).collect();
             return Err(Error::NoExport { watcher: watcher(), exports });
         }
-        let pre = engine
-            .linker()
-            .instantiate_pre(&component)
-            .and_then(InboundKeyvaluePre::new)
+        let pre = HandleWatchPre::new(engine.linker(), &component)
             .map_err(|error| Error::Mismatch { watcher: watcher(), source: error.into() })?;
         Ok(Self { engine: engine.clone(), pre, name: name.into(), imports: imports.into() })
     }
@@ -126,7 +121,7 @@ impl Watcher {
         SessionBuilder::new(self.clone())
     }
 
-    pub(crate) fn pre(&self) -> &InboundKeyvaluePre<State> {
+    pub(crate) fn pre(&self) -> &HandleWatchPre {
         &self.pre
     }
 }

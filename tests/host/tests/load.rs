@@ -94,3 +94,72 @@ fn an_export_of_another_type() {
     let error = load(&component(r#"(instance $i) (export "wasi:keyvalue/handle-watch" (instance $i))"#));
     assert!(error.unwrap_err().to_string().starts_with("w.wasm does not fit the world"));
 }
+
+#[test]
+fn a_handler_of_another_type() {
+    let watcher = HANDLERS.replace(r#"(param "payload" u32)"#, r#"(param "payload" s32)"#);
+    let error = load(&component(&watcher)).unwrap_err();
+    assert!(matches!(error, Error::Mismatch { .. }), "{error}");
+    let cause = error.source().unwrap().to_string();
+    assert_eq!(cause, "its `on-set` has other parameters or results than the world's");
+}
+
+#[test]
+fn no_handler_for_deletes() {
+    let watcher = HANDLERS.replace(r#"(export "on-delete" (func $on-delete))"#, "");
+    let error = load(&component(&watcher)).unwrap_err();
+    let cause = error.source().unwrap().to_string();
+    assert_eq!(cause, "its `wasi:keyvalue/handle-watch` has no function `on-delete`");
+}
+
+#[test]
+fn the_world_has_all_functions_of_the_draft() {
+    load(&component(&format!("{IMPORTS} {HANDLERS}"))).unwrap();
+}
+
+/// Both handlers, which do nothing.
+const HANDLERS: &str = r#"
+    (core module $module
+        (memory (export "memory") 1)
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
+        (func (export "on-set") (param i32 i32 i32 i32))
+        (func (export "on-delete") (param i32 i32 i32)))
+    (core instance $core (instantiate $module))
+    (func $on-set (param "bucket" u32) (param "key" string) (param "payload" u32)
+        (canon lift (core func $core "on-set") (memory $core "memory") (realloc (func $core "realloc"))))
+    (func $on-delete (param "bucket" u32) (param "key" string)
+        (canon lift (core func $core "on-delete") (memory $core "memory") (realloc (func $core "realloc"))))
+    (instance $watch (export "on-set" (func $on-set)) (export "on-delete" (func $on-delete)))
+    (export "wasi:keyvalue/handle-watch" (instance $watch))
+"#;
+
+/// Every function of `wit/`. `new-error` is one that no watcher built with the SDK imports.
+const IMPORTS: &str = r#"
+    (import "wasi:keyvalue/wasi-io" (instance
+        (type $error' (record (field "dummy" u32)))
+        (export "stream-error" (type $error (eq $error')))
+        (type $read (result (tuple (list u8) bool) (error $error)))
+        (type $moved (result (tuple u64 bool) (error $error)))
+        (type $written (result u64 (error $error)))
+        (export "read" (func (param "src" u32) (param "len" u64) (result $read)))
+        (export "skip" (func (param "src" u32) (param "len" u64) (result $moved)))
+        (export "write" (func (param "dst" u32) (param "buf" (list u8)) (result $written)))
+        (export "write-repeated" (func (param "dst" u32) (param "byte" u8) (param "len" u64) (result $written)))
+        (export "splice" (func (param "dst" u32) (param "src" u32) (param "len" u64) (result $moved)))
+        (export "forward" (func (param "dst" u32) (param "src" u32) (result $written)))
+        (export "drop-input-stream" (func (param "f" u32)))
+        (export "drop-output-stream" (func (param "f" u32)))))
+    (import "wasi:keyvalue/types" (instance
+        (export "drop-bucket" (func (param "bucket" u32)))
+        (export "open-bucket" (func (param "name" string) (result (result u32 (error u32)))))
+        (export "drop-error" (func (param "error" u32)))
+        (export "new-error" (func (result u32)))
+        (export "trace" (func (param "error" u32) (result string)))
+        (export "drop-value" (func (param "value" u32)))
+        (export "new-value" (func (result u32)))
+        (export "value-write-body" (func (param "value" u32) (result (result u32))))
+        (export "drop-payload" (func (param "payload" u32)))
+        (export "payload-consume-sync" (func (param "payload" u32) (result (result (list u8) (error u32)))))
+        (export "payload-consume-async" (func (param "payload" u32) (result (result u32 (error u32)))))
+        (export "size" (func (param "payload" u32) (result u64)))))
+"#;

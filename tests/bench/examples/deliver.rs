@@ -1,0 +1,37 @@
+//! Delivers so many small events to one instance, for a profiler to watch: `deliver bare 20000`, `deliver kvwatch 20000`.
+
+use bench::guests::Guests;
+use bench::host::{Event, KEY, Machine};
+use kvwatch::testing::Content;
+use kvwatch::{Engine, Watcher};
+use wasmtime::error::Context as _;
+use wasmtime::{Result, bail, ensure};
+
+const SMALL: &[u8] = b"7 bytes";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [who, events] = &arguments[..] else {
+        bail!("say by whom and how many: `deliver bare 20000` or `deliver kvwatch 20000`");
+    };
+    let events = events.parse::<u32>().with_context(|| format!("`{events}` is not a number of events"))?;
+    let [_, guests] = Guests::of_both_sides()?;
+    let component = guests.get("sdk_sums")?;
+    match who.as_str() {
+        "bare" => {
+            let mut watcher = Machine::fast()?.load(component)?.start()?;
+            for _ in 0..events {
+                watcher.deliver(Event::Set(SMALL.len() as u64))?;
+            }
+        }
+        "kvwatch" => {
+            let mut session = Watcher::from_bytes(&Engine::new()?, "the guest", component)?.session().build();
+            let content = Content::from(SMALL);
+            for _ in 0..events {
+                ensure!(session.set(KEY, &content).is_clean(), "the guest has failed");
+            }
+        }
+        _ => bail!("`{who}` delivers nothing: it is `bare` or `kvwatch`"),
+    }
+    Ok(())
+}
