@@ -69,7 +69,7 @@ pub const STREAMED: u64 = 1 << 30;
 /// When a guest traps.
 pub fn streaming(by_hand: &mut Watcher, with_sdk: &mut Watcher) -> Result<Paired> {
     let run = |watcher: &mut Watcher| timed(|| watcher.deliver(Event::Set(STREAMED)));
-    Paired::measure(11, || run(by_hand), || run(with_sdk))
+    Paired::measure(25, || run(by_hand), || run(with_sdk))
 }
 
 /// The CPU time of building the README's watcher, and all it depends on, into an empty folder.

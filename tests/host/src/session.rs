@@ -259,6 +259,8 @@ impl Session {
         Ok(guest)
     }
 
+    #[expect(clippy::inline_always, reason = "as for `outcome`")]
+    #[inline(always)]
     fn end(
         &mut self,
         begun: Option<Instant>,
@@ -266,38 +268,55 @@ impl Session {
         key: &str,
         result: wasmtime::Result<()>,
     ) -> Outcome {
-        let Words { stdout, stderr, last } = self.console.end();
-        let fuel = self.fuel.and_then(|given| Some(given.saturating_sub(self.store.get_fuel().ok()?)));
-        let State { keyvalue, memory, .. } = self.store.data_mut();
-        let (values, calls, peak_memory) = (keyvalue.take_values(), keyvalue.calls(), memory.size());
-        let (ending, violations) = match result {
-            Ok(()) => (Ending::Handled, keyvalue.end()),
-            Err(error) => self.trapped(operation, key, &error, last),
-        };
-        if self.per_event {
-            self.renew();
+        match result {
+            Ok(()) => {
+                let violations = self.store.data_mut().keyvalue.end();
+                let words = self.console.end();
+                self.outcome(begun, Ending::Handled, violations, words)
+            }
+            Err(error) => self.trapped(begun, operation, key, &error),
         }
-        let duration = begun.map(|begun| begun.elapsed());
-        Outcome { ending, violations, values, calls, duration, peak_memory, fuel, stdout, stderr }
     }
 
     #[cold]
-    fn trapped(
-        &mut self,
-        operation: Operation,
-        key: &str,
-        error: &wasmtime::Error,
-        last_words: Vec<String>,
-    ) -> (Ending, Vec<Violation>) {
+    fn trapped(&mut self, begun: Option<Instant>, operation: Operation, key: &str, error: &wasmtime::Error) -> Outcome {
         let starting = self.guest.is_none();
         let State { keyvalue, memory, .. } = self.store.data_mut();
         let cause = Cause::of(error, self.watcher.engine().limits(), memory.refused());
         let violations = keyvalue.end_trapped();
+        let mut words = self.console.end();
+        let last_words = mem::take(&mut words.last);
+        let trapped = Trapped { operation, key: key.to_owned(), starting, cause, last_words };
+        let outcome = self.outcome(begun, Ending::Trapped(Box::new(trapped)), violations, words);
         if !self.per_event {
             self.renew();
         }
-        let trapped = Trapped { operation, key: key.to_owned(), starting, cause, last_words };
-        (Ending::Trapped(Box::new(trapped)), violations)
+        outcome
+    }
+
+    #[expect(
+        clippy::inline_always,
+        reason = "an outcome that is moved takes longer than one that is made in its place"
+    )]
+    #[inline(always)]
+    fn outcome(&mut self, begun: Option<Instant>, ending: Ending, violations: Vec<Violation>, words: Words) -> Outcome {
+        let fuel = self.fuel.and_then(|given| Some(given.saturating_sub(self.store.get_fuel().ok()?)));
+        let State { keyvalue, memory, .. } = self.store.data_mut();
+        let (values, calls, peak_memory) = (keyvalue.take_values(), keyvalue.calls(), memory.size());
+        if self.per_event {
+            self.renew();
+        }
+        Outcome {
+            ending,
+            violations,
+            values,
+            calls,
+            duration: begun.map(|begun| begun.elapsed()),
+            peak_memory,
+            fuel,
+            stdout: words.stdout,
+            stderr: words.stderr,
+        }
     }
 }
 
