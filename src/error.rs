@@ -1,8 +1,6 @@
 use std::fmt;
 use std::io;
 
-use bytes::Bytes;
-
 use crate::handle::{ErrorKind, Handle};
 use crate::sys::types;
 
@@ -103,7 +101,7 @@ pub enum Error {
         /// The first byte that is not UTF-8, counted from 0. All before it is.
         position: usize,
         /// The payload.
-        bytes: Bytes,
+        bytes: Vec<u8>,
     },
 
     /// The payload is not the JSON that was asked for.
@@ -114,7 +112,7 @@ pub enum Error {
         /// What is wrong, with line and column. It is part of the message, and so not its source.
         error: serde_json::Error,
         /// The payload.
-        bytes: Bytes,
+        bytes: Vec<u8>,
     },
 }
 

@@ -163,10 +163,8 @@ impl Payload {
     /// ```
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_string(self) -> Result<String, Error> {
-        String::from_utf8(self.into_vec()?).map_err(|error| Error::Utf8 {
-            position: error.utf8_error().valid_up_to(),
-            bytes: Bytes::from(error.into_bytes()),
-        })
+        String::from_utf8(self.into_vec()?)
+            .map_err(|error| Error::Utf8 { position: error.utf8_error().valid_up_to(), bytes: error.into_bytes() })
     }
 
     /// Reads the whole payload as JSON. Needs the feature `json`.
@@ -191,7 +189,7 @@ impl Payload {
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_json<T: serde::de::DeserializeOwned>(self) -> Result<T, Error> {
         let bytes = self.into_vec()?;
-        serde_json::from_slice(&bytes).map_err(|error| Error::Json { error, bytes: Bytes::from(bytes) })
+        serde_json::from_slice(&bytes).map_err(|error| Error::Json { error, bytes })
     }
 
     /// Opens the payload as a stream: the draft's `payload-consume-async`. Where reading has begun, the stream as it is.

@@ -271,7 +271,7 @@ fn json_that_is_none_is_given_back_with_line_and_column() {
         Err(error @ Error::Json { .. }) => {
             assert_eq!(error.to_string(), "the payload is not the JSON expected: expected value at line 3 column 2");
             let Error::Json { bytes, .. } = error else { unreachable!() };
-            assert_eq!(bytes, "[1,\n 2,\n x]");
+            assert_eq!(bytes, b"[1,\n 2,\n x]");
         }
         other => panic!("{other:?}"),
     }

@@ -122,6 +122,7 @@ pub const COMPONENTS: &[Rivals] = &[
     rivals("the least watcher", "hand_ignores", "sdk_ignores"),
     rivals("the least that reads", "hand_consumes", "sdk_consumes"),
     rivals("the least that reads `Bytes`", "hand_consumes", "sdk_consumes_bytes"),
+    rivals("the least that reads text", "hand_consumes_text", "sdk_consumes_text"),
     rivals("the README's", "hand_readme", "sdk_readme"),
     rivals("sums up chunks", "hand_streams", "sdk_sums_chunks"),
     rivals("sums up through `BufRead`", "hand_streams", "sdk_sums_buf_read"),

@@ -122,7 +122,7 @@ fn instruction_rows(guests: &[Guests; 2]) -> Result<Vec<Row>> {
 fn byte_rows(guests: &[Guests; 2]) -> Result<Vec<Row>> {
     let rows = COMPONENTS.iter().map(|rivals| {
         let goal = match rivals.name {
-            "the least watcher" | "the least that reads" => Goal::RatioAtMost(1.0),
+            "the least watcher" | "the least that reads" | "the least that reads text" => Goal::RatioAtMost(1.0),
             "the README's" => Goal::RatioAtMost(1.25),
             _ => Goal::None,
         };
