@@ -751,9 +751,8 @@ impl Host {
     /// A trap, where the handle is bad.
     #[inline]
     pub fn payload_consume_sync(&mut self, payload: u32) -> Called<Result<Arc<[u8]>, u32>> {
-        let content = match self.consume(Consume::Sync, payload)? {
-            Ok(content) => content,
-            Err(error) => return Ok(Err(error)),
+        let Some(content) = self.consume(Consume::Sync, payload) else {
+            return self.refuse(Consume::Sync, payload).map(Err);
         };
         match content.into_whole() {
             Ok(data) => Ok(Ok(data)),
@@ -768,10 +767,11 @@ impl Host {
     /// A trap, where the handle is bad.
     #[inline]
     pub fn payload_consume_async(&mut self, payload: u32) -> Called<Result<u32, u32>> {
-        Ok(self.consume(Consume::Async, payload)?.map(|content| {
-            let input = Input { content, offset: 0, empty: 0, ended: false, failed: false };
-            self.insert(Kind::InputStream, "payload-consume-async", Object::Input(input))
-        }))
+        let Some(content) = self.consume(Consume::Async, payload) else {
+            return self.refuse(Consume::Async, payload).map(Err);
+        };
+        let input = Input { content, offset: 0, empty: 0, ended: false, failed: false };
+        Ok(Ok(self.insert(Kind::InputStream, "payload-consume-async", Object::Input(input))))
     }
 
     /// `size`
@@ -798,38 +798,41 @@ impl Host {
         })
     }
 
-    #[expect(clippy::inline_always, reason = "moving the content through memory costs more than the rest of the call")]
-    #[inline(always)]
-    fn consume(&mut self, how: Consume, payload: u32) -> Called<Result<Content, u32>> {
+    /// What is consumed, unless this host refuses that or there is nothing.
+    #[inline]
+    fn consume(&mut self, how: Consume, payload: u32) -> Option<Content> {
         self.calls += 1;
+        if how.refusal(&self.personality).is_none() { self.take_content(payload) } else { None }
+    }
+
+    /// A payload's content, which it has no longer then.
+    #[inline]
+    fn take_content(&mut self, payload: u32) -> Option<Content> {
         let entry = match self.personality.consumed_payload {
             ConsumedPayload::Gone => self.table.remove(Kind::Payload, payload, Life::Consumed),
             ConsumedPayload::Stays => self.table.get(Kind::Payload, payload),
         };
-        let object = entry.map(|entry| &mut entry.object);
-        let known = object.is_some();
-        let content = match object {
-            Some(Object::Payload { content, .. }) => content.take(),
+        match &mut entry?.object {
+            Object::Payload { content, .. } => content.take(),
             _ => None,
-        };
-        match (content, how.refusal(&self.personality)) {
-            (Some(content), None) => Ok(Ok(content)),
-            (Some(_), Some(trace)) => {
-                let trace = trace.clone();
-                Ok(Err(self.error(how.call(), trace)))
-            }
-            (None, _) => self.consumed_before(how.call(), payload, known).map(Err),
         }
     }
 
+    /// Why nothing was consumed, as an error for the guest.
     #[cold]
-    fn consumed_before(&mut self, call: &'static str, payload: u32, known: bool) -> Called<u32> {
-        if known {
-            self.violate(Fault::ConsumedBefore, Kind::Payload, payload, call);
-        } else {
-            self.missing(Kind::Payload, payload, call)?;
+    fn refuse(&mut self, how: Consume, payload: u32) -> Called<u32> {
+        if let Some(trace) = how.refusal(&self.personality).cloned() {
+            // A payload is consumed by being refused too.
+            if self.take_content(payload).is_some() {
+                return Ok(self.error(how.call(), trace));
+            }
         }
-        Ok(self.error(call, format!("payload {payload} is not there to be consumed")))
+        if self.table.get(Kind::Payload, payload).is_some() {
+            self.violate(Fault::ConsumedBefore, Kind::Payload, payload, how.call());
+        } else {
+            self.missing(Kind::Payload, payload, how.call())?;
+        }
+        Ok(self.error(how.call(), format!("payload {payload} is not there to be consumed")))
     }
 }
 
