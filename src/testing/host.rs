@@ -179,22 +179,23 @@ impl Host {
     /// Starts a set: makes what `on-set` is given.
     #[inline]
     pub fn begin_set(&mut self, content: &Content) -> Given {
-        let bucket = self.begin("on-set");
+        self.begin();
+        let bucket = self.insert(Kind::Bucket, "on-set", Object::Bucket);
         Given { bucket, payload: self.give_payload(content.clone()) }
     }
 
     /// Starts a delete: makes the bucket that `on-delete` is given.
     #[inline]
     pub fn begin_delete(&mut self) -> u32 {
-        self.begin("on-delete")
+        self.begin();
+        self.insert(Kind::Bucket, "on-delete", Object::Bucket)
     }
 
     #[inline]
-    fn begin(&mut self, call: &'static str) -> u32 {
+    fn begin(&mut self) {
         self.values.clear();
         self.calls = 0;
         self.caller = None;
-        self.insert(Kind::Bucket, call, Object::Bucket)
     }
 
     /// Ends the event that a guest has come to the end of: tells what it did wrong, and forgets what it left.
