@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 /// What a key is set to: the bytes behind a [`Payload`](crate::Payload), from memory, a file, or made up as they are read.
 ///
-/// Cheap to clone. Anything that is bytes or text converts into it.
+/// Cheap to clone. Anything that is bytes or text converts into it, and is copied then.
 ///
 /// ```
 /// use inbound_keyvalue::testing::Content;

@@ -47,6 +47,7 @@ macro_rules! define {
         )*
     };
 }
+
 /// All that a watcher may import: the world, and WASI.
 pub(crate) fn linker(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
