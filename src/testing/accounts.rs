@@ -172,6 +172,8 @@ pub(super) struct Table<T> {
     numbering: Numbering,
     entries: Vec<Entry<T>>,
     dead: usize,
+    /// Whether numbers have begun anew behind the last.
+    wrapped: bool,
     next: [u32; Kind::COUNT],
 }
 
@@ -180,7 +182,7 @@ const REMEMBERED: usize = 64;
 
 impl<T> Table<T> {
     pub(super) fn new(numbering: Numbering) -> Self {
-        Self { numbering, entries: Vec::new(), dead: 0, next: [numbering.first; Kind::COUNT] }
+        Self { numbering, entries: Vec::new(), dead: 0, wrapped: false, next: [numbering.first; Kind::COUNT] }
     }
 
     #[inline]
@@ -188,11 +190,15 @@ impl<T> Table<T> {
         let Numbering { per_kind, reuse, first, .. } = self.numbering;
         let counter = &mut self.next[if per_kind { kind as usize } else { 0 }];
         let mut handle = if reuse { first } else { *counter };
-        let taken = |entry: &Entry<T>, handle| entry.handle == handle && (!per_kind || entry.kind == kind);
-        while self.entries.iter().any(|entry| entry.life == Life::Live && taken(entry, handle)) {
-            handle = handle.wrapping_add(1);
+        // Of numbers that are given out one after the other, none is taken before they begin anew.
+        if reuse || self.wrapped {
+            let taken = |entry: &Entry<T>, handle| entry.handle == handle && (!per_kind || entry.kind == kind);
+            while self.entries.iter().any(|entry| entry.life == Life::Live && taken(entry, handle)) {
+                handle = handle.wrapping_add(1);
+            }
         }
         *counter = handle.wrapping_add(1);
+        self.wrapped |= *counter == 0;
         self.entries.push(Entry { handle, kind, life: Life::Live, origin, object });
         handle
     }
