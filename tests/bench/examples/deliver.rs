@@ -1,13 +1,12 @@
 //! Delivers so many small events to one instance, for a profiler to watch: `deliver bare 20000`, `deliver kvwatch 20000`.
 
 use bench::guests::Guests;
-use bench::host::{Event, KEY, Machine};
+use bench::host::{Event, Machine, SMALL};
+use bench::timed::deliver;
 use kvwatch::testing::Content;
 use kvwatch::{Engine, Watcher};
 use wasmtime::error::Context as _;
-use wasmtime::{Result, bail, ensure};
-
-const SMALL: &[u8] = b"7 bytes";
+use wasmtime::{Result, bail};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,7 +27,7 @@ fn main() -> Result<()> {
             let mut session = Watcher::from_bytes(&Engine::new()?, "the guest", component)?.session().build();
             let content = Content::from(SMALL);
             for _ in 0..events {
-                ensure!(session.set(KEY, &content).is_clean(), "the guest has failed");
+                deliver(&mut session, &content)?;
             }
         }
         _ => bail!("`{who}` delivers nothing: it is `bare` or `kvwatch`"),

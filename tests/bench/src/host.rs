@@ -22,6 +22,9 @@ const VALUE: u32 = 4;
 /// The key of every event.
 pub const KEY: &str = "users/ada";
 
+/// What the key of a small event is set to.
+pub const SMALL: &[u8] = b"7 bytes";
+
 /// The most that one read gives: what both sides ask for.
 pub const CHUNK: usize = 64 * 1024;
 

@@ -8,7 +8,7 @@ use kvwatch::{Engine, Session};
 use wasmtime::{Result, ensure};
 
 use crate::guests::{Side, cold_build};
-use crate::host::{Event, KEY, Machine, Watcher};
+use crate::host::{Event, KEY, Machine, SMALL, Watcher};
 
 /// The times of two sides.
 #[derive(Clone, Debug)]
@@ -81,9 +81,6 @@ pub fn builds() -> Result<Paired> {
     Paired::measure(3, || cold_build(Side::ByHand, "hand_readme"), || cold_build(Side::WithSdk, "sdk_readme"))
 }
 
-/// What a key is set to.
-const SMALL: &[u8] = b"7 bytes";
-
 /// The time that an event takes, of bare wasmtime and of kvwatch, to an instance that is kept.
 ///
 /// Every pair has instances of its own, and all of them stay: how fast one is depends on where its memory happens to lie.
@@ -152,7 +149,12 @@ fn session(engine: &Engine, component: &[u8], instance: Instance) -> Result<Sess
     Ok(watcher.session().personality(personality).build())
 }
 
-fn deliver(session: &mut Session, content: &Content) -> Result<()> {
+/// Has kvwatch deliver an event, which must leave nothing to be told.
+///
+/// # Errors
+///
+/// When the guest traps, or does something wrong with a handle.
+pub fn deliver(session: &mut Session, content: &Content) -> Result<()> {
     let outcome = session.set(KEY, content);
     ensure!(outcome.is_clean(), "kvwatch: {:?}, {:?}", outcome.ending, outcome.violations);
     Ok(())

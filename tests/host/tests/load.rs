@@ -4,7 +4,7 @@ mod common;
 
 use std::error::Error as _;
 
-use common::{DROP_BOTH, component};
+use common::{DROP_BOTH, HANDLE_WATCH, component};
 use kvwatch::{Engine, Error, Provider, Watcher};
 
 fn load(bytes: &[u8]) -> Result<Watcher, Error> {
@@ -97,7 +97,7 @@ fn an_export_of_another_type() {
 
 #[test]
 fn a_handler_of_another_type() {
-    let watcher = HANDLERS.replace(r#"(param "payload" u32)"#, r#"(param "payload" s32)"#);
+    let watcher = handlers().replace(r#"(param "payload" u32)"#, r#"(param "payload" s32)"#);
     let error = load(&component(&watcher)).unwrap_err();
     assert!(matches!(error, Error::Mismatch { .. }), "{error}");
     let cause = error.source().unwrap().to_string();
@@ -106,7 +106,7 @@ fn a_handler_of_another_type() {
 
 #[test]
 fn no_handler_for_deletes() {
-    let watcher = HANDLERS.replace(r#"(export "on-delete" (func $on-delete))"#, "");
+    let watcher = handlers().replace(r#"(export "on-delete" (func $on-delete))"#, "");
     let error = load(&component(&watcher)).unwrap_err();
     let cause = error.source().unwrap().to_string();
     assert_eq!(cause, "its `wasi:keyvalue/handle-watch` has no function `on-delete`");
@@ -114,24 +114,23 @@ fn no_handler_for_deletes() {
 
 #[test]
 fn the_world_has_all_functions_of_the_draft() {
-    load(&component(&format!("{IMPORTS} {HANDLERS}"))).unwrap();
+    load(&component(&format!("{IMPORTS} {}", handlers()))).unwrap();
 }
 
 /// Both handlers, which do nothing.
-const HANDLERS: &str = r#"
-    (core module $module
-        (memory (export "memory") 1)
-        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
-        (func (export "on-set") (param i32 i32 i32 i32))
-        (func (export "on-delete") (param i32 i32 i32)))
-    (core instance $core (instantiate $module))
-    (func $on-set (param "bucket" u32) (param "key" string) (param "payload" u32)
-        (canon lift (core func $core "on-set") (memory $core "memory") (realloc (func $core "realloc"))))
-    (func $on-delete (param "bucket" u32) (param "key" string)
-        (canon lift (core func $core "on-delete") (memory $core "memory") (realloc (func $core "realloc"))))
-    (instance $watch (export "on-set" (func $on-set)) (export "on-delete" (func $on-delete)))
-    (export "wasi:keyvalue/handle-watch" (instance $watch))
-"#;
+fn handlers() -> String {
+    format!(
+        r#"
+        (core module $module
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
+            (func (export "on-set") (param i32 i32 i32 i32))
+            (func (export "on-delete") (param i32 i32 i32)))
+        (core instance $core (instantiate $module))
+        {HANDLE_WATCH}
+        "#
+    )
+}
 
 /// Every function of `wit/`. `new-error` is one that no watcher built with the SDK imports.
 const IMPORTS: &str = r#"

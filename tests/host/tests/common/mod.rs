@@ -26,15 +26,20 @@ pub(crate) fn watcher(on_set: &str) -> Vec<u8> {
         (core instance $core (instantiate $module (with "types" (instance
             (export "drop-bucket" (func $drop-bucket))
             (export "drop-payload" (func $drop-payload))))))
-        (func $on-set (param "bucket" u32) (param "key" string) (param "payload" u32)
-            (canon lift (core func $core "on-set") (memory $core "memory") (realloc (func $core "realloc"))))
-        (func $on-delete (param "bucket" u32) (param "key" string)
-            (canon lift (core func $core "on-delete") (memory $core "memory") (realloc (func $core "realloc"))))
-        (instance $watch (export "on-set" (func $on-set)) (export "on-delete" (func $on-delete)))
-        (export "wasi:keyvalue/handle-watch" (instance $watch))
+        {HANDLE_WATCH}
         "#
     ))
 }
+
+/// The export, of what the core instance `$core` has.
+pub(crate) const HANDLE_WATCH: &str = r#"
+    (func $on-set (param "bucket" u32) (param "key" string) (param "payload" u32)
+        (canon lift (core func $core "on-set") (memory $core "memory") (realloc (func $core "realloc"))))
+    (func $on-delete (param "bucket" u32) (param "key" string)
+        (canon lift (core func $core "on-delete") (memory $core "memory") (realloc (func $core "realloc"))))
+    (instance $watch (export "on-set" (func $on-set)) (export "on-delete" (func $on-delete)))
+    (export "wasi:keyvalue/handle-watch" (instance $watch))
+"#;
 
 /// What a well-behaved `on-set` does with what it is given.
 pub(crate) const DROP_BOTH: &str = "(call $drop-payload (local.get $payload)) (call $drop-bucket (local.get $bucket))";
