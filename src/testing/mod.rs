@@ -45,21 +45,13 @@
 //! Beneath it, [`Host`] is the world itself on bare handles; `kvwatch` puts the same one behind components in wasmtime, so what
 //! a native test sees is what a component does.
 
-mod accounts;
-mod content;
-mod events;
-mod host;
-mod personality;
 pub(crate) mod seam;
 mod watcher;
 
-pub use accounts::{Fault, Kind, Origin, Violation};
-pub use content::Content;
-pub use events::{BadLine, Change, Event, EventError, Events, Problem};
-pub use host::{Called, Given, Host, StreamError, Streamed, Trap, Written};
-pub use personality::{
-    AfterEnd, BadHandle, ConsumedPayload, End, Instance, Numbering, Personality, Reading, Repeat, Size, SizeHint,
-    Transfer, Writing,
+pub use inbound_keyvalue_host::{
+    AfterEnd, BadHandle, BadLine, Called, Change, ConsumedPayload, Content, End, Event, EventError, Events, Fault,
+    Given, Host, Instance, Kind, Numbering, Origin, Personality, Problem, Reading, Repeat, Size, SizeHint, StreamError,
+    Streamed, Transfer, Trap, Violation, Writing, Written,
 };
 pub(crate) use seam::trap;
 pub use watcher::{Ending, Outcome, TestHost};

@@ -6,7 +6,7 @@ use std::panic::{self, AssertUnwindSafe, Location};
 use std::rc::Rc;
 use std::thread;
 
-use super::host::{Called, Host};
+use inbound_keyvalue_host::{Called, Host};
 
 /// A host that wrappers can be handed out by.
 pub(super) type Shared = Rc<RefCell<Host>>;
@@ -114,7 +114,7 @@ macro_rules! calls {
 pub(crate) mod wasi_io {
     use core::mem::MaybeUninit;
 
-    pub(crate) use crate::testing::host::StreamError;
+    pub(crate) use inbound_keyvalue_host::StreamError;
 
     calls! {
         fn read(src: u32, len: u64) -> Result<(Vec<u8>, bool), StreamError> = Err(StreamError);

@@ -7,11 +7,10 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::rc::Rc;
 
-use super::accounts::Violation;
-use super::content::Content;
-use super::events::{BadLine, Change, Event, Events, Problem};
-use super::host::{Host, Written};
-use super::personality::{Instance, Personality};
+use inbound_keyvalue_host::{
+    BadLine, Change, Content, Event, Events, Host, Instance, Personality, Problem, Violation, Written,
+};
+
 use super::seam::{self, Entered, Shared, Unwound};
 use crate::export::Registered;
 use crate::watch::{deliver_delete, deliver_set};

@@ -5,7 +5,7 @@ use std::io::{BufReader, Write as _};
 
 use conformance::{folder, watcher};
 use kvwatch::build::Target;
-use kvwatch::testing::{Content, Events, Personality};
+use kvwatch::world::{Content, Events, Personality};
 use kvwatch::{Output, Provider};
 
 fn examples() -> Vec<String> {

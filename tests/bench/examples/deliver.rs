@@ -3,7 +3,7 @@
 use bench::guests::Guests;
 use bench::host::{Event, Machine, SMALL};
 use bench::timed::deliver;
-use kvwatch::testing::Content;
+use kvwatch::world::Content;
 use kvwatch::{Engine, Watcher};
 use wasmtime::error::Context as _;
 use wasmtime::{Result, bail};

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use kvwatch::testing::{Content, Instance, Personality};
+use kvwatch::world::{Content, Instance, Personality};
 use kvwatch::{Engine, Session};
 use wasmtime::{Result, ensure};
 

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use kvwatch::build::Target;
-use kvwatch::testing::{Content, Personality};
+use kvwatch::world::{Content, Personality};
 use kvwatch::{Session, Watcher};
 
 use crate::{Driver, Ending, Observed};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use kvwatch::build::{self, Target};
-use kvwatch::testing::{Change, Content, Event, Events};
+use kvwatch::world::{Change, Content, Event, Events};
 use kvwatch::{ByteSize, Engine, Outcome, Output, Stream, Watched, Watcher};
 
 fn main() -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use kvwatch::testing::{BadLine, Change, Event, EventError, Problem};
+use kvwatch::world::{BadLine, Change, Event, EventError, Problem};
 use kvwatch::{Operation, Outcome};
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use kvwatch::testing::{Event, Events, Problem};
+use kvwatch::world::{Event, Events, Problem};
 use kvwatch::{MemoryStore, Outcome, Watched, Watcher};
 
 use super::Result;

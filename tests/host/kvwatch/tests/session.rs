@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::DROP_BOTH;
-use kvwatch::testing::{Content, Event, Fault, Personality};
+use kvwatch::world::{Content, Event, Fault, Personality};
 use kvwatch::{Cause, Ending, Engine, Outcome, Session, Watched, Watcher};
 
 fn session(engine: &Engine, on_set: &str) -> Session {

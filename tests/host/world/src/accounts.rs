@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 
-use super::personality::Numbering;
+use crate::personality::Numbering;
 
 /// A kind of handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -147,17 +147,17 @@ impl fmt::Display for Violation {
 
 /// A handle that is live, or was earlier in this event.
 #[derive(Debug)]
-pub(super) struct Entry<T> {
-    pub(super) handle: u32,
-    pub(super) kind: Kind,
+pub(crate) struct Entry<T> {
+    pub(crate) handle: u32,
+    pub(crate) kind: Kind,
     life: Life,
-    pub(super) origin: Origin,
-    pub(super) object: T,
+    pub(crate) origin: Origin,
+    pub(crate) object: T,
 }
 
 /// Whether the guest has a handle, and if not, how it gave it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub(crate) enum Life {
     Live,
     Dropped,
     Consumed,
@@ -168,7 +168,7 @@ pub(super) enum Life {
 ///
 /// An entry stays where it is when its handle is given up. To move it would cost more than all else that an event does here.
 #[derive(Debug)]
-pub(super) struct Table<T> {
+pub(crate) struct Table<T> {
     numbering: Numbering,
     entries: Vec<Entry<T>>,
     dead: usize,
@@ -181,12 +181,12 @@ pub(super) struct Table<T> {
 const REMEMBERED: usize = 64;
 
 impl<T> Table<T> {
-    pub(super) fn new(numbering: Numbering) -> Self {
+    pub(crate) fn new(numbering: Numbering) -> Self {
         Self { numbering, entries: Vec::new(), dead: 0, wrapped: false, next: [numbering.first; Kind::COUNT] }
     }
 
     #[inline]
-    pub(super) fn insert(&mut self, kind: Kind, origin: Origin, object: T) -> u32 {
+    pub(crate) fn insert(&mut self, kind: Kind, origin: Origin, object: T) -> u32 {
         let Numbering { per_kind, reuse, first, .. } = self.numbering;
         let counter = &mut self.next[if per_kind { kind as usize } else { 0 }];
         let mut handle = if reuse { first } else { *counter };
@@ -204,13 +204,13 @@ impl<T> Table<T> {
     }
 
     #[inline]
-    pub(super) fn get(&mut self, kind: Kind, handle: u32) -> Option<&mut Entry<T>> {
+    pub(crate) fn get(&mut self, kind: Kind, handle: u32) -> Option<&mut Entry<T>> {
         find_live(&mut self.entries, kind, handle)
     }
 
     /// Takes a handle from the guest.
     #[inline]
-    pub(super) fn remove(&mut self, kind: Kind, handle: u32, end: Life) -> Option<&mut Entry<T>> {
+    pub(crate) fn remove(&mut self, kind: Kind, handle: u32, end: Life) -> Option<&mut Entry<T>> {
         if self.dead >= 2 * REMEMBERED {
             self.forget();
         }
@@ -231,7 +231,7 @@ impl<T> Table<T> {
     }
 
     /// Why there is no such handle.
-    pub(super) fn missing(&self, kind: Kind, handle: u32, call: &'static str) -> Violation {
+    pub(crate) fn missing(&self, kind: Kind, handle: u32, call: &'static str) -> Violation {
         let per_kind = self.numbering.per_kind;
         let same = |entry: &&Entry<T>| entry.handle == handle;
         // A number given out again stands for the new thing only.
@@ -249,17 +249,17 @@ impl<T> Table<T> {
     }
 
     /// Whether the guest has no handle.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.dead == self.entries.len()
     }
 
-    pub(super) fn live(&self) -> impl Iterator<Item = &Entry<T>> {
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Entry<T>> {
         self.entries.iter().filter(|entry| entry.life == Life::Live)
     }
 
     /// Forgets all handles, as a host does that drops an instance.
     #[inline]
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.dead = 0;
     }

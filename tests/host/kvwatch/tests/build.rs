@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kvwatch::build::{self, Error, Target};
-use kvwatch::testing::Event;
+use kvwatch::world::Event;
 use kvwatch::{Engine, Output, Provider, Watcher};
 use tempfile::TempDir;
 
 fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../examples").join(name)
 }
 
 /// A package with nothing but this in it.

@@ -4,8 +4,8 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::linking::{self, State};
 use crate::error::Error;
-use crate::host::{self, State};
 
 /// What compiles and runs watchers, and the limits that they run under. Cheap to clone.
 ///
@@ -152,7 +152,7 @@ impl EngineBuilder {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
         }
         let wasm = wasmtime::Engine::new(&config).map_err(|error| Error::Engine(error.into()))?;
-        let linker = host::linker(&wasm).map_err(|error| Error::Engine(error.into()))?;
+        let linker = linking::linker(&wasm).map_err(|error| Error::Engine(error.into()))?;
         if let Some(limit) = self.limits.time {
             start_clock(&wasm, Limits::tick(limit)).map_err(|error| Error::Engine(error.into()))?;
         }

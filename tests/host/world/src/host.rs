@@ -2,29 +2,29 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::accounts::{Entry, Fault, Kind, Life, Origin, Table, Violation};
-use super::content::Content;
-use super::personality::{
+use crate::accounts::{Entry, Fault, Kind, Life, Origin, Table, Violation};
+use crate::content::Content;
+use crate::personality::{
     AfterEnd, BadHandle, ConsumedPayload, End, Personality, Repeat, Size, SizeHint, Transfer, Writing,
 };
 
 /// A host of the world, without a guest: the draft's functions under the draft's names, on bare handles.
 ///
-/// [`TestHost`](super::TestHost) drives a watcher against one natively, and `kvwatch` puts one behind a component. It behaves
+/// The SDK's `TestHost` drives a watcher against one natively, and `kvwatch` puts one behind a component. It behaves
 /// as its [`Personality`] says and accounts for every handle.
 ///
 /// An event goes: [`begin_set`](Self::begin_set) or [`begin_delete`](Self::begin_delete), the guest's calls,
 /// [`end`](Self::end).
 ///
 /// ```
-/// use inbound_keyvalue::testing::{Content, Host, Personality};
+/// use inbound_keyvalue_host::{Content, Host, Personality};
 ///
 /// let mut host = Host::new(Personality::default());
 /// let given = host.begin_set(&Content::from("hello"));
 /// assert_eq!(*host.payload_consume_sync(given.payload)?.unwrap(), *b"hello");
 /// let violations = host.end();
 /// assert_eq!(violations[0].to_string(), "bucket 3 was never dropped (from `on-set`)");
-/// # Ok::<(), inbound_keyvalue::testing::Trap>(())
+/// # Ok::<(), inbound_keyvalue_host::Trap>(())
 /// ```
 #[derive(Debug)]
 pub struct Host {
@@ -234,18 +234,18 @@ impl Host {
     }
 
     /// Who makes the calls that follow, for the origin of the handles that they give.
-    pub(super) fn set_caller(&mut self, caller: &'static Location<'static>) {
+    pub fn set_caller(&mut self, caller: &'static Location<'static>) {
         self.caller = Some(caller);
     }
 
     /// Ends what guest code can do, as a trap does: calls are answered with nothing, and not accounted for.
-    pub(super) fn set_trapped(&mut self) {
+    pub fn set_trapped(&mut self) {
         self.trapped = true;
     }
 
     /// A payload outside an event, for code that takes one.
     #[inline]
-    pub(super) fn give_payload(&mut self, content: Content) -> u32 {
+    pub fn give_payload(&mut self, content: Content) -> u32 {
         let len = content.len();
         self.insert(Kind::Payload, "on-set", Object::Payload { content: Some(content), len })
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// defaults.
 ///
 /// ```
-/// use inbound_keyvalue::testing::{Personality, Repeat, Size};
+/// use inbound_keyvalue_host::{Personality, Repeat, Size};
 ///
 /// let personality = Personality::deviating(|host| {
 ///     host.read.size = Size::Fixed(1);
@@ -243,7 +243,7 @@ impl Personality {
     /// The default, changed.
     ///
     /// ```
-    /// use inbound_keyvalue::testing::{Instance, Personality};
+    /// use inbound_keyvalue_host::{Instance, Personality};
     ///
     /// let forgetful = Personality::deviating(|host| host.instance = Instance::PerEvent);
     /// assert_eq!(forgetful.instance, Instance::PerEvent);
@@ -258,7 +258,7 @@ impl Personality {
     /// Every deviation by itself, and the worst of them together, each with its name: what a watcher should be tested under.
     ///
     /// ```
-    /// use inbound_keyvalue::testing::Personality;
+    /// use inbound_keyvalue_host::Personality;
     ///
     /// for (name, personality) in Personality::all() {
     ///     println!("{name}: {personality:?}");
@@ -272,7 +272,7 @@ impl Personality {
     /// The personality that [`all`](Self::all) gives this name.
     ///
     /// ```
-    /// use inbound_keyvalue::testing::{Personality, Size};
+    /// use inbound_keyvalue_host::{Personality, Size};
     ///
     /// assert_eq!(Personality::named("reads-one-byte").unwrap().read.size, Size::Fixed(1));
     /// ```

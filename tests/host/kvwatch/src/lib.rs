@@ -15,29 +15,20 @@
 //! # Ok::<(), kvwatch::Error>(())
 //! ```
 //!
-//! What the host does is [`inbound_keyvalue::testing::Host`], the one that native tests run against, with the same
-//! [`Personality`](inbound_keyvalue::testing::Personality): nothing of the draft is decided here.
+//! What the host does is [`inbound_keyvalue_host::Host`], the one that native tests run against, with the same
+//! [`Personality`](inbound_keyvalue_host::Personality): nothing of the draft is decided here.
 
-mod anatomy;
 pub mod build;
 mod engine;
 mod error;
-mod host;
-mod output;
-mod session;
-mod store;
 mod units;
-mod watcher;
 
-pub use anatomy::{Anatomy, Module};
-pub use engine::{Engine, EngineBuilder, Limits};
+pub use engine::{
+    Anatomy, Cause, Ending, Engine, EngineBuilder, Import, Limits, MemoryStore, Module, Outcome, Output, Provider,
+    Session, SessionBuilder, Stream, Trapped, Watched, Watcher,
+};
 pub use error::Error;
-/// Which of the two events it was.
-pub use inbound_keyvalue::Operation;
-/// The part of the SDK that this crate's signatures name.
-pub use inbound_keyvalue::testing;
-pub use output::{Output, Stream};
-pub use session::{Cause, Ending, Outcome, Session, SessionBuilder, Trapped};
-pub use store::{MemoryStore, Watched};
+/// The world from the host's side, whose types this crate's signatures name.
+pub use inbound_keyvalue_host as world;
+pub use inbound_keyvalue_host::Operation;
 pub use units::{ByteSize, ByteSizeError};
-pub use watcher::{Import, Provider, Watcher};

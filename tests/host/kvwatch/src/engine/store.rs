@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Iter;
 
-use inbound_keyvalue::testing::{Change, Content, Event};
+use inbound_keyvalue_host::{Change, Content, Event};
 
-use crate::session::{Outcome, Session};
+use super::session::{Outcome, Session};
 
 /// A key-value store in memory.
 #[derive(Clone, Debug, Default)]

@@ -31,7 +31,7 @@ fn new(folder: &Path, path: &str) -> Output {
 fn package(folder: &TempDir, name: &str) -> PathBuf {
     let output = new(folder.path(), name);
     assert!(output.status.success(), "{}", output.stderr.escape_ascii());
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap();
     let package = folder.path().join(name);
     let manifest = package.join("Cargo.toml");
     let patch = format!("\n[patch.crates-io]\ninbound-keyvalue = {{ path = '{}' }}\n", repository.display());

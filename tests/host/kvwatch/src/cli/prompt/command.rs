@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use kvwatch::testing::Event;
+use kvwatch::world::Event;
 use shlex::Shlex;
 
 use crate::cli::report::bad_event;

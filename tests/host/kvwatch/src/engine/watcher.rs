@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use wasmtime::component::Component;
 
-use crate::engine::Engine;
+use super::linking::{HANDLE_WATCH, HandleWatchPre};
+use super::runtime::Engine;
+use super::session::SessionBuilder;
 use crate::error::Error;
-use crate::host::{HANDLE_WATCH, HandleWatchPre};
-use crate::session::SessionBuilder;
 
 /// The world's own imports.
 const WORLD: [&str; 2] = ["wasi:keyvalue/types", "wasi:keyvalue/wasi-io"];

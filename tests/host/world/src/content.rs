@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// What a key is set to: the bytes behind a [`Payload`](crate::Payload), from memory, a file, or made up as they are read.
+/// What a key is set to: the bytes behind a [`Payload`], from memory, a file, or made up as they are read.
 ///
 /// Cheap to clone. Anything that is bytes or text converts into it, and is copied then.
 ///
 /// ```
-/// use inbound_keyvalue::testing::Content;
+/// use inbound_keyvalue_host::Content;
 ///
 /// let text = Content::from("hello");
 /// let bytes = Content::from(vec![0, 159, 146, 150]);
@@ -109,7 +109,7 @@ impl Content {
 
     /// All bytes. Those in memory are shared, and not copied.
     #[inline]
-    pub(super) fn into_whole(self) -> io::Result<Arc<[u8]>> {
+    pub(crate) fn into_whole(self) -> io::Result<Arc<[u8]>> {
         match self.source {
             Source::Bytes(bytes) => Ok(bytes),
             _ => self.read(0, self.len).map(Arc::from),

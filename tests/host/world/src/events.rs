@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::content::Content;
+use crate::content::Content;
 
 /// A recorded event: one line of JSON.
 ///
@@ -16,16 +16,16 @@ use super::content::Content;
 /// {"op":"delete","key":"users/ada"}
 /// ```
 ///
-/// [`Events`] reads them from a file, [`TestHost::replay`](super::TestHost::replay) gives a file of them to a watcher, and
+/// [`Events`] reads them from a file, the SDK's `TestHost::replay` gives a file of them to a watcher, and
 /// `kvwatch run` gives them to a component.
 ///
 /// ```
-/// use inbound_keyvalue::testing::{Change, Event};
+/// use inbound_keyvalue_host::{Change, Event};
 ///
 /// let event: Event = r#"{"op":"set","key":"users/ada","value":"hello"}"#.parse()?;
 /// assert_eq!(event.key, "users/ada");
 /// assert!(matches!(event.change, Change::Set(content) if content.len() == 5));
-/// # Ok::<(), inbound_keyvalue::testing::EventError>(())
+/// # Ok::<(), inbound_keyvalue_host::EventError>(())
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -115,13 +115,13 @@ impl std::str::FromStr for Event {
 /// The events in a file, a line each; empty lines are passed over.
 ///
 /// ```
-/// use inbound_keyvalue::testing::Events;
+/// use inbound_keyvalue_host::Events;
 ///
 /// let recorded = "{\"op\":\"delete\",\"key\":\"a\"}\nnonsense\n";
 /// let mut events = Events::new(recorded.as_bytes());
 /// assert_eq!(events.next().unwrap()?.key, "a");
 /// assert_eq!(events.next().unwrap().unwrap_err().line, 2);
-/// # Ok::<(), inbound_keyvalue::testing::BadLine>(())
+/// # Ok::<(), inbound_keyvalue_host::BadLine>(())
 /// ```
 #[derive(Debug)]
 pub struct Events<R> {
@@ -131,7 +131,6 @@ pub struct Events<R> {
 
 /// A line that is not an event.
 #[derive(Debug)]
-#[non_exhaustive]
 pub struct BadLine {
     /// Its number, from 1.
     pub line: usize,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
-use kvwatch::testing::Personality;
+use kvwatch::world::Personality;
 
 use super::chain;
 

@@ -27,7 +27,7 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wit_component::ComponentEncoder;
 
-use crate::watcher::Binary;
+use crate::engine::watcher::Binary;
 
 /// What a package is built for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,9 +1,9 @@
-//! The world as wasmtime has it: every import is the function of the same name of [`testing::Host`](Keyvalue).
+//! The world as wasmtime has it: every import is the function of the same name of [`inbound_keyvalue_host::Host`](Keyvalue).
 //!
 //! It is written out where bindings could be generated, which would copy each key and each payload once more on its way to the
 //! guest.
 
-use inbound_keyvalue::testing::{Called, Host as Keyvalue, Streamed};
+use inbound_keyvalue_host::{Called, Host as Keyvalue, Streamed};
 use wasmtime::component::types::{ComponentExtern, ComponentItem};
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentType, InstancePre, Linker, Lower, ResourceTable, Type, TypedFunc,

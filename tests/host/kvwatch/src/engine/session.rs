@@ -2,16 +2,15 @@ use std::fmt;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use inbound_keyvalue::Operation;
-use inbound_keyvalue::testing::{Change, Content, Event, Host, Instance, Personality, Trap, Violation, Written};
+use inbound_keyvalue_host::{Change, Content, Event, Host, Instance, Operation, Personality, Trap, Violation, Written};
 use wasmtime::Store;
 use wasmtime_wasi::{I32Exit, WasiCtx};
 
-use crate::engine::Limits;
-use crate::host::{HandleWatch, Memory, State};
-use crate::output::{Console, Output, Words};
+use super::linking::{HandleWatch, Memory, State};
+use super::output::{Console, Output, Words};
+use super::runtime::Limits;
+use super::watcher::Watcher;
 use crate::units::ByteSize;
-use crate::watcher::Watcher;
 
 /// Gives a watcher events, one after the other.
 ///

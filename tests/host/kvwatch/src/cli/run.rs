@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use kvwatch::testing::{Instance, Personality};
+use kvwatch::world::{Instance, Personality};
 use kvwatch::{ByteSize, Engine, Output, Stream, Watched};
 
 use super::progress::Progress;

@@ -1,0 +1,29 @@
+//! The world `inbound-keyvalue` of wasi-keyvalue from the host's side, without WebAssembly, a network or a terminal.
+//!
+//! Two programs use this crate. The SDK's feature `testing` runs a watcher natively against a [`Host`], and `kvwatch` puts one
+//! behind a component. Both therefore account for handles in the same way.
+//!
+//! | module | what it contains |
+//! |---|---|
+//! | `accounts` | live handles, their origin, and violations of the rules of ownership |
+//! | `content` | what a key is set to: bytes in memory, in a file, or generated |
+//! | `events` | recorded events and their file format |
+//! | `host` | the draft's functions on bare handles |
+//! | `personality` | how a host may deviate from a well-behaved one |
+
+mod accounts;
+mod content;
+mod events;
+mod host;
+mod operation;
+mod personality;
+
+pub use accounts::{Fault, Kind, Origin, Violation};
+pub use content::Content;
+pub use events::{BadLine, Change, Event, EventError, Events, Problem};
+pub use host::{Called, Given, Host, StreamError, Streamed, Trap, Written};
+pub use operation::Operation;
+pub use personality::{
+    AfterEnd, BadHandle, ConsumedPayload, End, Instance, Numbering, Personality, Reading, Repeat, Size, SizeHint,
+    Transfer, Writing,
+};
