@@ -1,0 +1,39 @@
+//! Draws `docs/run.svg`, the README's picture of a run, from the output of `kvwatch`.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+use anstyle_svg::Term;
+use anyhow::{Context as _, Result, ensure};
+
+/// The command line that the picture shows.
+const COMMAND: &str = "kvwatch run examples/audit-log examples/audit-log/events.jsonl";
+
+fn main() -> Result<()> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // One pipe for both streams keeps the order in which a terminal would show them.
+    let (mut reader, writer) = std::io::pipe()?;
+    let mut child = Command::new(cargo)
+        .args(["run", "--quiet", "--bin"])
+        .args(COMMAND.replacen("kvwatch ", "kvwatch -- ", 1).split(' '))
+        .current_dir(&repository)
+        .env("CLICOLOR_FORCE", "1")
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .spawn()
+        .context("cannot start cargo to run kvwatch")?;
+    let mut output = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut output)?;
+    let status = child.wait()?;
+    // An event that fails is a part of what the picture may show; a watcher that cannot run is not.
+    ensure!(matches!(status.code(), Some(0 | 1)), "`{COMMAND}` ended with {status}:\n{output}");
+    let picture = repository.join("docs/run.svg");
+    fs::create_dir_all(repository.join("docs"))?;
+    fs::write(&picture, Term::new().render_svg(&format!("$ {COMMAND}\n{output}")))
+        .with_context(|| format!("cannot write {}", picture.display()))?;
+    println!("wrote {}", picture.display());
+    Ok(())
+}
