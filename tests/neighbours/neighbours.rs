@@ -75,7 +75,7 @@ fn build(watchers: &[&(&str, bool)], target: Target, profile: &str) -> Vec<Optio
         .current_dir(workspace())
         .stdin(Stdio::null());
     for (name, _) in watchers {
-        cargo.args(["--package", name]);
+        cargo.arg("--package").arg(name);
     }
     // These would replace the settings of the author's workspace.
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
