@@ -111,7 +111,7 @@ fn run(name: &str, binary: &[u8]) {
                     let key = format!("{way}/{mark:>key_len$}", key_len = key_len - way.len() - 1);
                     let payload: Vec<u8> =
                         (0..payload_len).map(|at: u32| at.to_le_bytes()[usize::from(round % 2)]).collect();
-                    let outcome = session.set(&key, &Content::from(&payload[..]));
+                    let outcome = session.set(&key, &Content::from(payload.clone()));
                     assert!(outcome.is_clean(), "{name}: {way}, {key_len}, {payload_len}: {outcome:?}");
                     let [seen_key, seen_payload, of_neighbour] = &outcome.values[..] else {
                         panic!("{name} has written {} values", outcome.values.len())
