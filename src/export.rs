@@ -112,7 +112,7 @@ mod wasm {
 
     use super::Registered;
     use crate::bindings::exports::wasi::keyvalue::handle_watch::Guest;
-    use crate::sys::key::EventKey;
+    use crate::sys::EventKey;
     use crate::watch::{deliver_delete, deliver_set};
     use crate::{Bucket, Key, Operation, Payload};
 

@@ -1,7 +1,7 @@
 //! The seam between the SDK and its host: the draft's functions under the draft's names, and no policy.
 //!
-//! On wasm they are the generated bindings. On every other target they are the test host of [`crate::testing`], or, where
-//! that is not compiled in, functions that say how to have it.
+//! On wasm they are the generated bindings. On every other target they are the test host of [`crate::testing`]. Without the
+//! feature `testing` they are functions that say which feature to turn on.
 
 #[cfg(target_family = "wasm")]
 mod memory;
@@ -11,7 +11,7 @@ pub(crate) mod rt;
 mod wasm;
 #[cfg(target_family = "wasm")]
 pub(crate) use {
-    memory::key,
+    memory::event_key::EventKey,
     wasm::{types, wasi_io},
 };
 

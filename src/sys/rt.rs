@@ -1,7 +1,8 @@
-//! The runtime of the generated bindings: wit-bindgen's where there is a libc.
+//! The runtime that the generated bindings call. With a libc it is wit-bindgen's, so that the static constructors run once even
+//! if the component has other bindings of the same release.
 //!
-//! Without one, [`memory`](super::memory) has the allocator, and wit-bindgen is not linked at all: its own would be exported, and
-//! with it the code to grow an allocation in place, a tenth of the least watcher.
+//! `wasm32-unknown-unknown` does not use wit-bindgen. Its `cabi_realloc` would be exported, together with code that grows an
+//! allocation in place. That is a tenth of the smallest watcher, and [`memory`](super::memory) does without it.
 
 #[cfg(target_os = "wasi")]
 pub(crate) use wit_bindgen::rt::{maybe_link_cabi_realloc, run_ctors_once};
@@ -11,7 +12,7 @@ pub(crate) fn maybe_link_cabi_realloc() {}
 
 /// Runs the static constructors before the first export does anything.
 #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
-#[allow(unsafe_code, reason = "the linker's function")]
+#[allow(unsafe_code, reason = "the function comes from the linker")]
 pub(crate) fn run_ctors_once() {
     use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -21,7 +22,7 @@ pub(crate) fn run_ctors_once() {
 
     static RUN: AtomicBool = AtomicBool::new(false);
     if !RUN.swap(true, Relaxed) {
-        // SAFETY: it is called once.
+        // SAFETY: the flag makes this the only call.
         unsafe { __wasm_call_ctors() };
     }
 }

@@ -1,20 +1,41 @@
-//! On wasm the seam is the generated bindings, and one call that they have no form for: a read that lands in the caller's
-//! buffer.
+//! The seam on wasm: the generated bindings. One call is written by hand, because the bindings have no form for it: a read whose
+//! list lands in the caller's buffer.
+//!
+//! The facts that the safety comments name are in [`memory`](super::memory).
 
-#![allow(unsafe_code, reason = "a host writes where the guest's allocator says")]
+#![allow(unsafe_code, reason = "the host writes to where the guest's allocator says")]
 
-pub(crate) use crate::bindings::wasi::keyvalue::types;
+pub(crate) mod types {
+    pub(crate) use crate::bindings::wasi::keyvalue::types::{
+        drop_bucket, drop_error, drop_payload, drop_value, new_value, open_bucket, payload_consume_async, size,
+        value_write_body,
+    };
+
+    use crate::bindings::wasi::keyvalue::types;
+    use crate::sys::memory::landing::allocating_for_rust;
+
+    #[inline]
+    pub(crate) fn payload_consume_sync(payload: u32) -> Result<Vec<u8>, u32> {
+        allocating_for_rust(|| types::payload_consume_sync(payload))
+    }
+
+    #[inline]
+    pub(crate) fn trace(error: u32) -> String {
+        allocating_for_rust(|| types::trace(error))
+    }
+}
 
 pub(crate) mod wasi_io {
     use core::mem::MaybeUninit;
 
     pub(crate) use crate::bindings::wasi::keyvalue::wasi_io::{
-        StreamError, drop_input_stream, drop_output_stream, forward, read, skip, splice, write, write_repeated,
+        StreamError, drop_input_stream, drop_output_stream, forward, skip, splice, write, write_repeated,
     };
 
-    use crate::sys::memory::landing;
+    use crate::bindings::wasi::keyvalue::wasi_io;
+    use crate::sys::memory::landing::{self, Landed, allocating_for_rust};
 
-    /// `result<tuple<list<u8>, bool>, stream-error>` as the canonical ABI lays it out.
+    /// `result<tuple<list<u8>, bool>, stream-error>` in the layout of the canonical ABI.
     #[repr(C)]
     struct ReadResult {
         is_err: u8,
@@ -29,55 +50,60 @@ pub(crate) mod wasi_io {
         fn read_raw(src: u32, len: u64, result: *mut ReadResult);
     }
 
-    /// What a read came to. Where it has failed there is no list.
-    struct Answer {
-        list: *mut u8,
-        len: usize,
-        end: bool,
+    #[inline]
+    pub(crate) fn read(src: u32, len: u64) -> Result<(Vec<u8>, bool), StreamError> {
+        allocating_for_rust(|| wasi_io::read(src, len))
     }
 
-    /// Reads, with the list put into `room` if it fits there.
-    fn read_into_room(src: u32, len: u64, room: &mut [MaybeUninit<u8>]) -> Result<Answer, StreamError> {
+    /// Reads. The list is in `room` if it fits there.
+    fn read_with_room(src: u32, len: u64, room: &mut [MaybeUninit<u8>]) -> Result<(Landed, bool), StreamError> {
         let mut result = MaybeUninit::<ReadResult>::uninit();
-        landing::set(room);
-        // SAFETY: `result` has the size and alignment of the call's result, and the host writes it.
-        unsafe { read_raw(src, len, result.as_mut_ptr()) };
-        landing::clear();
-        let result = result.as_ptr();
-        // SAFETY: the tag is always written; where it says so, the list and the flag are too.
+        let address = result.as_mut_ptr();
+        // SAFETY: `address` is valid for the result's size and alignment, and the host writes the result there.
+        landing::with_room(room, || unsafe { read_raw(src, len, address) });
+        // SAFETY: the host always writes the tag. If the tag is 0, it also writes the list and the flag. The list is what the
+        // host passed for this room, and `landed` is called once.
         unsafe {
-            if (*result).is_err != 0 {
+            if (*address).is_err != 0 {
                 return Err(StreamError { dummy: 0 });
             }
-            Ok(Answer { list: (*result).list, len: (*result).list_len, end: (*result).end != 0 })
+            Ok((landing::landed((*address).list, (*address).list_len, room), (*address).end != 0))
         }
     }
 
-    /// `read`, with the list's bytes in `buf` and no allocation.
+    /// `read`, with the bytes of the list in `buf` and without an allocation.
     ///
-    /// A list longer than `buf`, which no host should send, leaves `buf` as it was; the length tells.
+    /// No host should send more than it was asked for. If one does, `buf` stays as it was, and the length shows it.
     pub(crate) fn read_into(src: u32, buf: &mut [MaybeUninit<u8>]) -> Result<(usize, bool), StreamError> {
-        let Answer { list, len, end } = read_into_room(src, buf.len() as u64, buf)?;
-        if list.cast() != buf.as_mut_ptr() {
-            // SAFETY: it is the list that the host has just sent.
-            unsafe { landing::missed(list, len, buf) };
-        }
+        let (landed, end) = read_with_room(src, buf.len() as u64, buf)?;
+        let len = match landed {
+            Landed::InRoom(len) => len,
+            Landed::Allocated(list) => copy(&list, buf),
+        };
         Ok((len, end))
     }
 
-    /// `read`, with the list in `chunk`: in the memory that it has if that is enough, else in its own.
-    #[expect(clippy::same_length_and_capacity, reason = "the canonical ABI allocates lists at their length")]
-    pub(crate) fn read_to(src: u32, len: u64, chunk: &mut Vec<u8>) -> Result<(usize, bool), StreamError> {
-        chunk.clear();
-        let Answer { list, len, end } = read_into_room(src, len, chunk.spare_capacity_mut())?;
-        // SAFETY: a list that is in the chunk's memory is no longer than that, and else it is an allocation of just its length.
-        unsafe {
-            if list == chunk.as_mut_ptr() {
-                chunk.set_len(len);
-            } else if len > 0 {
-                *chunk = Vec::from_raw_parts(list, len, len);
+    /// Copies a list that fits; returns its length in any case.
+    #[cold]
+    fn copy(list: &[u8], buf: &mut [MaybeUninit<u8>]) -> usize {
+        if let Some(start) = buf.get_mut(..list.len()) {
+            for (to, from) in start.iter_mut().zip(list) {
+                to.write(*from);
             }
         }
-        Ok((len, end))
+        list.len()
+    }
+
+    /// `read`, with the list as the content of `chunk`. The list is in the memory of `chunk` if it fits there, else in memory of
+    /// its own.
+    pub(crate) fn read_to(src: u32, len: u64, chunk: &mut Vec<u8>) -> Result<(usize, bool), StreamError> {
+        chunk.clear();
+        let (landed, end) = read_with_room(src, len, chunk.spare_capacity_mut())?;
+        match landed {
+            // SAFETY: the host has written so many bytes from the start of the chunk's memory on (fact L).
+            Landed::InRoom(len) => unsafe { chunk.set_len(len) },
+            Landed::Allocated(list) => *chunk = list,
+        }
+        Ok((chunk.len(), end))
     }
 }

@@ -1,0 +1,26 @@
+//! An allocator of the author's own, which takes back what it gave out and nothing else.
+
+mod tagged;
+
+use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
+
+#[global_allocator]
+static ALLOCATOR: tagged::Tagged = tagged::Tagged;
+
+#[handle_watch]
+#[derive(Default)]
+struct Watcher;
+
+impl HandleWatch for Watcher {
+    fn on_set(&mut self, _bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
+        shared::echo(key, payload, &neighbour())
+    }
+
+    fn on_delete(&mut self, _bucket: Bucket, key: Key) -> HandlerResult {
+        shared::echo_key(key)
+    }
+}
+
+fn neighbour() -> Vec<u8> {
+    Vec::new()
+}

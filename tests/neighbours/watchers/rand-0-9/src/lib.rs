@@ -1,0 +1,21 @@
+//! Random numbers: on wasip2 they come through the crate `wasip2`, which brings a wit-bindgen.
+
+use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
+
+#[handle_watch]
+#[derive(Default)]
+struct Watcher;
+
+impl HandleWatch for Watcher {
+    fn on_set(&mut self, _bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
+        shared::echo(key, payload, &neighbour())
+    }
+
+    fn on_delete(&mut self, _bucket: Bucket, key: Key) -> HandlerResult {
+        shared::echo_key(key)
+    }
+}
+
+fn neighbour() -> Vec<u8> {
+    rand::random::<[u8; 16]>().to_vec()
+}
