@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use kvwatch::build::{self, Target};
-use kvwatch::testing::Content;
+use kvwatch::world::Content;
 use kvwatch::{Engine, Watcher};
 
 /// The packages of the watchers, and whether they build for `wasm32-unknown-unknown`. Random numbers come from WASI only.
