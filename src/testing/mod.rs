@@ -61,5 +61,4 @@ pub use personality::{
     AfterEnd, BadHandle, ConsumedPayload, End, Instance, Numbering, Personality, Reading, Repeat, Size, SizeHint,
     Transfer, Writing,
 };
-pub(crate) use seam::trap;
 pub use watcher::{Ending, Outcome, TestHost};

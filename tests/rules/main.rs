@@ -7,6 +7,7 @@ mod author;
 mod handlers;
 mod ownership;
 mod properties;
+mod regressions;
 mod streams;
 
 use inbound_keyvalue::testing::{Personality, TestHost};
