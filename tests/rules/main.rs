@@ -9,6 +9,7 @@ mod ownership;
 mod properties;
 mod regressions;
 mod streams;
+mod surface;
 
 use inbound_keyvalue::testing::{Personality, TestHost};
 
