@@ -3,11 +3,14 @@
 //! Every call on a stream goes through [`attempt`]: it repeats a call that brings nothing, and checks the answer.
 
 mod buffer;
+mod chunks;
+mod host_stream;
 mod input;
 mod output;
 mod transfer;
 
-pub use input::{Chunks, InputStream, IntoChunks};
+pub use chunks::{Chunks, IntoChunks};
+pub use input::InputStream;
 pub use output::OutputStream;
 
 use crate::error::{Call, Error};
