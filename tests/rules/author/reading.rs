@@ -355,9 +355,15 @@ impl Law<'_> {
         }
     }
 
+    /// The most calls that come to the end of a payload, if each that is not ready is made again.
+    fn most_tries(&self) -> usize {
+        let tries = turns(self.personality.read.empty) / MAX_ATTEMPTS + 1;
+        usize::try_from(tries).unwrap_or(usize::MAX).saturating_mul(self.content.len() + 2)
+    }
+
     /// Reads until the end or an error that stays.
     fn to_the_end(&mut self, reader: &mut impl BufRead) -> Checked {
-        loop {
+        for _ in 0..self.most_tries() {
             let mut rest = Vec::new();
             let outcome = reader.read_to_end(&mut rest);
             self.take(&rest)?;
@@ -369,6 +375,7 @@ impl Law<'_> {
                 return Ok(());
             }
         }
+        Err("never ready, and the host is now and then".to_owned())
     }
 
     /// After a call that did not tell how far it came: the rest is that of the payload from one of the possible positions on.
@@ -381,7 +388,9 @@ impl Law<'_> {
             Ok(stream) => stream,
             Err(error) => return self.error(error.kind(), None),
         };
+        let mut tries = 0..self.most_tries();
         let end = loop {
+            ensure!(tries.next().is_some(), "never ready, and the host is now and then");
             match stream.read_to_end(&mut rest).map_err(|error| error.kind()) {
                 Ok(_) if self.is_cut() => return Err("an end at the limit, before the end of the payload".to_owned()),
                 Ok(_) => break self.content.len(),
