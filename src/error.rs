@@ -1,15 +1,16 @@
 use std::fmt;
 use std::io;
 
-use crate::handle::{ErrorKind, Handle};
+use crate::handle::{ErrorResource, Handle};
 use crate::sys::types;
 
 /// What can go wrong between a watcher and its host.
 ///
-/// An `Error` owns all that it says: the host's error handle is read and dropped when the error is made. It converts into
-/// [`io::Error`], with the [`kind`](io::Error::kind) that [`Error::kind`] gives and itself as the
-/// [source](std::error::Error::source), and an `io::Error` made so converts back with
-/// [`downcast`](io::Error::downcast).
+/// An `Error` owns everything that it reports: the host's error handle is read and dropped when the error is made.
+///
+/// It converts into an [`io::Error`] with the [`kind`](io::Error::kind) that [`Error::kind`] returns. The `Error` is inside the
+/// `io::Error`: [`get_ref`](io::Error::get_ref) shows it, and [`downcast`](io::Error::downcast) returns it. It is not the
+/// [`source`](std::error::Error::source) of the `io::Error`, because both have the same message, and a printed chain would repeat it.
 ///
 /// ```
 /// use inbound_keyvalue::{Error, Payload};
@@ -25,7 +26,7 @@ use crate::sys::types;
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The host refused a call and gave a reason: the draft's `error`, read with `trace` and dropped.
+    /// The host refused a call and gave a reason: the draft's `error`.
     #[error("the host refused `{call}`: {}", reason(trace))]
     #[non_exhaustive]
     Host {
@@ -39,11 +40,11 @@ pub enum Error {
     #[error("the host refused `value-write-body` and gives no reason: nothing can be written to this value")]
     BodyUnavailable,
 
-    /// The value has ended with [`Value::finish`](crate::Value::finish), and nothing more can be written to it.
+    /// [`Value::finish`](crate::Value::finish) has ended the value. Nothing more can be written to it.
     #[error("the value is finished: write before `finish`, or make a new value")]
     Finished,
 
-    /// The draft's `stream-error`, which carries no reason. The stream is of no more use.
+    /// The draft's `stream-error`, which carries no reason. The stream cannot be used again.
     #[error("the stream failed at `{call}`; the draft gives no reason")]
     #[non_exhaustive]
     Stream {
@@ -51,7 +52,7 @@ pub enum Error {
         call: Call,
     },
 
-    /// The host broke the draft's promise to answer with no more than was asked for. The stream is of no more use.
+    /// The host answered with more than the guest asked for, which the draft forbids. The stream cannot be used again.
     #[error("the host answered `{call}` with {answered} bytes, where at most {asked} were asked for")]
     #[non_exhaustive]
     Excess {
@@ -83,14 +84,14 @@ pub enum Error {
         attempts: u32,
     },
 
-    /// The payload is larger than the limit that the author set.
+    /// The payload is larger than the limit that the author set with [`Payload::limit`](crate::Payload::limit).
     #[error("the payload is larger than the limit of {limit} bytes{}", Hint(*size))]
     #[non_exhaustive]
     TooLarge {
         /// The limit, in bytes.
         limit: usize,
-        /// The size that the host gave for the payload, in bytes: a hint, which may be wrong. `None` where reading had begun,
-        /// when the host can no longer be asked.
+        /// The size of the payload in bytes, as the host says. It is a hint and may be wrong. `None` if reading had begun before
+        /// the limit was set, because then the draft does not allow the question.
         size: Option<u64>,
     },
 
@@ -98,7 +99,7 @@ pub enum Error {
     #[error("the payload is not UTF-8: byte {position} of {} does not continue the text", bytes.len())]
     #[non_exhaustive]
     Utf8 {
-        /// The first byte that is not UTF-8, counted from 0. All before it is.
+        /// The position of the first byte that is not UTF-8, counted from 0. The bytes before it are UTF-8.
         position: usize,
         /// The payload.
         bytes: Vec<u8>,
@@ -109,7 +110,7 @@ pub enum Error {
     #[error("the payload is not the JSON expected: {error}")]
     #[non_exhaustive]
     Json {
-        /// What is wrong, with line and column. It is part of the message, and so not its source.
+        /// What is wrong, with line and column. It is part of the message, and so it is not the source.
         error: serde_json::Error,
         /// The payload.
         bytes: Vec<u8>,
@@ -117,7 +118,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The error behind a handle that the host gave as its reason to refuse `call`.
+    /// The error for a refused `call`. `raw` is the host's error handle.
     #[cold]
     pub(crate) fn from_host(call: Call, raw: u32) -> Self {
         Self::Host { call, trace: take_trace(raw) }
@@ -163,7 +164,7 @@ impl From<Error> for io::Error {
 /// Reads and drops the host's error.
 #[cold]
 pub(crate) fn take_trace(raw: u32) -> String {
-    types::trace(Handle::<ErrorKind>::new(raw).as_raw())
+    types::trace(Handle::<ErrorResource>::new(raw).as_raw())
 }
 
 struct Hint(Option<u64>);

@@ -2,24 +2,22 @@ use std::io::{self, BufRead, Read};
 
 use bytes::Bytes;
 
-use crate::Error;
-use crate::error::{Call, take_trace};
-use crate::handle::{Handle, PayloadKind};
-use crate::stream::{InputStream, append};
+use crate::error::{Call, Error, take_trace};
+use crate::handle::{Handle, PayloadResource};
+use crate::stream::InputStream;
 use crate::sys::types;
 
-/// The value that a key was set to, not yet read: the draft's `payload`.
+/// The value that a key was set to, not read yet: the draft's `payload`.
 ///
-/// Nothing crosses into the guest until it is asked for: a watcher that looks at the key alone pays for one call, `drop-payload`,
-/// made when the `Payload` is dropped.
+/// No byte enters the guest until you read. A watcher that looks only at the key pays for one call, `drop-payload`, which
+/// dropping the `Payload` makes.
 ///
-/// There are two ways to read it. **Whole**, with [`into_bytes`](Self::into_bytes), [`into_string`](Self::into_string) or
-/// `into_json`, where it fits in memory; with [`into_bytes_limited`](Self::into_bytes_limited) where whoever wrote it cannot be
-/// trusted to keep it small. **Streamed**, in constant memory: a `Payload` is itself [`Read`] and [`BufRead`], and
-/// [`into_stream`](Self::into_stream) gives all that a stream can do.
+/// There are two ways to read. **Whole**, with [`into_bytes`](Self::into_bytes), [`into_string`](Self::into_string) or
+/// `into_json`, if the payload fits in memory. **Streamed**, in constant memory: a `Payload` is [`Read`] and [`BufRead`], and
+/// [`into_stream`](Self::into_stream) returns a stream with more ways to read. If the payload may be larger than you accept, set a
+/// [`limit`](Self::limit) first: every way of reading keeps it.
 ///
-/// Reading consumes: by the draft the handle is gone once it was consumed, whether that worked or not, and so is
-/// the `Payload`.
+/// Reading consumes the payload. In the draft its handle is gone after that, even if reading failed.
 ///
 /// ```
 /// use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload};
@@ -37,9 +35,9 @@ use crate::sys::types;
 /// ```
 #[derive(Debug)]
 pub struct Payload {
-    /// Until it is consumed, which takes it whether that works or not.
-    unread: Option<Handle<PayloadKind>>,
-    /// Once reading has begun.
+    /// Until the payload is consumed, even if that fails.
+    unread: Option<Handle<PayloadResource>>,
+    /// After reading has begun.
     stream: Option<InputStream>,
     /// Why the host refused to open the stream.
     refusal: Option<Box<str>>,
@@ -47,14 +45,14 @@ pub struct Payload {
 
 impl Payload {
     #[inline]
-    pub(crate) fn new(raw: u32) -> Self {
+    pub(crate) fn adopt(raw: u32) -> Self {
         Self { unread: Some(Handle::new(raw)), stream: None, refusal: None }
     }
 
-    /// How many bytes the host says that the payload has: the draft's `size`. `None` once reading has begun, when the draft no
-    /// longer lets it be asked.
+    /// How many bytes the payload has, as the host says: the draft's `size`. `None` after reading has begun, because then the
+    /// draft does not allow the question.
     ///
-    /// A hint: hosts may not know, and say 0 or anything. Decide by it what to try, never what is true.
+    /// This is a hint. A host that does not know the size may say 0 or any number. Use it to decide what to try first.
     ///
     /// ```
     /// # use inbound_keyvalue::Payload;
@@ -69,12 +67,12 @@ impl Payload {
 
     /// Reads the whole payload: the draft's `payload-consume-sync`. The host's list is moved, not copied.
     ///
-    /// Where reading has begun, what is left of it.
+    /// If reading has begun, this returns the rest, through the stream. A [`limit`](Self::limit) counts as the begin of reading.
     ///
     /// # Errors
     ///
-    /// [`Error::Host`] with the host's reason; where reading has begun, [`Error::Stream`], [`Error::Excess`] or
-    /// [`Error::NotReady`].
+    /// [`Error::Host`] with the host's reason. If reading has begun, also [`Error::Stream`], [`Error::Excess`],
+    /// [`Error::NotReady`] or [`Error::TooLarge`].
     ///
     /// ```
     /// # use inbound_keyvalue::{Error, Payload};
@@ -87,10 +85,9 @@ impl Payload {
         self.into_vec().map(Bytes::from)
     }
 
-    /// Reads the whole payload as [`into_bytes`](Self::into_bytes) does, into what the host's list is in Rust.
+    /// Reads the whole payload as [`into_bytes`](Self::into_bytes) does, into a `Vec`.
     ///
-    /// For what is used up where it is read: `Bytes` is for handing on and keeping, and a watcher that has no other use for
-    /// it is 4 kB smaller without.
+    /// `Bytes` can be shared and cut without a copy. A watcher that does not need this is 4 kB smaller with a `Vec`.
     ///
     /// # Errors
     ///
@@ -114,38 +111,54 @@ impl Payload {
         Ok(rest)
     }
 
-    /// Reads the whole payload if it has at most `limit` bytes, and stops reading when it turns out to have more.
+    /// Accepts at most `max` bytes from now on, whichever way they are read: whole, through [`Read`] or [`BufRead`], in chunks,
+    /// with `skip`, or inside the host with `splice` and `forward`.
     ///
-    /// It is read through a stream, the draft's `payload-consume-async`, because `payload-consume-sync` would bring all of it
-    /// into memory whatever its size.
+    /// The first `max` bytes can be read. If there are more, reading on fails with [`Error::TooLarge`]. The memory that reading
+    /// takes is bounded by `max` and [`MAX_READ`](crate::MAX_READ). Of several limits the smallest counts.
+    ///
+    /// The limit opens the stream, the draft's `payload-consume-async`, because `payload-consume-sync` would bring the whole payload
+    /// into memory. If the host refuses, reading returns its error. The host's size is asked first, for the message of the error.
+    ///
+    /// ```
+    /// use std::io::BufRead;
+    /// use inbound_keyvalue::{HandlerResult, Payload};
+    ///
+    /// fn lines(payload: Payload) -> HandlerResult {
+    ///     for line in payload.limit(1024 * 1024).lines() {
+    ///         println!("{}", line?);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use = "the limit holds for the payload that is returned"]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
+    pub fn limit(mut self, max: usize) -> Self {
+        let size = self.size();
+        // If the host refused the stream, the first read says so.
+        if let Ok(stream) = self.stream() {
+            stream.limit(max, size);
+        }
+        self
+    }
+
+    /// Reads the whole payload, or fails if it has more than `limit` bytes: [`limit`](Self::limit) and then
+    /// [`into_bytes`](Self::into_bytes).
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`], which names the limit and the size that the host gives; otherwise as for
+    /// [`Error::TooLarge`], which names the limit and the size that the host says; otherwise as for
     /// [`into_bytes`](Self::into_bytes).
     ///
     /// ```
-    /// # use inbound_keyvalue::{Error, Payload};
-    /// fn avatar(payload: Payload) -> Result<bytes::Bytes, Error> {
+    /// # use inbound_keyvalue::{Bytes, Error, Payload};
+    /// fn avatar(payload: Payload) -> Result<Bytes, Error> {
     ///     payload.into_bytes_limited(256 * 1024)
     /// }
     /// ```
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_bytes_limited(self, limit: usize) -> Result<Bytes, Error> {
-        let size = self.size();
-        let mut stream = self.into_stream()?;
-        let mut bytes = Vec::new();
-        loop {
-            let left = limit - bytes.len();
-            // One more than may come, to learn of it.
-            let Some(list) = stream.pull(left.saturating_add(1))? else {
-                return Ok(Bytes::from(bytes));
-            };
-            if list.len() > left {
-                return Err(Error::TooLarge { limit, size });
-            }
-            append(&mut bytes, list);
-        }
+        self.limit(limit).into_bytes()
     }
 
     /// Reads the whole payload as text.
@@ -192,7 +205,7 @@ impl Payload {
         serde_json::from_slice(&bytes).map_err(|error| Error::Json { error, bytes })
     }
 
-    /// Opens the payload as a stream: the draft's `payload-consume-async`. Where reading has begun, the stream as it is.
+    /// Opens the payload as a stream: the draft's `payload-consume-async`. If reading has begun, this returns the stream as it is.
     ///
     /// # Errors
     ///
@@ -218,7 +231,7 @@ impl Payload {
         }
     }
 
-    /// The draft's handle, still owned by this payload. `None` once reading has begun: then there is none any more.
+    /// The draft's handle. This value still owns it. `None` after reading has begun, because then the handle is gone.
     ///
     /// ```
     /// # use inbound_keyvalue::Payload;
@@ -231,11 +244,11 @@ impl Payload {
         self.unread.as_ref().map(Handle::as_raw)
     }
 
-    /// Gives the handle up: it is now the caller's to consume or to drop.
+    /// Gives up the handle without a call. The caller must consume it or call `drop-payload`.
     ///
     /// # Errors
     ///
-    /// The payload itself, once reading has begun: then there is no handle any more.
+    /// The payload itself after reading has begun, because then the handle is gone.
     ///
     /// ```
     /// # use inbound_keyvalue::Payload;
@@ -254,22 +267,21 @@ impl Payload {
     ///
     /// # Safety
     ///
-    /// `raw` must be a live payload of this instance that was not consumed and that nothing else owns: it will be consumed or
-    /// dropped. Numbers that are wrong do not touch this instance's memory; they end in a trap, or in another handle being
-    /// dropped.
+    /// `raw` must be a live payload of this instance that was not consumed and that nothing else owns. This value consumes or drops
+    /// it. A wrong number does not touch the memory of this instance: the host traps, or drops another handle.
     ///
     /// ```
     /// # use inbound_keyvalue::Payload;
     /// fn round_trip(payload: Payload) -> Result<Payload, Payload> {
     ///     let raw = payload.into_raw()?;
-    ///     // SAFETY: `into_raw` has just given it up.
+    ///     // SAFETY: `into_raw` has just given up the handle.
     ///     Ok(unsafe { Payload::from_raw(raw) })
     /// }
     /// ```
     #[must_use]
-    #[allow(unsafe_code, reason = "ownership of a handle is asserted by the caller")]
+    #[allow(unsafe_code, reason = "the caller asserts the ownership of a handle")]
     pub unsafe fn from_raw(raw: u32) -> Self {
-        Self::new(raw)
+        Self::adopt(raw)
     }
 
     /// The stream, opened now if it is not open yet.
@@ -291,9 +303,9 @@ impl Payload {
 
 #[inline]
 #[cfg_attr(not(target_family = "wasm"), track_caller)]
-fn open(handle: Handle<PayloadKind>) -> Result<InputStream, Box<str>> {
+fn open(handle: Handle<PayloadResource>) -> Result<InputStream, Box<str>> {
     match types::payload_consume_async(handle.into_raw()) {
-        Ok(raw) => Ok(InputStream::new(raw)),
+        Ok(raw) => Ok(InputStream::adopt(raw)),
         Err(error) => Err(take_trace(error).into()),
     }
 }
@@ -303,7 +315,7 @@ fn refused(trace: Box<str>) -> Error {
     Error::Host { call: Call::PayloadConsumeAsync, trace: trace.into() }
 }
 
-/// Reads from the stream, which the first read opens.
+/// Reads from the stream. The first read opens it.
 impl Read for Payload {
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -319,7 +331,7 @@ impl Read for Payload {
     }
 }
 
-/// Reads from the stream, which the first read opens.
+/// Reads from the stream. The first read opens it.
 impl BufRead for Payload {
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn fill_buf(&mut self) -> io::Result<&[u8]> {

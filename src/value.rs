@@ -1,18 +1,18 @@
 use std::io::{self, Write};
 
-use crate::Error;
-use crate::handle::{Handle, ValueKind};
-use crate::stream::OutputStream;
+use crate::error::Error;
+use crate::handle::{Handle, ValueResource, raw_handle};
+use crate::stream::{Fault, OutputStream};
 use crate::sys::types;
 
-/// A value in the making: the draft's `value`, and the output stream that writes its body.
+/// A value that a guest writes: the draft's `value`, and the output stream that writes its body.
 ///
-/// In this world nothing stores a value: no function takes one. Make one for a host that gives values a meaning of its own, or
-/// to hand it to another interface through [`into_raw`](Self::into_raw).
+/// In this world nothing stores a value, because no function takes one. Make one for a host that gives values its own meaning, or
+/// pass it to another interface through [`into_raw`](Self::into_raw).
 ///
-/// A `Value` is [`Write`], which opens the body at the first write; [`body`](Self::body) gives all that an output stream can
-/// do. [`finish`](Self::finish) ends the body and reports what a drop would swallow. Dropping a `Value` drops first its stream,
-/// then the value, each once.
+/// A `Value` is [`Write`], which opens the body at the first write. [`body`](Self::body) lends the output stream with all that it
+/// can do. [`finish`](Self::finish) ends the body and reports errors that a drop cannot report. Dropping a `Value` drops its
+/// stream first and then the value, each once.
 ///
 /// ```
 /// use inbound_keyvalue::{HandlerResult, Payload, Value};
@@ -26,9 +26,9 @@ use crate::sys::types;
 /// ```
 #[derive(Debug)]
 pub struct Value {
-    // Before the handle: fields are dropped in this order, and a stream goes before its value.
+    // Before the handle: fields are dropped in this order, and a stream must be dropped before its value.
     body: Body,
-    handle: Handle<ValueKind>,
+    handle: Handle<ValueResource>,
 }
 
 #[derive(Debug)]
@@ -36,10 +36,16 @@ enum Body {
     Unopened,
     Open(OutputStream),
     Unavailable,
-    Finished,
+    /// With the fault of a write, if one failed.
+    Finished(Option<Fault>),
 }
 
 impl Value {
+    #[inline]
+    fn adopt(raw: u32) -> Self {
+        Self { body: Body::Unopened, handle: Handle::new(raw) }
+    }
+
     /// Makes an empty value: the draft's `new-value`.
     ///
     /// ```no_run
@@ -48,14 +54,16 @@ impl Value {
     #[must_use]
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn new() -> Self {
-        Self { body: Body::Unopened, handle: Handle::new(types::new_value()) }
+        Self::adopt(types::new_value())
     }
 
-    /// The stream that writes the body, opened by the first call: the draft's `value-write-body`, called at most once a value.
+    /// The stream that writes the body. The first call opens it: the draft's `value-write-body`, called at most once a value.
+    ///
+    /// The stream is lent and not given, because it must be dropped before its value.
     ///
     /// # Errors
     ///
-    /// [`Error::BodyUnavailable`] when the host refused it, now or before; [`Error::Finished`] after
+    /// [`Error::BodyUnavailable`] if the host refused the body, now or before. [`Error::Finished`] after
     /// [`finish`](Self::finish).
     ///
     /// ```
@@ -67,29 +75,29 @@ impl Value {
     /// }
     /// ```
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
-    pub fn body(&mut self) -> Result<&mut OutputStream, Error> {
+    pub fn body(&mut self) -> Result<&OutputStream, Error> {
         if let Body::Unopened = self.body {
             self.body = match types::value_write_body(self.handle.as_raw()) {
-                Ok(raw) => Body::Open(OutputStream::new(raw)),
+                Ok(raw) => Body::Open(OutputStream::adopt(raw)),
                 Err(()) => Body::Unavailable,
             };
         }
-        match &mut self.body {
+        match &self.body {
             Body::Open(stream) => Ok(stream),
-            Body::Finished => Err(Error::Finished),
+            Body::Finished(_) => Err(Error::Finished),
             Body::Unavailable | Body::Unopened => Err(Error::BodyUnavailable),
         }
     }
 
-    /// Ends the body: drops its stream, and tells whether all writes to it went through. An unwritten body is opened first, so
-    /// that the value is empty rather than unwritten.
+    /// Ends the body: drops its stream, and tells whether every write succeeded. If nothing was written, the body is opened first,
+    /// so that the value is empty and not unwritten.
     ///
-    /// The value stays, and takes no more writes. A second call does nothing.
+    /// The value stays, and takes no more writes. Another call returns the same result.
     ///
     /// # Errors
     ///
-    /// [`Error::BodyUnavailable`] when the host refused the body; the stream's own error when it has failed, also when
-    /// that was reported before.
+    /// [`Error::BodyUnavailable`] if the host refused the body. If a write to the body failed, the error of that write, even if it
+    /// was returned before and even if you wrote again after it: the body may lack bytes.
     ///
     /// ```
     /// # use std::io::Write;
@@ -103,65 +111,18 @@ impl Value {
     /// ```
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn finish(&mut self) -> Result<(), Error> {
-        if let Body::Finished = self.body {
-            return Ok(());
+        if let Ok(stream) = self.body() {
+            self.body = Body::Finished(stream.fault());
         }
-        let outcome = self.body().and_then(|stream| stream.check());
-        if let Body::Open(_) = self.body {
-            self.body = Body::Finished;
+        match self.body {
+            Body::Finished(None) => Ok(()),
+            Body::Finished(Some(fault)) => Err(fault.into()),
+            _ => Err(Error::BodyUnavailable),
         }
-        outcome
-    }
-
-    /// The draft's handle, still owned by this value.
-    ///
-    /// ```
-    /// # use inbound_keyvalue::Value;
-    /// fn log(value: &Value) {
-    ///     println!("value {}", value.as_raw());
-    /// }
-    /// ```
-    #[must_use]
-    #[inline]
-    pub fn as_raw(&self) -> u32 {
-        self.handle.as_raw()
-    }
-
-    /// Drops the body's stream and gives the handle up: `drop-value` is now the caller's to call.
-    ///
-    /// ```
-    /// # use inbound_keyvalue::{Error, Value};
-    /// fn hand_over(mut value: Value) -> Result<u32, Error> {
-    ///     value.finish()?;
-    ///     Ok(value.into_raw())
-    /// }
-    /// ```
-    #[must_use = "a handle that nobody drops stays with the host"]
-    pub fn into_raw(self) -> u32 {
-        self.handle.into_raw()
-    }
-
-    /// Takes ownership of a handle.
-    ///
-    /// # Safety
-    ///
-    /// `raw` must be a live value of this instance whose body was not opened and that nothing else owns: it will be dropped.
-    /// Numbers that are wrong do not touch this instance's memory; they end in a trap, or in another handle being dropped.
-    ///
-    /// ```
-    /// # use inbound_keyvalue::Value;
-    /// fn round_trip(value: Value) -> Value {
-    ///     let raw = value.into_raw();
-    ///     // SAFETY: `into_raw` has just given it up.
-    ///     unsafe { Value::from_raw(raw) }
-    /// }
-    /// ```
-    #[must_use]
-    #[allow(unsafe_code, reason = "ownership of a handle is asserted by the caller")]
-    pub unsafe fn from_raw(raw: u32) -> Self {
-        Self { body: Body::Unopened, handle: Handle::new(raw) }
     }
 }
+
+raw_handle!(Value, handle, value, "drop-value", "a live value of this instance without an opened body");
 
 impl Default for Value {
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
@@ -170,14 +131,14 @@ impl Default for Value {
     }
 }
 
-/// Writes to the body, which the first write opens.
+/// Writes to the body. The first write opens it.
 impl Write for Value {
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
-        self.body()?.write(buf)
+        Write::write(&mut self.body()?, buf)
     }
 
     /// Does nothing: the draft has no flush. [`finish`](Value::finish) ends the body.

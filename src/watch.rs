@@ -1,9 +1,49 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::{Bucket, Key, Payload};
+use crate::bucket::Bucket;
+use crate::payload::Payload;
+use crate::sys;
 
-/// What a handler returns: nothing, or any error at all, so that `?` works on every one.
+/// The key that was set or deleted: the draft's `key`, a string.
+///
+/// It borrows from the event, so an event costs no copy of its key. To keep a key, copy it: `key.to_owned()`.
+///
+/// ```
+/// use inbound_keyvalue::Key;
+///
+/// fn user(key: Key<'_>) -> Option<&str> {
+///     key.strip_prefix("users/")
+/// }
+///
+/// assert_eq!(user("users/ada"), Some("ada"));
+/// assert_eq!(user("orders/7"), None);
+/// ```
+pub type Key<'a> = &'a str;
+
+/// What a handler returns: nothing, or an error.
+///
+/// `?` works on every type that implements [`std::error::Error`], on `Box<dyn Error>`, `&str`, `String`, `anyhow::Error` and
+/// `eyre::Report`. The error keeps its type and its chain of sources.
+///
+/// `?` does not work on `Box<dyn Error + Send + Sync>`: Rust's coherence rules allow no conversion that accepts it and every error
+/// type. Drop the two bounds first:
+///
+/// ```
+/// use std::error::Error;
+/// use inbound_keyvalue::HandlerResult;
+///
+/// fn store() -> Result<(), Box<dyn Error + Send + Sync>> {
+///     Ok(())
+/// }
+///
+/// fn handle() -> HandlerResult {
+///     store().map_err(|error| error as Box<dyn Error>)?;
+///     Ok(())
+/// }
+/// ```
+///
+/// Any other error needs no conversion:
 ///
 /// ```
 /// use inbound_keyvalue::{HandlerResult, Payload};
@@ -26,13 +66,13 @@ pub type HandlerResult = Result<(), Box<dyn StdError>>;
 ///
 /// # State
 ///
-/// `self` lives as long as the component's instance. Some hosts keep one instance for all events, some make a fresh one for
-/// each: state is a cache, never a record.
+/// `self` lives as long as the component's instance. Some hosts keep one instance for all events, and some make a new one for each
+/// event. Use state as a cache, never as a record.
 ///
 /// # Errors
 ///
-/// The draft gives a handler no result, so an error has one way to reach the host: a trap, which
-/// [`on_error`](Self::on_error) makes unless it is overridden.
+/// The draft gives a handler no result. So an error can reach the host in one way only: as a trap.
+/// [`on_error`](Self::on_error) traps unless you override it.
 ///
 /// ```
 /// use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
@@ -66,8 +106,8 @@ pub trait HandleWatch {
     ///
     /// # Errors
     ///
-    /// Whatever the handler finds wrong; it goes to [`on_error`](Self::on_error).
-    #[allow(unused_variables, reason = "named for those who implement it")]
+    /// The handler's own errors. They go to [`on_error`](Self::on_error).
+    #[allow(unused_variables, reason = "implementors see the names")]
     fn on_set(&mut self, bucket: Bucket, key: Key<'_>, payload: Payload) -> HandlerResult {
         Ok(())
     }
@@ -76,16 +116,16 @@ pub trait HandleWatch {
     ///
     /// # Errors
     ///
-    /// Whatever the handler finds wrong; it goes to [`on_error`](Self::on_error).
-    #[allow(unused_variables, reason = "named for those who implement it")]
+    /// The handler's own errors. They go to [`on_error`](Self::on_error).
+    #[allow(unused_variables, reason = "implementors see the names")]
     fn on_delete(&mut self, bucket: Bucket, key: Key<'_>) -> HandlerResult {
         Ok(())
     }
 
     /// A handler returned an error. The default [traps](Failure::trap), which tells the host that the event was not handled.
     ///
-    /// Override it to note the failure and go on: the host then takes the event as handled. Note it somewhere: what is written
-    /// to standard error on `wasm32-unknown-unknown` is lost, and so is then the failure.
+    /// Override it to report the failure and continue: the host then counts the event as handled. Report it where you can find it.
+    /// On `wasm32-unknown-unknown` there is no standard error, and what you write to it is lost.
     ///
     /// ```
     /// use inbound_keyvalue::{Failure, HandleWatch};
@@ -107,7 +147,7 @@ pub trait HandleWatch {
     }
 }
 
-/// Which of the two events an author's code was called for. Its `Display` is the draft's own name.
+/// Which of the two events a handler was called for. Its `Display` is the draft's name.
 ///
 /// ```
 /// use inbound_keyvalue::Operation;
@@ -143,7 +183,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// An event whose handler returned an error, as [`HandleWatch::on_error`] is given it.
+/// An event whose handler returned an error. [`HandleWatch::on_error`] receives it.
 ///
 /// Its `Display` is one line: the operation, the key, and the error with all its [sources](StdError::source).
 ///
@@ -154,7 +194,7 @@ impl fmt::Display for Operation {
 ///
 /// impl HandleWatch for Patient {
 ///     fn on_error(&mut self, failure: Failure) {
-///         // A key that cannot be deleted is somebody else's business; the rest is ours.
+///         // Only a failed set is worth a trap.
 ///         if failure.operation() == Operation::Set {
 ///             failure.trap();
 ///         }
@@ -193,15 +233,15 @@ impl<'a> Failure<'a> {
         self.error
     }
 
-    /// Ends the event with a trap, the one way to tell the host that it failed.
+    /// Ends the event with a trap, which tells the host that the event failed.
     ///
-    /// The failure is written to standard error first, where the target has one: `wasm32-wasip1` and `wasm32-wasip2` do,
-    /// `wasm32-unknown-unknown` does not. In a native test it ends the event, and nothing else.
+    /// The failure is written to standard error first, if the target has one: `wasm32-wasip1` and `wasm32-wasip2` do,
+    /// `wasm32-unknown-unknown` does not. In a native test the trap ends the event and nothing else.
     ///
-    /// The host drops the instance with its state, and with what handles it holds. The next event goes to a fresh one, if the
-    /// host is so minded.
+    /// The host drops the instance, with its state and its handles. Whether the next event gets a new instance is the host's
+    /// decision.
     pub fn trap(self) -> ! {
-        trap::trap(&self)
+        sys::trap(&self)
     }
 }
 
@@ -217,72 +257,25 @@ impl fmt::Display for Failure<'_> {
     }
 }
 
-/// Gives `watcher` a set. Everything that delivers events goes through here: the export on wasm, the test host elsewhere.
-///
-/// `failed` is told of a failure before `on_error` is, which may not return.
+/// Gives `watcher` a set. The export on wasm and the native test host both deliver events with this function.
 #[cfg(any(target_family = "wasm", feature = "testing"))]
 #[inline]
-pub(crate) fn deliver_set<W: HandleWatch>(
+pub(crate) fn deliver_set<'a, W: HandleWatch>(
     watcher: &mut W,
     bucket: Bucket,
-    key: Key<'_>,
+    key: Key<'a>,
     payload: Payload,
-    failed: impl FnOnce(&Failure<'_>),
-) {
-    if let Err(error) = watcher.on_set(bucket, key, payload) {
-        fail(watcher, Failure { operation: Operation::Set, key, error }, failed);
-    }
+) -> Result<(), Failure<'a>> {
+    watcher.on_set(bucket, key, payload).map_err(|error| Failure { operation: Operation::Set, key, error })
 }
 
-/// Gives `watcher` a delete, as [`deliver_set`] does a set.
+/// Gives `watcher` a delete, as [`deliver_set`] gives it a set.
 #[cfg(any(target_family = "wasm", feature = "testing"))]
 #[inline]
-pub(crate) fn deliver_delete<W: HandleWatch>(
+pub(crate) fn deliver_delete<'a, W: HandleWatch>(
     watcher: &mut W,
     bucket: Bucket,
-    key: Key<'_>,
-    failed: impl FnOnce(&Failure<'_>),
-) {
-    if let Err(error) = watcher.on_delete(bucket, key) {
-        fail(watcher, Failure { operation: Operation::Delete, key, error }, failed);
-    }
-}
-
-#[cfg(any(target_family = "wasm", feature = "testing"))]
-#[cold]
-fn fail<W: HandleWatch>(watcher: &mut W, failure: Failure<'_>, failed: impl FnOnce(&Failure<'_>)) {
-    failed(&failure);
-    watcher.on_error(failure);
-}
-
-#[cfg(target_family = "wasm")]
-mod trap {
-    use super::Failure;
-
-    #[cold]
-    pub(super) fn trap(failure: &Failure<'_>) -> ! {
-        // Where there is no standard error, no formatting machinery is compiled in for it.
-        #[cfg(target_os = "wasi")]
-        {
-            use std::io::Write as _;
-            // A standard error that is closed is no reason to say less to the host.
-            let _ = writeln!(std::io::stderr(), "{failure}");
-        }
-        #[cfg(not(target_os = "wasi"))]
-        let _ = failure;
-        core::arch::wasm32::unreachable()
-    }
-}
-
-#[cfg(all(not(target_family = "wasm"), feature = "testing"))]
-use crate::testing::trap;
-
-#[cfg(not(any(target_family = "wasm", feature = "testing")))]
-mod trap {
-    use super::Failure;
-
-    #[cold]
-    pub(super) fn trap(failure: &Failure<'_>) -> ! {
-        panic!("{failure}")
-    }
+    key: Key<'a>,
+) -> Result<(), Failure<'a>> {
+    watcher.on_delete(bucket, key).map_err(|error| Failure { operation: Operation::Delete, key, error })
 }

@@ -2,29 +2,21 @@ use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::quote;
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Error, ExprPath, LitStr, Path, Result, Token};
+use syn::{Error, LitStr, Path, Result, Token};
 
-/// What `#[handle_watch(…)]` was given.
+/// The options in `#[handle_watch(…)]`.
 pub(crate) struct Options {
-    /// The SDK's path, unless it is unknown: what was given for it is wrong, and what is right if nothing is given is not
-    /// likely to be right then.
+    /// The path of the SDK. `None` if the author's path is wrong: the usual path is probably wrong too then.
     pub(crate) sdk: Option<TokenStream>,
-    pub(crate) init: Init,
-    /// Every option's mistake.
+    /// The expression that makes the watcher. `None` stands for `Default`.
+    pub(crate) init: Option<TokenStream>,
+    /// The mistakes in all options.
     pub(crate) error: Option<Error>,
-}
-
-/// What a fresh instance's watcher is.
-pub(crate) enum Init {
-    Default,
-    /// A path or a closure. It can be a function or a value: only the compiler can tell.
-    Maker(TokenStream),
-    Value(TokenStream),
 }
 
 impl Options {
     pub(crate) fn parse(options: TokenStream) -> Self {
-        let mut parsed = Self { sdk: Some(quote!(::inbound_keyvalue)), init: Init::Default, error: None };
+        let mut parsed = Self { sdk: Some(quote!(::inbound_keyvalue)), init: None, error: None };
         let list = |input: ParseStream<'_>| {
             let mut given = Vec::new();
             while !input.is_empty() {
@@ -58,7 +50,7 @@ impl Options {
             }
         };
         let what = if name == "init" {
-            "`init = …`, the watcher that a fresh instance has or a function that makes it"
+            "`init = …`, an expression that makes the watcher of a new instance"
         } else {
             "`crate = …`, the path of the crate inbound-keyvalue"
         };
@@ -71,7 +63,7 @@ impl Options {
             return Err(Error::new_spanned(equals, format!("nothing follows: write {what}")));
         }
         if name == "init" {
-            self.init = init(value);
+            self.init = Some(value);
         } else {
             // Unknown from here on, unless this is a path.
             self.sdk = None;
@@ -100,19 +92,6 @@ fn value(input: ParseStream<'_>) -> TokenStream {
         value.extend([token]);
     }
     value
-}
-
-fn init(value: TokenStream) -> Init {
-    let closure = |input: ParseStream<'_>| {
-        let closure = input.peek(Token![move]) || input.peek(Token![|]) || input.peek(Token![||]);
-        input.parse::<TokenStream>().map(|_| closure)
-    };
-    let path = syn::parse2::<ExprPath>(value.clone()).is_ok();
-    if path || closure.parse2(value.clone()).is_ok_and(|closure| closure) {
-        Init::Maker(value)
-    } else {
-        Init::Value(value)
-    }
 }
 
 fn path(value: TokenStream) -> Result<TokenStream> {

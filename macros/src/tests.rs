@@ -5,7 +5,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::expand;
-use crate::options::{Init, Options};
+use crate::options::Options;
 
 /// Compares an expansion with the file that shows it. `BLESS=1` writes the file instead.
 #[track_caller]
@@ -41,9 +41,9 @@ fn init_value() {
 }
 
 #[test]
-fn init_maker_and_crate() {
-    let options = quote!(init = Audit::new, crate = ::facade::inbound_keyvalue,);
-    snapshot("init_maker_and_crate", options, &quote! { enum r#type { Open, Closed } });
+fn init_and_crate() {
+    let options = quote!(init = Audit::new(), crate = ::facade::inbound_keyvalue,);
+    snapshot("init_and_crate", options, &quote! { enum r#type { Open, Closed } });
 }
 
 #[test]
@@ -72,31 +72,28 @@ fn mistaken_item() {
     snapshot("mistaken_item", TokenStream::new(), &quote! { impl HandleWatch for Audit {} });
 }
 
-fn init(options: &str) -> (&'static str, String) {
+fn init(options: &str) -> Option<String> {
     let parsed = Options::parse(options.parse().unwrap());
     assert!(parsed.error.is_none(), "{options}: {}", parsed.error.unwrap());
-    let (kind, tokens) = match parsed.init {
-        Init::Default => ("default", TokenStream::new()),
-        Init::Maker(tokens) => ("maker", tokens),
-        Init::Value(tokens) => ("value", tokens),
-    };
-    (kind, tokens.to_string().replace(' ', ""))
+    parsed.init.map(|init| init.to_string().replace(' ', ""))
 }
 
 #[test]
-fn paths_and_closures_make() {
-    for maker in ["new", "Audit::new", "::a::B::new", "Self", "<Audit as New<u8,u16>>::new", "||Audit(1,2)", "move||x"]
-    {
-        assert_eq!(init(&format!("init = {maker}")), ("maker", maker.replace(' ', "")));
-    }
-}
-
-#[test]
-fn all_else_is_the_value() {
-    for value in
-        ["Audit(1)", "Audit{a:1,b:2}", "1", "{START}", "(new)", "-x", "new()?", "x.y", "vec![1]", "if a<b{c}else{d}"]
-    {
-        assert_eq!(init(&format!("init = {value}")), ("value", value.replace(' ', "")));
+fn init_is_any_expression() {
+    for value in [
+        "Audit(1)",
+        "Audit{a:1,b:2}",
+        "1",
+        "{START}",
+        "START",
+        "<Audit as New<u8, u16>>::new()",
+        "-x",
+        "new()?",
+        "x.y",
+        "vec![1]",
+        "if x{c}else{d}",
+    ] {
+        assert_eq!(init(&format!("init = {value}")), Some(value.replace(' ', "")));
     }
 }
 
@@ -110,14 +107,14 @@ fn a_comma_ends_a_value_unless_it_is_in_brackets() {
         "make(a<b,c>d)",
         "a<b",
     ] {
-        assert_eq!(init(&format!("init = {value}, crate = sdk")), ("value", value.replace(' ', "")));
-        assert_eq!(init(&format!("crate = sdk, init = {value},")), ("value", value.replace(' ', "")));
+        assert_eq!(init(&format!("init = {value}, crate = sdk")), Some(value.replace(' ', "")));
+        assert_eq!(init(&format!("crate = sdk, init = {value},")), Some(value.replace(' ', "")));
     }
 }
 
 #[test]
 fn nothing_given() {
-    assert_eq!(init("").0, "default");
+    assert_eq!(init(""), None);
     assert_eq!(Options::parse(TokenStream::new()).sdk.unwrap().to_string(), ":: inbound_keyvalue");
 }
 
@@ -127,7 +124,7 @@ fn each_mistake_is_told() {
         let error = Options::parse(options.parse().unwrap()).error;
         error.into_iter().flatten().map(|error| error.to_string()).collect::<Vec<_>>()
     };
-    let init = "`init = …`, the watcher that a fresh instance has or a function that makes it";
+    let init = "`init = …`, an expression that makes the watcher of a new instance";
     for (options, expected) in [
         ("x = 1", vec!["there is no option `x`: write `init = …` or `crate = …`".to_owned()]),
         (", 7", vec!["this is not an option: write `init = …` or `crate = …`".to_owned(); 2]),

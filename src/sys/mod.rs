@@ -1,7 +1,16 @@
-//! The seam between the SDK and its host: the draft's functions under the draft's names, and no policy.
+//! The seam between the SDK and its host: the draft's functions under the draft's names, a trap, and no policy.
 //!
-//! On wasm they are the generated bindings. On every other target they are the test host of [`crate::testing`]. Without the
-//! feature `testing` they are functions that say which feature to turn on.
+//! On wasm the functions are the generated bindings. On every other target they are the test host of [`crate::testing`]. Without
+//! the feature `testing` they are functions that say how to get a test host.
+
+#[cfg(all(target_family = "wasm", target_feature = "atomics"))]
+compile_error!(
+    "inbound-keyvalue does not support wasm with threads: the draft's handles belong to one thread. Build without the target \
+     feature `atomics`"
+);
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod draft;
 
 #[cfg(target_family = "wasm")]
 mod memory;
@@ -12,13 +21,13 @@ mod wasm;
 #[cfg(target_family = "wasm")]
 pub(crate) use {
     memory::event_key::EventKey,
-    wasm::{types, wasi_io},
+    wasm::{trap, types, wasi_io},
 };
 
 #[cfg(all(not(target_family = "wasm"), feature = "testing"))]
-pub(crate) use crate::testing::seam::{types, wasi_io};
+pub(crate) use crate::testing::seam::{trap, types, wasi_io};
 
 #[cfg(not(any(target_family = "wasm", feature = "testing")))]
 mod absent;
 #[cfg(not(any(target_family = "wasm", feature = "testing")))]
-pub(crate) use absent::{types, wasi_io};
+pub(crate) use absent::{trap, types, wasi_io};

@@ -5,6 +5,8 @@
 
 #![allow(unsafe_code, reason = "the host writes to where the guest's allocator says")]
 
+use core::fmt::Display;
+
 pub(crate) mod types {
     pub(crate) use crate::bindings::wasi::keyvalue::types::{
         drop_bucket, drop_error, drop_payload, drop_value, new_value, open_bucket, payload_consume_async, size,
@@ -23,6 +25,21 @@ pub(crate) mod types {
     pub(crate) fn trace(error: u32) -> String {
         allocating_for_rust(|| types::trace(error))
     }
+}
+
+/// Ends the event with a trap. The message goes to standard error, if the target has one.
+#[cold]
+pub(crate) fn trap(message: &impl Display) -> ! {
+    #[cfg(target_os = "wasi")]
+    {
+        use std::io::Write as _;
+        // The event fails in any case, also if standard error is closed.
+        let _ = writeln!(std::io::stderr(), "{message}");
+    }
+    // Without a standard error, no formatting code is compiled in.
+    #[cfg(not(target_os = "wasi"))]
+    let _ = message;
+    core::arch::wasm32::unreachable()
 }
 
 pub(crate) mod wasi_io {

@@ -53,5 +53,4 @@ pub use inbound_keyvalue_host::{
     Given, Host, Instance, Kind, Numbering, Origin, Personality, Problem, Reading, Repeat, Size, SizeHint, StreamError,
     Streamed, Transfer, Trap, Violation, Writing, Written,
 };
-pub(crate) use seam::trap;
 pub use watcher::{Ending, Outcome, TestHost};

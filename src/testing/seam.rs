@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::rc::Rc;
 use std::thread;
@@ -114,18 +115,11 @@ macro_rules! calls {
 pub(crate) mod wasi_io {
     use core::mem::MaybeUninit;
 
-    pub(crate) use inbound_keyvalue_host::StreamError;
+pub(crate) use inbound_keyvalue_host::StreamError;
 
-    calls! {
-        fn read(src: u32, len: u64) -> Result<(Vec<u8>, bool), StreamError> = Err(StreamError);
-        fn skip(src: u32, len: u64) -> Result<(u64, bool), StreamError> = Err(StreamError);
-        fn write(dst: u32, buf: &[u8]) -> Result<u64, StreamError> = Err(StreamError);
-        fn write_repeated(dst: u32, byte: u8, len: u64) -> Result<u64, StreamError> = Err(StreamError);
-        fn splice(dst: u32, src: u32, len: u64) -> Result<(u64, bool), StreamError> = Err(StreamError);
-        fn forward(dst: u32, src: u32) -> Result<u64, StreamError> = Err(StreamError);
-        fn drop_input_stream(f: u32) = ();
-        fn drop_output_stream(f: u32) = ();
-    }
+    use crate::sys::draft;
+
+    draft::wasi_io!(calls);
 
     /// `read`, with the list's bytes in `buf` where they fit.
     #[track_caller]
@@ -154,18 +148,9 @@ pub(crate) mod wasi_io {
 }
 
 pub(crate) mod types {
-    calls! {
-        fn drop_bucket(bucket: u32) = ();
-        fn open_bucket(name: &str) -> Result<u32, u32> = Ok(0);
-        fn drop_error(error: u32) = ();
-        fn trace(error: u32) -> String = String::new();
-        fn drop_value(value: u32) = ();
-        fn new_value() -> u32 = 0;
-        fn value_write_body(value: u32) -> Result<u32, ()> = Err(());
-        fn drop_payload(payload: u32) = ();
-        fn payload_consume_async(payload: u32) -> Result<u32, u32> = Ok(0);
-        fn size(payload: u32) -> u64 = 0;
-    }
+    use crate::sys::draft;
+
+    draft::types!(calls);
 
     #[track_caller]
     pub(crate) fn payload_consume_sync(payload: u32) -> Result<Vec<u8>, u32> {
@@ -174,13 +159,9 @@ pub(crate) mod types {
     }
 }
 
-/// Ends the event as a trap in a component would.
-pub(crate) mod trap {
-    use crate::Failure;
-
-    #[cold]
-    #[track_caller]
-    pub(crate) fn trap(failure: &Failure<'_>) -> ! {
-        super::end(failure.to_string())
-    }
+/// Ends the event, as a trap does in a component.
+#[cold]
+#[track_caller]
+pub(crate) fn trap(message: &impl Display) -> ! {
+    end(message.to_string())
 }

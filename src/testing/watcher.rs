@@ -12,9 +12,10 @@ use inbound_keyvalue_host::{
 };
 
 use super::seam::{self, Entered, Shared, Unwound};
+use crate::bucket::Bucket;
 use crate::export::Registered;
-use crate::watch::{deliver_delete, deliver_set};
-use crate::{Bucket, HandleWatch, Key, Operation, Payload};
+use crate::payload::Payload;
+use crate::watch::{Failure, HandleWatch, Operation, deliver_delete, deliver_set};
 
 /// A host for one watcher, in the process of a native test.
 ///
@@ -188,10 +189,8 @@ impl<W: HandleWatch> TestHost<W> {
     #[track_caller]
     pub fn set(&mut self, key: &str, content: impl Into<Content>) -> Outcome {
         let given = self.host.borrow_mut().begin_set(&content.into());
-        let (bucket, payload) = (Bucket::new(given.bucket), Payload::new(given.payload));
-        self.deliver(Operation::Set, key, |watcher, failed| {
-            deliver_set(watcher, bucket, Key::from(key), payload, failed);
-        })
+        let (bucket, payload) = (Bucket::adopt(given.bucket), Payload::adopt(given.payload));
+        self.deliver(Operation::Set, key, |watcher| deliver_set(watcher, bucket, key, payload))
     }
 
     /// Deletes `key`: the watcher's `on_delete`.
@@ -201,8 +200,8 @@ impl<W: HandleWatch> TestHost<W> {
     /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
     #[track_caller]
     pub fn delete(&mut self, key: &str) -> Outcome {
-        let bucket = Bucket::new(self.host.borrow_mut().begin_delete());
-        self.deliver(Operation::Delete, key, |watcher, failed| deliver_delete(watcher, bucket, Key::from(key), failed))
+        let bucket = Bucket::adopt(self.host.borrow_mut().begin_delete());
+        self.deliver(Operation::Delete, key, |watcher| deliver_delete(watcher, bucket, key))
     }
 
     /// Gives the watcher an event.
@@ -235,11 +234,11 @@ impl<W: HandleWatch> TestHost<W> {
     }
 
     #[track_caller]
-    fn deliver(
+    fn deliver<'a>(
         &mut self,
         operation: Operation,
         key: &str,
-        event: impl FnOnce(&mut W, &mut dyn FnMut(&crate::Failure<'_>)),
+        event: impl FnOnce(&mut W) -> Result<(), Failure<'a>>,
     ) -> Outcome {
         if self.host.borrow().personality().instance == Instance::PerEvent {
             self.fresh_instance();
@@ -247,7 +246,11 @@ impl<W: HandleWatch> TestHost<W> {
         let (init, watcher) = (&mut self.init, &mut self.watcher);
         let mut noted = None;
         let caught = seam::catch(&self.host, || {
-            event(watcher.get_or_insert_with(init), &mut |failure| noted = Some(failure.to_string()));
+            let watcher = watcher.get_or_insert_with(init);
+            if let Err(failure) = event(watcher) {
+                noted = Some(failure.to_string());
+                watcher.on_error(failure);
+            }
         });
         let trapped = caught.is_err();
         let ending = match caught {
@@ -304,12 +307,12 @@ impl<W> TestHost<W> {
 
     /// A payload outside an event, for code that takes one.
     pub fn payload(&mut self, content: impl Into<Content>) -> Payload {
-        Payload::new(self.host.borrow_mut().give_payload(content.into()))
+        Payload::adopt(self.host.borrow_mut().give_payload(content.into()))
     }
 
     /// A bucket outside an event, for code that takes one.
     pub fn bucket(&mut self) -> Bucket {
-        Bucket::new(self.host.borrow_mut().begin_delete())
+        Bucket::adopt(self.host.borrow_mut().begin_delete())
     }
 
     /// Ends what was done outside an event, and tells what was done wrong with handles.

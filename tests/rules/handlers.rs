@@ -43,7 +43,7 @@ struct Careless;
 impl HandleWatch for Careless {
     #[allow(unsafe_code)]
     fn on_set(&mut self, bucket: Bucket, key: Key<'_>, payload: Payload) -> HandlerResult {
-        match key.as_str() {
+        match key {
             "leak what was given" => _ = bucket.into_raw(),
             "leak what was opened" => _ = Bucket::open("other")?.into_raw(),
             "leak a stream" => _ = payload.into_stream()?.into_raw(),

@@ -7,7 +7,9 @@ mod author;
 mod handlers;
 mod ownership;
 mod properties;
+mod regressions;
 mod streams;
+mod surface;
 
 use inbound_keyvalue::testing::{Personality, TestHost};
 

@@ -89,7 +89,6 @@ impl Error for MalformedKey {}
 
 #[cfg(test)]
 mod tests {
-    use inbound_keyvalue::Key;
     use inbound_keyvalue::testing::{Ending, Instance, Personality, TestHost};
 
     use super::{MalformedKey, SessionExpiry, SessionKey};
@@ -110,14 +109,14 @@ mod tests {
     #[test]
     fn tells_its_own_keys_from_malformed_and_foreign_ones() {
         let session = SessionKey { tenant: "acme".into(), user: "ada".into(), session: "7f3a".into() };
-        assert_eq!(SessionKey::of(Key::from("sessions/acme/ada/7f3a")), Ok(Some(session)));
+        assert_eq!(SessionKey::of("sessions/acme/ada/7f3a"), Ok(Some(session)));
         for malformed in
             ["sessions/", "sessions/acme", "sessions/acme//7f3a", "sessions/acme/ada/7f3a/", "sessions/a/b/c/d"]
         {
-            assert_eq!(SessionKey::of(Key::from(malformed)), Err(MalformedKey), "{malformed}");
+            assert_eq!(SessionKey::of(malformed), Err(MalformedKey), "{malformed}");
         }
         for foreign in ["", "sessions", "users/acme/ada/7f3a", "Sessions/acme/ada/7f3a"] {
-            assert_eq!(SessionKey::of(Key::from(foreign)), Ok(None), "{foreign}");
+            assert_eq!(SessionKey::of(foreign), Ok(None), "{foreign}");
         }
     }
 

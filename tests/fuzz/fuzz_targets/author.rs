@@ -2,13 +2,13 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use author::{Reading, Writing};
+use author::{Finale, Reading, Writing};
 use inbound_keyvalue::testing::{
     AfterEnd, BadHandle, ConsumedPayload, End, Numbering, Personality, Repeat, Size, SizeHint,
 };
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../rules/author.rs"]
+#[path = "../../rules/author/mod.rs"]
 mod author;
 
 #[derive(Arbitrary, Debug)]
@@ -44,8 +44,22 @@ enum Read {
     Fill(u16),
     Line,
     Chunk,
+    Chunks(u8),
     Skip(u32),
     ToEnd(u16),
+    Limit(u16),
+    IntoStream,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Last {
+    ToEnd,
+    Chunks,
+    IntoChunks,
+    Bytes,
+    Vec,
+    Text,
+    BytesLimited(u16),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -60,9 +74,8 @@ enum Write {
 
 #[derive(Arbitrary, Debug)]
 enum Script {
-    Read { content: Vec<u8>, reads: Vec<Read>, as_stream: bool },
+    Read { content: Vec<u8>, reads: Vec<Read>, last: Last },
     Write { writes: Vec<Write> },
-    Whole { content: Vec<u8>, limit: u16, taken: u8 },
 }
 
 impl Side {
@@ -112,8 +125,23 @@ fn reading(read: &Read) -> Reading {
         Read::Fill(len) => Reading::FillAndConsume(len.into()),
         Read::Line => Reading::Line,
         Read::Chunk => Reading::Chunk,
+        Read::Chunks(most) => Reading::Chunks(most.into()),
         Read::Skip(len) => Reading::Skip(len.into()),
         Read::ToEnd(len) => Reading::ToEnd(len.into()),
+        Read::Limit(max) => Reading::Limit(max.into()),
+        Read::IntoStream => Reading::IntoStream,
+    }
+}
+
+fn finale(last: &Last) -> Finale {
+    match *last {
+        Last::ToEnd => Finale::ToEnd,
+        Last::Chunks => Finale::Chunks,
+        Last::IntoChunks => Finale::IntoChunks,
+        Last::Bytes => Finale::Bytes,
+        Last::Vec => Finale::Vec,
+        Last::Text => Finale::Text,
+        Last::BytesLimited(max) => Finale::BytesLimited(max.into()),
     }
 }
 
@@ -132,16 +160,13 @@ fuzz_target!(|input: (Host, Script)| {
     let (host, script) = input;
     let personality = Personality::from(host);
     let checked = match script {
-        Script::Read { content, reads, as_stream } => {
+        Script::Read { content, reads, last } => {
             let readings: Vec<_> = reads.iter().map(reading).collect();
-            author::reads_in_order_once(&personality, &content, &readings, as_stream)
+            author::reads_in_order_once(&personality, &content, &readings, &finale(&last))
         }
         Script::Write { writes } => {
             let writings: Vec<_> = writes.into_iter().map(writing).collect();
             author::writes_what_was_written(&personality, &writings)
-        }
-        Script::Whole { content, limit, taken } => {
-            author::reads_whole_or_has_a_reason(&personality, &content, limit.into(), taken.into())
         }
     };
     if let Err(problem) = checked {

@@ -1,20 +1,16 @@
 use inbound_keyvalue::{HandleWatch, handle_watch};
 
-#[handle_watch(init = other)]
+#[handle_watch(init = Watcher::new)]
 struct Watcher(u64);
 
 impl HandleWatch for Watcher {}
 
 impl Watcher {
-    fn with(limit: u64) -> Self {
-        Self(limit)
+    fn new() -> Self {
+        Self(1)
     }
 }
 
-fn other() -> u64 {
-    Watcher::with(1).0
-}
-
 fn main() {
-    let _ = other();
+    let _ = Watcher::new().0;
 }

@@ -1,9 +1,9 @@
-//! An enum, and `init` as a function's path.
+//! An enum, and `init` as a call.
 #![deny(warnings)]
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, handle_watch};
 
-#[handle_watch(init = Gate::new::<u8, u16>)]
+#[handle_watch(init = Gate::new::<u8, u16>())]
 pub enum Gate {
     Open,
     Closed,

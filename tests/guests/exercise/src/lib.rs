@@ -22,7 +22,7 @@ pub struct Exerciser {
 impl HandleWatch for Exerciser {
     fn on_set(&mut self, bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
         self.events += 1;
-        let exercise = Exercise::of_key(&key).ok_or_else(|| format!("there is no exercise {key}"))?;
+        let exercise = Exercise::of_key(key).ok_or_else(|| format!("there is no exercise {key}"))?;
         let outcome = exercise.run(payload);
         drop(bucket);
         match outcome {
@@ -35,7 +35,7 @@ impl HandleWatch for Exerciser {
     fn on_delete(&mut self, _bucket: Bucket, key: Key) -> HandlerResult {
         self.events += 1;
         assert_ne!(key, "panic", "a panic on purpose");
-        if Exercise::of_key(&key) == Some(Exercise::Fail) {
+        if Exercise::of_key(key) == Some(Exercise::Fail) {
             return Err(io::Error::other(format!("event {} is to fail", self.events)).into());
         }
         report(&format!("ok {} events", self.events))

@@ -5,6 +5,7 @@
 //! Where `cargo component` is not installed, the tests that need it say so on standard error and pass.
 
 mod component;
+mod mistakes;
 mod project;
 mod readme;
 

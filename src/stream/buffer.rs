@@ -1,36 +1,36 @@
-//! What a stream has taken from the host and not given out yet.
+//! The bytes that a stream has read from the host and not given out yet.
 
 use std::cell::Cell;
+use std::fmt;
 
 thread_local! {
-    /// The memory of the last buffer, for the next one: most streams of a watcher are read one after the other, and then only
-    /// the first allocates. wasm has one thread, and this is a plain static there.
+    /// The memory of the last buffer, for the next one. Most watchers read one stream after the other, and then only the first
+    /// stream allocates. wasm has one thread, and this is a plain static there.
     static SPARE: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
-/// One chunk, of which the first bytes may be given out.
-#[derive(Debug)]
-pub(crate) struct Buffer {
-    /// `None` until it is needed. An empty `Vec` in its place would cost a call to be dropped.
+/// One chunk. Its first bytes may have been given out already.
+pub(super) struct Buffer {
+    /// `None` until it is needed. Dropping an empty `Vec` would cost a call.
     chunk: Option<Vec<u8>>,
-    /// No more than the chunk has.
+    /// At most the length of the chunk.
     consumed: usize,
 }
 
 impl Buffer {
     #[inline]
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { chunk: None, consumed: 0 }
     }
 
-    /// What was not given out yet.
+    /// The bytes that were not given out yet.
     #[inline]
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    pub(super) fn as_slice(&self) -> &[u8] {
         self.chunk.as_deref().and_then(|chunk| chunk.get(self.consumed..)).unwrap_or_default()
     }
 
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.consumed >= self.len()
     }
 
@@ -39,32 +39,47 @@ impl Buffer {
         self.chunk.as_ref().map_or(0, Vec::len)
     }
 
-    /// Gives the next `amount` bytes out, or what there is.
+    /// Gives out the next `amount` bytes, or all if there are fewer.
     #[inline]
-    pub(crate) fn consume(&mut self, amount: usize) {
+    pub(super) fn consume(&mut self, amount: usize) {
         self.consumed = self.consumed.saturating_add(amount).min(self.len());
     }
 
-    /// Gives all out, with how much of it was given out before.
+    /// Forgets all but the next `len` bytes.
+    pub(super) fn truncate(&mut self, len: usize) {
+        let kept = self.consumed.saturating_add(len);
+        if let Some(chunk) = &mut self.chunk {
+            chunk.truncate(kept);
+        }
+    }
+
+    /// Gives out the chunk, and how many of its first bytes were given out before.
     #[inline]
-    pub(crate) fn take(&mut self) -> (Option<Vec<u8>>, usize) {
+    pub(super) fn take(&mut self) -> (Option<Vec<u8>>, usize) {
         (self.chunk.take(), self.consumed)
     }
 
-    /// The memory for the next chunk, empty. What is put there is not given out yet.
+    /// The memory for the next chunk, empty. Bytes that are put there count as not given out.
     #[inline]
-    pub(crate) fn memory(&mut self) -> &mut Vec<u8> {
+    pub(super) fn memory(&mut self) -> &mut Vec<u8> {
         self.consumed = 0;
         let chunk = self.chunk.get_or_insert_with(|| SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default());
         chunk.clear();
         chunk
     }
 
-    /// Lets go of all, the memory included.
+    /// Frees the memory, with the bytes in it.
     #[cold]
-    pub(crate) fn discard(&mut self) {
+    pub(super) fn discard(&mut self) {
         self.chunk = None;
         self.consumed = 0;
+    }
+}
+
+/// How many bytes there are, and none of them: payloads may be secret.
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes buffered", self.as_slice().len())
     }
 }
 
@@ -72,7 +87,7 @@ impl Drop for Buffer {
     #[inline]
     fn drop(&mut self) {
         if let Some(chunk) = self.chunk.take() {
-            // A stream may outlive its thread's spare memory; then its own is freed.
+            // A stream may live longer than the spare memory of its thread. Then its chunk is freed.
             let _ = SPARE.try_with(|spare| spare.set(Some(chunk)));
         }
     }

@@ -3,5 +3,5 @@ enum r#type {
     Closed,
 }
 ::facade::inbound_keyvalue::__private::register! {
-    r#type => Audit::new
+    r#type = Audit::new()
 }

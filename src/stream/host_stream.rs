@@ -1,0 +1,187 @@
+//! The host's half of an input stream: its handle, and what the rules of reading must remember.
+
+use std::mem::MaybeUninit;
+
+use super::buffer::Buffer;
+use super::{Fault, Length, MAX_READ, attempt};
+use crate::error::Call;
+use crate::handle::{Handle, InputStreamResource};
+use crate::sys::wasi_io::{self, StreamError};
+
+/// The host's half of an input stream.
+#[derive(Debug)]
+pub(super) struct HostStream {
+    handle: Handle<InputStreamResource>,
+    state: State,
+}
+
+// The tag has a byte of its own: a tag that shares a byte with the fault's tag must be decoded at every call.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+enum State {
+    Open,
+    Ended,
+    /// No more than `left` of `limit` bytes may come.
+    Limited {
+        left: usize,
+        limit: usize,
+        size: Option<u64>,
+    },
+    Failed(Fault),
+}
+
+impl HostStream {
+    #[inline]
+    pub(super) fn adopt(raw: u32) -> Self {
+        Self { handle: Handle::new(raw), state: State::Open }
+    }
+
+    #[inline]
+    pub(super) fn as_raw(&self) -> u32 {
+        self.handle.as_raw()
+    }
+
+    #[inline]
+    pub(super) fn into_raw(self) -> u32 {
+        self.handle.into_raw()
+    }
+
+    #[inline]
+    pub(super) fn is_limited(&self) -> bool {
+        matches!(self.state, State::Limited { .. })
+    }
+
+    /// Fails if the stream must not be used again.
+    #[inline]
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        if let State::Failed(fault) = self.state { Err(fault) } else { Ok(()) }
+    }
+
+    /// Makes a call about at most `len` bytes, which must not be 0, until it makes progress. 0 bytes are the end.
+    pub(super) fn pull<T: Length + Default>(
+        &mut self,
+        call: Call,
+        len: u64,
+        mut answer: impl FnMut(u32, u64) -> Result<(T, bool), StreamError>,
+    ) -> Result<T, Fault> {
+        let asked = match self.state {
+            State::Open => len,
+            _ => self.allowed(len)?,
+        };
+        if asked == 0 {
+            return Ok(T::default());
+        }
+        let raw = self.handle.as_raw();
+        match attempt(call, asked, Fault::NotReady(call), || answer(raw, asked)) {
+            Ok((data, end)) => {
+                if end {
+                    self.state = State::Ended;
+                } else if let State::Limited { left, .. } = &mut self.state {
+                    // No more than `asked`, and so no more than `left`.
+                    *left -= usize::try_from(data.length()).unwrap_or(*left);
+                }
+                Ok(data)
+            }
+            Err(fault) => Err(self.fail(fault)),
+        }
+    }
+
+    /// How many of `len` bytes a stream that is not simply open may ask for; 0 at the end.
+    #[cold]
+    fn allowed(&mut self, len: u64) -> Result<u64, Fault> {
+        match self.state {
+            State::Open => Ok(len),
+            State::Ended => Ok(0),
+            State::Failed(fault) => Err(fault),
+            State::Limited { left, .. } if left > 0 => Ok(len.min(left as u64)),
+            State::Limited { limit, size, .. } => {
+                // Only another byte tells whether the limit was also the end.
+                self.state = State::Open;
+                let more = self.pull(Call::Read, 1, |raw, asked| {
+                    let (list, end) = wasi_io::read(raw, asked)?;
+                    Ok((list.len(), end))
+                });
+                match more {
+                    Ok(0) => Ok(0),
+                    Ok(_) => Err(self.fail(Fault::TooLarge { limit, size })),
+                    Err(fault) => {
+                        if fault.may_pass() {
+                            self.state = State::Limited { left: 0, limit, size };
+                        }
+                        Err(fault)
+                    }
+                }
+            }
+        }
+    }
+
+    #[cold]
+    pub(super) fn fail(&mut self, fault: Fault) -> Fault {
+        if !fault.may_pass() {
+            self.state = State::Failed(fault);
+        }
+        fault
+    }
+
+    /// Allows `left` more bytes. A smaller limit that was set before stays.
+    pub(super) fn limit(&mut self, limit: usize, left: usize, size: Option<u64>) {
+        let before = match self.state {
+            State::Open => usize::MAX,
+            State::Limited { left, .. } => left,
+            State::Ended | State::Failed(_) => return,
+        };
+        if left < before {
+            self.state = State::Limited { left, limit, size };
+        }
+    }
+
+    /// The next list; `None` at the end.
+    pub(super) fn list(&mut self) -> Result<Option<Vec<u8>>, Fault> {
+        self.pull(Call::Read, MAX_READ as u64, |raw, asked| {
+            let (list, end) = wasi_io::read(raw, asked)?;
+            Ok(((!list.is_empty()).then_some(list), end))
+        })
+    }
+
+    /// Reads into `buf`, which must not be empty. 0 is the end.
+    pub(super) fn read_into(&mut self, buf: &mut [MaybeUninit<u8>]) -> Result<usize, Fault> {
+        let room = buf.len().min(MAX_READ) as u64;
+        self.pull(Call::Read, room, |raw, asked| {
+            let asked = usize::try_from(asked).unwrap_or(usize::MAX);
+            wasi_io::read_into(raw, &mut buf[..asked])
+        })
+    }
+
+    /// Reads into the memory of `buffer`, which must be empty.
+    pub(super) fn fill(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
+        let chunk = buffer.memory();
+        let read = self.pull(Call::Read, MAX_READ as u64, |raw, asked| wasi_io::read_to(raw, asked, chunk));
+        if let Err(fault) = read {
+            // The answer may be longer than what was asked for, and none of it may be given out.
+            buffer.discard();
+            return Err(fault);
+        }
+        Ok(())
+    }
+
+    /// Appends the next bytes to `buf`, and returns how many: 0 is the end.
+    #[allow(unsafe_code, reason = "the host writes into the spare room of a Vec")]
+    pub(super) fn append(&mut self, buf: &mut Vec<u8>) -> Result<usize, Fault> {
+        if buf.capacity() > buf.len() {
+            let read = self.read_into(buf.spare_capacity_mut())?;
+            let len = buf.len() + read;
+            // SAFETY: `read_into` has written `read` bytes behind the old length, and there was room for them.
+            unsafe { buf.set_len(len) };
+            return Ok(read);
+        }
+        // Makes room only when there is data: a buffer of exactly the right size keeps its size.
+        let Some(list) = self.list()? else { return Ok(0) };
+        let read = list.len();
+        if buf.capacity() == 0 {
+            *buf = list;
+        } else {
+            buf.extend_from_slice(&list);
+        }
+        Ok(read)
+    }
+}

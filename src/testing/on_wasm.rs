@@ -1,0 +1,52 @@
+//! Tests of a watcher run on your own machine and not on wasm. This module only says so.
+//!
+//! You are here because the build's target is wasm, for example through `build.target` in `.cargo/config.toml`. Run the tests
+//! for your own machine: `cargo test --target x86_64-unknown-linux-gnu`. `rustc -vV` names your machine's target after `host:`.
+
+use std::marker::PhantomData;
+
+/// No type implements it.
+#[diagnostic::on_unimplemented(
+    message = "`inbound_keyvalue::testing` is for native targets, and this build's target is wasm",
+    label = "a native test",
+    note = "run the tests for your own machine: `cargo test --target x86_64-unknown-linux-gnu`; `rustc -vV` names your machine's target after `host:`",
+    note = "if `.cargo/config.toml` sets `build.target` to wasm, remove it there and give `--target` to `cargo build` instead"
+)]
+pub trait OnNativeTarget {}
+
+/// On native targets a host for one watcher. On wasm its functions do not compile, and the message says what to do.
+#[derive(Debug)]
+pub struct TestHost<W>(PhantomData<W>);
+
+impl<W: OnNativeTarget> TestHost<W> {
+    /// Does not compile on wasm.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "nothing can make one")]
+    pub fn new() -> Self {
+        unreachable!()
+    }
+
+    /// Does not compile on wasm.
+    #[must_use]
+    pub fn with<P>(_personality: P) -> Self {
+        unreachable!()
+    }
+
+    /// Does not compile on wasm.
+    #[must_use]
+    pub fn with_watcher<P, F>(_personality: P, _init: F) -> Self {
+        unreachable!()
+    }
+}
+
+macro_rules! only_native {
+    ($($name:ident)*) => {
+        $(
+            #[doc = concat!("On native targets `testing::", stringify!($name), "`. On wasm it only lets an import compile.")]
+            #[derive(Debug)]
+            pub enum $name {}
+        )*
+    };
+}
+
+only_native! { Change Content Ending Event Events Fault Instance Outcome Personality Violation }
