@@ -18,23 +18,33 @@ pub trait OnNativeTarget {}
 #[derive(Debug)]
 pub struct TestHost<W>(PhantomData<W>);
 
-impl<W: OnNativeTarget> TestHost<W> {
+// The bound is on each function: on the `impl`, the compiler would not show the message of `OnNativeTarget`.
+impl<W> TestHost<W> {
     /// Does not compile on wasm.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "nothing can make one")]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        W: OnNativeTarget,
+    {
         unreachable!()
     }
 
     /// Does not compile on wasm.
     #[must_use]
-    pub fn with<P>(_personality: P) -> Self {
+    pub fn with<P>(_personality: P) -> Self
+    where
+        W: OnNativeTarget,
+    {
         unreachable!()
     }
 
     /// Does not compile on wasm.
     #[must_use]
-    pub fn with_watcher<P, F>(_personality: P, _init: F) -> Self {
+    pub fn with_watcher<P, F>(_personality: P, _init: F) -> Self
+    where
+        W: OnNativeTarget,
+    {
         unreachable!()
     }
 }
