@@ -11,12 +11,13 @@ use std::time::Duration;
 use cargo_metadata::Message;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use wasm_targets::Target;
 use wasmtime::error::Context as _;
 use wasmtime::{Result, ensure};
 use wit_component::ComponentEncoder;
 
-/// The target of all guests: what it imports is the world and nothing else.
-const TARGET: &str = "wasm32-unknown-unknown";
+/// The target of all guests. Their only imports are those of the world.
+const TARGET: Target = Target::UnknownUnknown;
 
 /// How a guest is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Guests {
     ///
     /// When cargo fails, or what it built is no component.
     fn build(side: Side) -> Result<Self> {
-        let (modules, packages) = modules(side, cargo(side))?;
+        let (modules, packages) = modules(side, cargo(side)?)?;
         let components = modules.into_iter().map(|(name, module)| {
             let component = component(&module).with_context(|| format!("{name} is no component"))?;
             Ok((name, component))
@@ -97,12 +98,14 @@ impl Guests {
     }
 }
 
-fn cargo(side: Side) -> Command {
+/// The command that builds the guests of `side`, for a compiler that has their target.
+fn cargo(side: Side) -> Result<Command> {
+    wasm_targets::ensure(&[TARGET], &mut |line| eprintln!("{line}"))?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // One package at a time: were both built at once, each would get the features that the other turns on.
-    cargo.args(["build", "--offline", "--release", "--target", TARGET, "--package", side.package()]);
+    cargo.args(["build", "--release", "--target", TARGET.as_str(), "--package", side.package()]);
     cargo.current_dir(root());
-    cargo
+    Ok(cargo)
 }
 
 /// The core modules that `cargo` builds of all guests of `side`, and the packages that it compiles for them.
@@ -131,7 +134,7 @@ fn modules(side: Side, mut cargo: Command) -> Result<(Modules, BTreeSet<String>)
 ///
 /// When cargo fails.
 pub fn with_names(side: Side) -> Result<Modules> {
-    let mut cargo = cargo(side);
+    let mut cargo = cargo(side)?;
     // With another profile the symbols have other hashes, by which the linker sorts functions; with a flag they do not.
     cargo.args(["--config", &format!("target.{TARGET}.rustflags=['-Cstrip=none']")]);
     // In a folder of its own, so that neither build makes cargo do the other again.
@@ -146,8 +149,12 @@ pub fn with_names(side: Side) -> Result<Modules> {
 /// When cargo fails.
 pub fn cold_build(side: Side, guest: &str) -> Result<Duration> {
     let folder = tempfile::tempdir()?;
+    let mut cargo = cargo(side)?;
+    // A download is not a part of the build.
+    let fetched =
+        Command::new(cargo.get_program()).args(["fetch", "--target", TARGET.as_str()]).current_dir(root()).status()?;
+    ensure!(fetched.success(), "cargo failed to download what {guest} depends on");
     let before = children()?;
-    let mut cargo = cargo(side);
     let status = cargo.args(["--quiet", "--example", guest]).env("CARGO_TARGET_DIR", folder.path()).status()?;
     ensure!(status.success(), "cargo failed to build {guest}");
     Ok(children()?.saturating_sub(before))

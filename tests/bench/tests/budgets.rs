@@ -3,6 +3,7 @@
 //! Each figure is what `cargo run --bin bench` printed when it was last changed. A figure that became smaller should be entered
 //! here, so that it stays so. Nothing that is timed is asserted.
 
+use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use bench::counted::{
@@ -10,6 +11,18 @@ use bench::counted::{
 };
 use bench::guests::Guests;
 use bench::host::Machine;
+use harness::{pinned_rust, test};
+
+/// Instructions and bytes depend on the compiler's version. What else is counted does not.
+fn main() -> ExitCode {
+    harness::run([
+        test!(instructions_of_an_event).needs(pinned_rust),
+        test!(bytes_of_a_component).needs(pinned_rust),
+        test!(packages_before_a_watcher),
+        test!(allocations_of_a_read),
+        test!(memory_is_flat_over_20_000_events),
+    ])
+}
 
 /// What the SDK may cost, and whether that is at most what it costs by hand, as it should be.
 struct Budget {
@@ -100,7 +113,6 @@ fn figures<'a>(
     rivals.into_iter().map(figure).collect()
 }
 
-#[test]
 fn instructions_of_an_event() {
     let machine = Machine::counting().expect("wasmtime should run here");
     let figure = |case| {
@@ -110,12 +122,10 @@ fn instructions_of_an_event() {
     hold("instructions", INSTRUCTIONS, SLACK, &EVENTS.iter().map(figure).collect::<Vec<_>>());
 }
 
-#[test]
 fn bytes_of_a_component() {
     hold("bytes", BYTES, SLACK, &figures(COMPONENTS, |rivals| bytes(guests(), rivals)));
 }
 
-#[test]
 fn packages_before_a_watcher() {
     let packages = packages(guests()).with_sdk;
     assert!(
@@ -124,14 +134,12 @@ fn packages_before_a_watcher() {
     );
 }
 
-#[test]
 fn allocations_of_a_read() {
     let machine = Machine::fast().expect("wasmtime should run here");
     hold("allocations", READS, 1.0, &figures(ALLOCATIONS, |rivals| allocations(&machine, guests(), rivals)));
 }
 
 /// The benchmarks do it with a million.
-#[test]
 fn memory_is_flat_over_20_000_events() {
     let machine = Machine::fast().expect("wasmtime should run here");
     for (name, growth) in figures(STEADY, |rivals| growth(&machine, guests(), rivals, 20_000)) {

@@ -157,7 +157,6 @@ fn cargo_home() -> Option<PathBuf> {
 fn from_vendor<'a>(cargo: &'a mut Command, vendor: &Path) -> &'a mut Command {
     let folder = vendor.display().to_string();
     cargo
-        .arg("--offline")
         .args(["--config", r#"source.crates-io.replace-with="wasm-targets-vendor""#, "--config"])
         .arg(format!("source.wasm-targets-vendor.directory={folder:?}"))
 }

@@ -1,8 +1,6 @@
 //! The author's journey: the very commands of the README, examples copied out of the repository, and packages that do not
 //! register a watcher or that generate bindings of their own. Each is a project outside this workspace, which has one line that
 //! its author would not have: the patch that stands for the crate as long as it is not published.
-//!
-//! Where `cargo component` is not installed, the tests that need it say so on standard error and pass.
 
 mod component;
 mod mistakes;
@@ -13,15 +11,28 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use component::Interfaces;
-use project::{Outside, Project, copy, has_cargo_component};
+use harness::{cargo_component, test};
+use project::{Outside, Project, copy};
 use readme::Readme;
 
 /// What `cargo component build` builds for.
 const WASIP1: &str = "wasm32-wasip1";
 const WASIP2: &str = "wasm32-wasip2";
 const UNKNOWN: &str = "wasm32-unknown-unknown";
+
+fn main() -> ExitCode {
+    harness::run([
+        test!(the_readmes_commands_lead_to_a_watcher).needs(cargo_component),
+        test!(the_readmes_watcher_builds_without_cargo_component),
+        test!(a_project_may_target_the_world_itself).needs(cargo_component),
+        test!(examples_work_outside_the_repository),
+        test!(examples_build_with_cargo_component).needs(cargo_component),
+        test!(what_registers_no_watcher_exports_none),
+    ])
+}
 
 /// Tells of progress, past the test harness, which shows a test's own output only when it fails.
 fn say(what: &str) {
@@ -48,11 +59,7 @@ fn build(project: &Project, args: &[&str]) -> &'static str {
     target
 }
 
-#[test]
 fn the_readmes_commands_lead_to_a_watcher() {
-    if !has_cargo_component() {
-        return;
-    }
     let readme = Readme::read();
     let outside = Outside::new("readme");
     let mut project = outside.inside("");
@@ -84,7 +91,6 @@ fn the_readmes_commands_lead_to_a_watcher() {
     build(&project, &["component", "build", "--release"]);
 }
 
-#[test]
 fn the_readmes_watcher_builds_without_cargo_component() {
     let readme = Readme::read();
     let outside = Outside::new("plain");
@@ -100,11 +106,7 @@ fn the_readmes_watcher_builds_without_cargo_component() {
 
 /// A project whose manifest targets this world has bindings of its own generated. They are in nobody's way until they are
 /// exported: a component has one `handle-watch`.
-#[test]
 fn a_project_may_target_the_world_itself() {
-    if !has_cargo_component() {
-        return;
-    }
     let outside = Outside::new("own-world");
     outside.cargo(&["component", "new", "--lib", "own-world"]);
     let project = outside.inside("own-world");
@@ -143,29 +145,36 @@ bindings::export!(Component with_types_in bindings);
     assert!(said.contains("is already defined"), "{said}");
 }
 
-#[test]
 fn examples_work_outside_the_repository() {
-    let has_cargo_component = has_cargo_component();
-    let examples = Outside::new("examples");
-    for example in fs::read_dir(repository().join("examples")).unwrap() {
-        let example = example.unwrap();
-        if !example.path().join("Cargo.toml").is_file() {
-            continue;
-        }
-        let project = examples.inside(example.file_name());
-        copy(&example.path(), &project.path(""));
-        project.patch_sdk();
+    let outside = Outside::new("examples");
+    for project in examples(&outside) {
         project.cargo(&["test"]);
-        if has_cargo_component {
-            build(&project, &["component", "build", "--release"]);
-            build(&project, &["component", "build", "--release", "--target", UNKNOWN]);
-        }
         build(&project, &["build", "--release", "--target", WASIP2]);
     }
 }
 
+fn examples_build_with_cargo_component() {
+    let outside = Outside::new("component-examples");
+    for project in examples(&outside) {
+        build(&project, &["component", "build", "--release"]);
+        build(&project, &["component", "build", "--release", "--target", UNKNOWN]);
+    }
+}
+
+/// Copies every example, as an author would who starts from it.
+fn examples(outside: &Outside) -> Vec<Project> {
+    let entries = fs::read_dir(repository().join("examples")).unwrap().map(Result::unwrap);
+    let examples = entries.filter(|example| example.path().join("Cargo.toml").is_file());
+    let projects = examples.map(|example| {
+        let project = outside.inside(example.file_name());
+        copy(&example.path(), &project.path(""));
+        project.patch_sdk();
+        project
+    });
+    projects.collect()
+}
+
 /// H3: a crate that depends on the SDK and registers nothing is a valid component without the export.
-#[test]
 fn what_registers_no_watcher_exports_none() {
     let uses_nothing = "pub use inbound_keyvalue::HandleWatch;";
     let reads_payloads = r#"

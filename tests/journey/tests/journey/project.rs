@@ -7,7 +7,6 @@ use std::io::Write as _;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 use std::thread;
 
 use wasm_targets::Target;
@@ -19,19 +18,6 @@ pub(crate) struct Outside(Project);
 
 /// A folder to run cargo in.
 pub(crate) struct Project(PathBuf);
-
-/// Whether there is `cargo component`; says so, once, where there is not.
-pub(crate) fn has_cargo_component() -> bool {
-    static FOUND: OnceLock<bool> = OnceLock::new();
-    *FOUND.get_or_init(|| {
-        let version = Command::new(cargo()).args(["component", "--version"]).output();
-        let found = version.is_ok_and(|output| output.status.success());
-        if !found {
-            say("what needs cargo component is skipped: `cargo install cargo-component` installs it");
-        }
-        found
-    })
-}
 
 fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())

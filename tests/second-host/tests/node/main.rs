@@ -1,7 +1,5 @@
 //! Every watcher of this repository in a host that shares nothing with `kvwatch` and the test host: its component, transpiled
 //! by jco, under Node, with the world's imports written in JavaScript. What a watcher does must not depend on wasmtime.
-//!
-//! Where there is no Node, the tests say so on standard error and pass.
 
 mod component;
 mod node;
@@ -9,12 +7,14 @@ mod node;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use component::{repository, scratch};
 use exercise::{Exercise, Exerciser, Seen};
 use flate2::read::GzDecoder;
+use harness::test;
 use inbound_keyvalue::testing::{
     Change, Content, End, Ending, Event, Numbering, Personality, Size, TestHost, Transfer,
 };
@@ -37,6 +37,18 @@ const EXAMPLES: &[(&str, usize, &[usize])] = &[
 /// What the refusing host says, for which text of any kind has to survive two encodings of strings.
 const REFUSAL: &str = "зажат \u{202e}🗝️\u{10ffff}\n";
 
+fn main() -> ExitCode {
+    harness::run([
+        test!(every_example_is_known_here),
+        test!(the_host_notices_what_a_watcher_does_wrong).needs(harness::node),
+        test!(every_example_handles_its_events).needs(harness::node),
+        test!(transform_writes_what_it_was_given).needs(harness::node),
+        test!(state_lasts_until_a_trap).needs(harness::node),
+        test!(the_test_guest_reports_the_same_in_the_native_host).needs(harness::node),
+        test!(the_test_guest_reports_the_same_where_it_is_refused).needs(harness::node),
+    ])
+}
+
 /// Tells of progress, past the test harness, which shows a test's own output only when it fails.
 fn say(what: &str) {
     // Nobody to hear it is no reason to fail.
@@ -49,13 +61,10 @@ fn run(node: &Node, example: &str) -> Vec<Outcome> {
     node.run(&component::build(&folder), &folder.join("events.jsonl"), None)
 }
 
-#[test]
 fn the_host_notices_what_a_watcher_does_wrong() {
-    let Some(node) = Node::get() else { return };
-    node.run_tests();
+    Node::get().run_tests();
 }
 
-#[test]
 fn every_example_is_known_here() {
     let examples = repository().join("examples");
     let mut found: Vec<_> = fs::read_dir(examples)
@@ -69,9 +78,8 @@ fn every_example_is_known_here() {
     assert_eq!(found, known, "`EXAMPLES` says what is to become of each example's events");
 }
 
-#[test]
 fn every_example_handles_its_events() {
-    let Some(node) = Node::get() else { return };
+    let node = Node::get();
     for (example, events, traps) in EXAMPLES {
         let outcomes = run(node, example);
         assert_eq!(outcomes.len(), *events, "{example}");
@@ -83,9 +91,8 @@ fn every_example_handles_its_events() {
     }
 }
 
-#[test]
 fn transform_writes_what_it_was_given() {
-    let Some(node) = Node::get() else { return };
+    let node = Node::get();
     let recorded = fs::read_to_string(repository().join("examples/transform/events.jsonl")).unwrap();
     let outcomes = run(node, "transform");
     for (line, outcome) in recorded.lines().zip(outcomes) {
@@ -101,9 +108,8 @@ fn transform_writes_what_it_was_given() {
 
 /// `running-totals` tells of its state on standard output alone, which this target lacks. The test guest counts events, too,
 /// and reports how many there were.
-#[test]
 fn state_lasts_until_a_trap() {
-    let Some(node) = Node::get() else { return };
+    let node = Node::get();
     let [set, fail] = ["ignore", "fail"].map(|key| Event::set(key, "value"));
     let outcomes = exercise(node, "state", &[set.clone(), set, count(), fail, count()], None);
     let reports: Vec<_> = outcomes.iter().map(Outcome::report).collect();
@@ -112,16 +118,14 @@ fn state_lasts_until_a_trap() {
     assert_eq!(reports.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
 }
 
-#[test]
 fn the_test_guest_reports_the_same_in_the_native_host() {
-    let Some(node) = Node::get() else { return };
+    let node = Node::get();
     let mut native = TestHost::<Exerciser>::with(Personality::deviating(awkward));
     compare(&mut native, &exercise(node, "exercise", &events(), None));
 }
 
-#[test]
 fn the_test_guest_reports_the_same_where_it_is_refused() {
-    let Some(node) = Node::get() else { return };
+    let node = Node::get();
     let mut native = TestHost::<Exerciser>::with(Personality::deviating(|host| {
         awkward(host);
         host.open_bucket_error = Some(REFUSAL.to_owned());
