@@ -50,8 +50,8 @@ mod watcher;
 
 pub use inbound_keyvalue_host::{
     AfterEnd, BadHandle, BadLine, Called, Change, ConsumedPayload, Content, End, Event, EventError, Events, Fault,
-    Given, Host, Instance, Kind, Numbering, Origin, Personality, Problem, Reading, Repeat, Size, SizeHint, StreamError,
-    Streamed, Transfer, Trap, Violation, Writing, Written,
+    Given, Host, Instance, IntoContent, Kind, Numbering, Origin, Personality, Problem, Reading, Repeat, Size, SizeHint,
+    StreamError, Streamed, Transfer, Trap, Violation, Writing, Written,
 };
 pub(crate) use seam::trap;
 pub use watcher::{Ending, Outcome, TestHost};

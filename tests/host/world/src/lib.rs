@@ -21,7 +21,7 @@ mod personality;
 mod table;
 
 pub use accounts::{Fault, Kind, Origin, Violation};
-pub use content::Content;
+pub use content::{Content, IntoContent};
 pub use events::{BadLine, Change, Event, EventError, Events, Problem};
 pub use host::{Called, Given, Host, StreamError, Streamed, Trap, Written};
 pub use operation::Operation;
