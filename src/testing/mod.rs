@@ -50,7 +50,7 @@ mod watcher;
 
 pub use inbound_keyvalue_host::{
     AfterEnd, BadHandle, BadLine, Called, Change, ConsumedPayload, Content, End, Event, EventError, Events, Fault,
-    Given, Host, Instance, Kind, Numbering, Origin, Personality, Problem, Reading, Repeat, Size, SizeHint, StreamError,
-    Streamed, Transfer, Trap, Violation, Writing, Written,
+    Given, Host, Instance, IntoContent, Kind, Numbering, Origin, Personality, Problem, Reading, Repeat, Size, SizeHint,
+    StreamError, Streamed, Transfer, Trap, Violation, Writing, Written,
 };
 pub use watcher::{Ending, Outcome, TestHost};

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use inbound_keyvalue_host::{
-    BadLine, Change, Content, Event, Events, Host, Instance, Personality, Problem, Violation, Written,
+    BadLine, Change, Event, Events, Host, Instance, IntoContent, Personality, Problem, Violation, Written,
 };
 
 use super::seam::{self, Entered, Shared, Unwound};
@@ -187,8 +187,9 @@ impl<W: HandleWatch> TestHost<W> {
     ///
     /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
     #[track_caller]
-    pub fn set(&mut self, key: &str, content: impl Into<Content>) -> Outcome {
-        let given = self.host.borrow_mut().begin_set(&content.into());
+    pub fn set(&mut self, key: impl AsRef<str>, content: impl IntoContent) -> Outcome {
+        let key = key.as_ref();
+        let given = self.host.borrow_mut().begin_set(&content.into_content());
         let (bucket, payload) = (Bucket::adopt(given.bucket), Payload::adopt(given.payload));
         self.deliver(Operation::Set, key, |watcher| deliver_set(watcher, bucket, key, payload))
     }
@@ -199,7 +200,8 @@ impl<W: HandleWatch> TestHost<W> {
     ///
     /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
     #[track_caller]
-    pub fn delete(&mut self, key: &str) -> Outcome {
+    pub fn delete(&mut self, key: impl AsRef<str>) -> Outcome {
+        let key = key.as_ref();
         let bucket = Bucket::adopt(self.host.borrow_mut().begin_delete());
         self.deliver(Operation::Delete, key, |watcher| deliver_delete(watcher, bucket, key))
     }
@@ -212,7 +214,7 @@ impl<W: HandleWatch> TestHost<W> {
     #[track_caller]
     pub fn event(&mut self, event: &Event) -> Outcome {
         match &event.change {
-            Change::Set(content) => self.set(&event.key, content.clone()),
+            Change::Set(content) => self.set(&event.key, content),
             Change::Delete => self.delete(&event.key),
         }
     }
@@ -306,8 +308,8 @@ impl<W> TestHost<W> {
     }
 
     /// A payload outside an event, for code that takes one.
-    pub fn payload(&mut self, content: impl Into<Content>) -> Payload {
-        Payload::adopt(self.host.borrow_mut().give_payload(content.into()))
+    pub fn payload(&mut self, content: impl IntoContent) -> Payload {
+        Payload::adopt(self.host.borrow_mut().give_payload(content.into_content()))
     }
 
     /// A bucket outside an event, for code that takes one.

@@ -135,6 +135,45 @@ impl<T: Into<Bytes>> From<T> for Content {
     }
 }
 
+/// Everything that a key can be set to: all that is `AsRef<[u8]>`, which is copied, and [`Content`] itself, which is not.
+///
+/// The standard library does not make a `Cow<str>` an `AsRef<[u8]>`: write `&*text` for one.
+///
+/// ```
+/// use inbound_keyvalue_host::{Content, IntoContent};
+///
+/// fn len(content: impl IntoContent) -> u64 {
+///     content.into_content().len()
+/// }
+///
+/// let text = String::from("text");
+/// assert_eq!(len(&text) + len(text.as_str()) + len(b"text") + len(text.as_bytes()) + len([1, 2, 3]), 19);
+/// assert_eq!(len(Content::repeat("x", 1 << 40)), 1 << 40);
+/// ```
+pub trait IntoContent {
+    /// The content.
+    fn into_content(self) -> Content;
+}
+
+impl<T: AsRef<[u8]>> IntoContent for T {
+    fn into_content(self) -> Content {
+        let bytes = self.as_ref();
+        Content { len: bytes.len() as u64, source: Source::Bytes(bytes.into()) }
+    }
+}
+
+impl IntoContent for Content {
+    fn into_content(self) -> Content {
+        self
+    }
+}
+
+impl IntoContent for &Content {
+    fn into_content(self) -> Content {
+        self.clone()
+    }
+}
+
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = match &self.source {

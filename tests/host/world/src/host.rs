@@ -2,11 +2,12 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::accounts::{Entry, Fault, Kind, Life, Origin, Table, Violation};
+use crate::accounts::{Fault, Kind, Origin, Violation};
 use crate::content::Content;
 use crate::personality::{
     AfterEnd, BadHandle, ConsumedPayload, End, Personality, Repeat, Size, SizeHint, Transfer, Writing,
 };
+use crate::table::{Entry, Life, Table};
 
 /// A host of the world, without a guest: the draft's functions under the draft's names, on bare handles.
 ///
@@ -30,7 +31,11 @@ use crate::personality::{
 pub struct Host {
     personality: Personality,
     table: Table<Object>,
-    violations: Vec<Violation>,
+    violations: Noted,
+    /// How many values the guest has made in this event.
+    made: usize,
+    /// How many bytes of written values are kept.
+    kept: usize,
     values: Vec<Written>,
     buckets: Option<Vec<String>>,
     calls: u64,
@@ -54,8 +59,17 @@ enum Object {
     },
     Value {
         number: usize,
-        body: bool,
+        body: Body,
     },
+}
+
+/// Whether `value-write-body` was called for a value.
+#[derive(Clone, Copy, Debug)]
+enum Body {
+    Unopened,
+    Refused,
+    /// The stream of this handle writes the value, until the guest drops it.
+    Stream(u32),
 }
 
 #[derive(Debug)]
@@ -69,8 +83,7 @@ struct Input {
 
 #[derive(Debug)]
 struct Output {
-    /// Which value it writes.
-    value: u32,
+    /// Which value it writes: counted from the start of the event.
     number: usize,
     empty: u32,
     failed: bool,
@@ -111,6 +124,28 @@ pub type Called<T> = Result<T, Trap>;
 /// What a stream call comes to.
 pub type Streamed<T> = Called<Result<T, StreamError>>;
 
+/// The violations of an event. Only the first ones are kept, so that a guest cannot fill the host's memory with them.
+#[derive(Debug, Default)]
+struct Noted {
+    kept: Vec<Violation>,
+    total: u64,
+}
+
+impl Noted {
+    const MOST: usize = 64;
+
+    fn note(&mut self, violation: Violation) {
+        self.total += 1;
+        if self.kept.len() < Self::MOST {
+            self.kept.push(violation);
+        }
+    }
+
+    fn take(&mut self) -> Vec<Violation> {
+        std::mem::take(&mut self.kept)
+    }
+}
+
 /// What is read next from an input stream.
 struct Piece {
     len: u64,
@@ -126,7 +161,9 @@ impl Host {
             // xorshift stands still at 0.
             random: personality.seed | 1 << 63,
             personality,
-            violations: Vec::new(),
+            violations: Noted::default(),
+            made: 0,
+            kept: 0,
             values: Vec::new(),
             buckets: None,
             calls: 0,
@@ -194,6 +231,8 @@ impl Host {
     #[inline]
     fn begin(&mut self) {
         self.values.clear();
+        (self.made, self.kept) = (0, 0);
+        self.violations.total = self.violations.kept.len() as u64;
         self.calls = 0;
         self.caller = None;
     }
@@ -206,19 +245,19 @@ impl Host {
         }
         self.table.clear();
         self.trapped = false;
-        std::mem::take(&mut self.violations)
+        self.violations.take()
     }
 
     #[cold]
     fn note_leaks(&mut self) {
         let leaked = |entry: &&Entry<Object>| !matches!(entry.object, Object::Payload { content: None, .. });
-        self.violations.extend(self.table.live().filter(leaked).map(|entry| Violation {
-            fault: Fault::Leaked,
-            kind: entry.kind,
-            handle: entry.handle,
-            call: "the end of the event",
-            origin: Some(entry.origin),
-        }));
+        let live = self.table.live();
+        for entry in live.into_iter().filter(leaked) {
+            let Entry { kind, handle, origin, .. } = *entry;
+            let violation =
+                Violation { fault: Fault::Leaked, kind, handle, call: "the end of the event", origin: Some(origin) };
+            self.violations.note(violation);
+        }
     }
 
     /// Ends the event of a guest that has trapped. What it still held is nobody's fault: no guest code runs after a trap.
@@ -227,10 +266,24 @@ impl Host {
         self.end()
     }
 
+    /// How many violations there were in the last event, or since its end. [`end`](Self::end) gives the first 64 of them.
+    ///
+    /// ```
+    /// use inbound_keyvalue_host::{Host, Personality};
+    ///
+    /// let mut host = Host::new(Personality::default());
+    /// host.begin_delete();
+    /// assert_eq!((host.end().len(), host.violation_count()), (1, 1));
+    /// ```
+    #[must_use]
+    pub fn violation_count(&self) -> u64 {
+        self.violations.total
+    }
+
     /// How many handles are live.
     #[must_use]
     pub fn live(&self) -> usize {
-        self.table.live().count()
+        self.table.len()
     }
 
     /// Who makes the calls that follow, for the origin of the handles that they give.
@@ -262,7 +315,7 @@ impl Host {
 
     fn violate(&mut self, fault: Fault, kind: Kind, handle: u32, call: &'static str) {
         let origin = self.table.get(kind, handle).map(|entry| entry.origin);
-        self.violations.push(Violation { fault, kind, handle, call, origin });
+        self.violations.note(Violation { fault, kind, handle, call, origin });
     }
 
     /// Notes a call with a handle that is not there, and traps if that is how this host is.
@@ -270,7 +323,7 @@ impl Host {
     fn missing(&mut self, kind: Kind, handle: u32, call: &'static str) -> Called<()> {
         let violation = self.table.missing(kind, handle, call);
         let message = violation.to_string();
-        self.violations.push(violation);
+        self.violations.note(violation);
         match self.personality.bad_handle {
             BadHandle::Note => Ok(()),
             BadHandle::Trap => Err(self.trap(message)),
@@ -330,8 +383,9 @@ impl Host {
         };
         input.offset += piece.len;
         if excess > 0 && !data.is_empty() {
-            let excess = usize::try_from(len.saturating_add(excess)).unwrap_or(usize::MAX);
-            data.resize(excess, b'+');
+            // No host can answer with more than this, whatever it is asked for.
+            let answer = len.saturating_add(excess).min(MOST_ANSWERED).max(piece.len);
+            data.resize(usize::try_from(answer).unwrap_or(data.len()), b'+');
         }
         Ok(Ok((data, piece.end)))
     }
@@ -387,7 +441,7 @@ impl Host {
         self.calls += 1;
         self.transfer("splice")?;
         let Some(piece) = self.next_piece("splice", src, len.min(1024 * 1024))? else { return Ok(Err(StreamError)) };
-        let moved = if piece.len == 0 { Some(0) } else { self.pass("splice", dst, src, piece.len)? };
+        let moved = self.pass("splice", dst, src, piece.len)?;
         let Some(moved) = moved else { return Ok(Err(StreamError)) };
         let end = piece.end && moved == piece.len;
         if let Some(input) = self.input(src) {
@@ -410,14 +464,14 @@ impl Host {
         let mut idle = 0_u32;
         loop {
             let Some(piece) = self.next_piece("forward", src, 1024 * 1024)? else { return Ok(Err(StreamError)) };
-            let moved = if piece.len == 0 { Some(0) } else { self.pass("forward", dst, src, piece.len)? };
+            let moved = self.pass("forward", dst, src, piece.len)?;
             let Some(moved) = moved else { return Ok(Err(StreamError)) };
             forwarded += moved;
             if piece.end && moved == piece.len {
+                if let Some(input) = self.input(src) {
+                    input.ended = true;
+                }
                 return Ok(Ok(forwarded));
-            }
-            if let Some(input) = self.input(src) {
-                input.ended = false;
             }
             // A host that waits for ever would hang, and the draft lets it fail instead.
             idle = if moved == 0 { idle + 1 } else { 0 };
@@ -553,10 +607,12 @@ impl Host {
     fn store(&mut self, dst: u32, bytes: &[u8]) {
         let keep = self.keep;
         let Some(number) = self.output(dst).map(|output| output.number) else { return };
+        let kept = &mut self.kept;
         if let Some(value) = self.values.get_mut(number) {
             value.len += bytes.len() as u64;
-            let room = keep.saturating_sub(value.bytes.len()).min(bytes.len());
+            let room = keep.saturating_sub(value.bytes.len()).min(MOST_KEPT.saturating_sub(*kept)).min(bytes.len());
             value.bytes.extend_from_slice(&bytes[..room]);
+            *kept += room;
         }
     }
 
@@ -569,6 +625,13 @@ impl Host {
 
     /// Moves up to `len` bytes from one stream to the other; `None` where either fails.
     fn pass(&mut self, call: &'static str, dst: u32, src: u32, len: u64) -> Called<Option<u64>> {
+        if len == 0 {
+            return Ok(Some(0));
+        }
+        // Until the output has taken all of it, the input is not at its end: the guest can still read the rest.
+        if let Some(input) = self.input(src) {
+            input.ended = false;
+        }
         let Some(taken) = self.next_room(call, dst, len)? else { return Ok(None) };
         let Some(input) = self.input(src) else { return Ok(None) };
         let Ok(data) = input.content.read(input.offset, taken) else {
@@ -580,6 +643,13 @@ impl Host {
         Ok(Some(taken))
     }
 }
+
+/// The most bytes that a `read` answers with, even if the personality has an excess.
+const MOST_ANSWERED: u64 = 32 * 1024 * 1024;
+
+/// The host shows this many values of an event, and this many of their bytes. It counts the length of each shown value in full.
+const MOST_VALUES: usize = 4096;
+const MOST_KEPT: usize = 64 * 1024 * 1024;
 
 /// The most that a read may ask for. Some hosts allocate what they are asked for.
 const MOST_ASKED: u64 = 16 * 1024 * 1024;
@@ -688,8 +758,12 @@ impl Host {
     ///
     /// A trap, where the handle is bad.
     pub fn drop_value(&mut self, value: u32) -> Called<()> {
-        let written = |object: &Object| matches!(object, Object::Output(output) if output.value == value);
-        if self.table.live().any(|entry| written(&entry.object)) {
+        let (number, stream) = match self.table.get(Kind::Value, value).map(|entry| &entry.object) {
+            Some(&Object::Value { number, body: Body::Stream(stream) }) => (Some(number), stream),
+            _ => (None, 0),
+        };
+        // A later stream can have the same handle, so the value that it writes is compared as well.
+        if number.is_some() && self.output(stream).map(|output| output.number) == number {
             self.violate(Fault::ParentFirst, Kind::Value, value, "drop-value");
         }
         self.drop_handle(Kind::Value, value, "drop-value")
@@ -702,9 +776,12 @@ impl Host {
     /// Never; it could trap.
     pub fn new_value(&mut self) -> Called<u32> {
         self.calls += 1;
-        let number = self.values.len();
-        self.values.push(Written::default());
-        Ok(self.insert(Kind::Value, "new-value", Object::Value { number, body: false }))
+        let number = self.made;
+        self.made += 1;
+        if number == self.values.len() && number < MOST_VALUES {
+            self.values.push(Written::default());
+        }
+        Ok(self.insert(Kind::Value, "new-value", Object::Value { number, body: Body::Unopened }))
     }
 
     /// `value-write-body`
@@ -719,15 +796,20 @@ impl Host {
             return self.missing(Kind::Value, value, "value-write-body").map(|()| Err(()));
         };
         let number = *number;
-        if std::mem::replace(body, true) {
+        if !matches!(body, Body::Unopened) {
             self.violate(Fault::BodyAgain, Kind::Value, value, "value-write-body");
             return Ok(Err(()));
         }
+        *body = Body::Refused;
         if self.personality.value_body_error {
             return Ok(Err(()));
         }
-        let output = Output { value, number, empty: 0, failed: false };
-        Ok(Ok(self.insert(Kind::OutputStream, "value-write-body", Object::Output(output))))
+        let output = Output { number, empty: 0, failed: false };
+        let stream = self.insert(Kind::OutputStream, "value-write-body", Object::Output(output));
+        if let Some(Object::Value { body, .. }) = self.table.get(Kind::Value, value).map(|entry| &mut entry.object) {
+            *body = Body::Stream(stream);
+        }
+        Ok(Ok(stream))
     }
 
     /// `drop-payload`
@@ -809,13 +891,15 @@ impl Host {
     /// A payload's content, which it has no longer then.
     #[inline]
     fn take_content(&mut self, payload: u32) -> Option<Content> {
-        let entry = match self.personality.consumed_payload {
-            ConsumedPayload::Gone => self.table.remove(Kind::Payload, payload, Life::Consumed),
-            ConsumedPayload::Stays => self.table.get(Kind::Payload, payload),
-        };
-        match &mut entry?.object {
-            Object::Payload { content, .. } => content.take(),
-            _ => None,
+        match self.personality.consumed_payload {
+            ConsumedPayload::Gone => match self.table.remove(Kind::Payload, payload, Life::Consumed)?.object {
+                Object::Payload { content, .. } => content,
+                _ => None,
+            },
+            ConsumedPayload::Stays => match &mut self.table.get(Kind::Payload, payload)?.object {
+                Object::Payload { content, .. } => content.take(),
+                _ => None,
+            },
         }
     }
 

@@ -5,7 +5,8 @@
 //!
 //! | module | what it contains |
 //! |---|---|
-//! | `accounts` | live handles, their origin, and violations of the rules of ownership |
+//! | `accounts` | violations of the rules of ownership, and where a handle came from |
+//! | `table` | live handles |
 //! | `content` | what a key is set to: bytes in memory, in a file, or generated |
 //! | `events` | recorded events and their file format |
 //! | `host` | the draft's functions on bare handles |
@@ -17,9 +18,10 @@ mod events;
 mod host;
 mod operation;
 mod personality;
+mod table;
 
 pub use accounts::{Fault, Kind, Origin, Violation};
-pub use content::Content;
+pub use content::{Content, IntoContent};
 pub use events::{BadLine, Change, Event, EventError, Events, Problem};
 pub use host::{Called, Given, Host, StreamError, Streamed, Trap, Written};
 pub use operation::Operation;
