@@ -173,7 +173,7 @@ fn limits_are_named_when_they_are_hit() {
     for (folder, args, message) in [
         (&looping, &["run", "loop.wasm", "--time", "50ms"], "it ran into the time limit of 50ms"),
         (&looping, &["run", "loop.wasm", "--fuel", "5000"], "it ran into the fuel limit of 5000"),
-        (&growing, &["run", "grow.wasm", "--memory", "512KiB"], "it ran into the memory limit of 512 KiB"),
+        (&growing, &["run", "grow.wasm", "--memory", "512KiB"], "the memory limit of 512 KiB refused it memory"),
     ] {
         let ran = folder.kvwatch_fed(args, EVENTS);
         assert_eq!(ran.code, Some(1));

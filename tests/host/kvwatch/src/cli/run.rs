@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use kvwatch::world::{Instance, Personality};
-use kvwatch::{ByteSize, Engine, Output, Stream, Watched};
+use kvwatch::{ByteSize, Engine, Grants, Output, Stream, Watched};
 
 use super::progress::Progress;
 use super::report::{Json, Plain, Report};
@@ -65,13 +65,25 @@ pub(crate) struct Run {
     #[arg(long, value_name = "TIME", value_parser = args::duration)]
     time: Option<Duration>,
 
-    /// Let an instance have no more linear memory, as 64MiB
+    /// Let an instance have no more memory, its tables included, as 64MiB
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
 
     /// Let an event consume no more fuel, which is about an instruction
     #[arg(long, value_name = "NUMBER")]
     fuel: Option<u64>,
+
+    /// Set an environment variable of the watcher; without a value, to what kvwatch itself has
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+
+    /// Let the watcher read and write a folder, or only read it
+    #[arg(long, value_name = "HOST::GUEST[:ro]")]
+    dir: Vec<String>,
+
+    /// Replace an interface that kvwatch does not have by functions that trap
+    #[arg(long, value_name = "INTERFACE")]
+    stub: Vec<String>,
 
     /// Write a JSON object to standard output for every event, with what the watcher wrote in it, and one for the summary
     #[arg(long)]
@@ -86,6 +98,7 @@ impl Run {
             personality.instance = Instance::PerEvent;
         }
         let limits = Engine::builder()
+            .grants(grants(&self.env, &self.dir, &self.stub)?)
             .time_limit(self.time)
             .memory_limit(self.memory.map(|ByteSize(bytes)| bytes))
             .fuel_limit(self.fuel);
@@ -123,6 +136,35 @@ impl Run {
             FAILED.into()
         })
     }
+}
+
+/// What the flags grant.
+fn grants(env: &[String], dirs: &[String], stubs: &[String]) -> Result<Grants> {
+    let mut grants = Grants::new();
+    for variable in env {
+        grants = match variable.split_once('=') {
+            Some((name, value)) => grants.env(name, value),
+            None => {
+                let value = std::env::var(variable).map_err(|error| {
+                    format!("--env {variable}: {error}; give the value, as `--env {variable}=VALUE`")
+                })?;
+                grants.env(variable, value)
+            }
+        };
+    }
+    for dir in dirs {
+        let Some((host, guest)) = dir.split_once("::").filter(|(host, guest)| !host.is_empty() && !guest.is_empty())
+        else {
+            return Err(
+                format!("--dir {dir} names no two folders: write `--dir HOST::GUEST` or `HOST::GUEST:ro`").into()
+            );
+        };
+        grants = match guest.strip_suffix(":ro") {
+            Some(guest) => grants.read_only_dir(host, guest),
+            None => grants.dir(host, guest),
+        };
+    }
+    Ok(stubs.iter().fold(grants, |grants, stub| grants.stub(stub)))
 }
 
 /// Gives the watcher the events of a file.
