@@ -9,7 +9,7 @@ mod store;
 pub(crate) mod watcher;
 
 pub use anatomy::{Anatomy, Module};
-pub use output::{Output, Stream};
+pub use output::{Output, Sink, Stream};
 pub use runtime::{Engine, EngineBuilder, Limits};
 pub use session::{Cause, Ending, Outcome, Session, SessionBuilder, Trapped};
 pub use store::{MemoryStore, Watched};

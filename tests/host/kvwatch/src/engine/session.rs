@@ -62,6 +62,12 @@ pub struct Outcome {
     pub stdout: String,
     /// What it wrote to standard error, where that is [captured](Output::captured).
     pub stderr: String,
+    /// How many bytes of the standard output follow those that were [captured](Output::captured).
+    pub stdout_missing: u64,
+    /// How many bytes of the standard error follow those that were [captured](Output::captured).
+    pub stderr_missing: u64,
+    /// Whether the watcher wrote to its standard error. A watcher that handles its own failure reports it there.
+    pub wrote_stderr: bool,
 }
 
 /// How an event ended.
@@ -315,6 +321,9 @@ impl Session {
             fuel,
             stdout: words.stdout,
             stderr: words.stderr,
+            stdout_missing: words.missing[0],
+            stderr_missing: words.missing[1],
+            wrote_stderr: !words.last.is_empty(),
         }
     }
 }
