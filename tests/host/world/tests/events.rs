@@ -49,7 +49,7 @@ fn base64_of_every_length_is_decoded() {
 #[test]
 fn what_is_no_event_is_a_bad_line_with_its_place_and_what_to_write() {
     for (line, message) in [
-        (&b"{\"op\":\"set\",\"key\":\"a\xff\",\"value\":\"\"}"[..], "column 20: byte 0xff is not valid UTF-8; save"),
+        (&b"{\"op\":\"set\",\"key\":\"a\xff\",\"value\":\"\"}"[..], "column 21: byte 0xff is not valid UTF-8; save"),
         (b"nonsense", "column 2: this is not valid JSON (expected ident); an event is like {"),
         (br#"["set","k","v"]"#, "column 1: the line is not a JSON object; an event is like {"),
         (br#""set""#, "column 1: the line is not a JSON object"),

@@ -97,7 +97,7 @@ struct EventLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     trap: Option<TrapObject<'a>>,
     violations: Vec<ViolationObject>,
-    values: Vec<ValueObject>,
+    values: Vec<ValueObject<'a>>,
     stdout: &'a str,
     stderr: &'a str,
     #[serde(skip_serializing_if = "is_zero")]
@@ -126,8 +126,10 @@ struct ViolationObject {
 }
 
 #[derive(Serialize)]
-struct ValueObject {
+struct ValueObject<'a> {
     len: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -217,7 +219,10 @@ impl Report for Json {
                 .iter()
                 .map(|violation| ViolationObject { rule: violation.fault.rule(), message: violation.to_string() })
                 .collect(),
-            values: outcome.values.iter().map(|value| ValueObject { len: value.len }).collect(),
+            values: outcome.values.iter().map(|value| ValueObject {
+                    len: value.len,
+                    value: str::from_utf8(&value.bytes).ok().filter(|text| text.len() as u64 == value.len),
+                }).collect(),
             stdout: &outcome.stdout,
             stderr: &outcome.stderr,
             stdout_missing: outcome.stdout_missing,
