@@ -7,8 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use inbound_keyvalue_host::{
-    BadLine, Change, Content, Event, Events, Host, Instance, Personality, Problem, Violation, Written,
-    open_events,
+    BadLine, Change, Content, Event, Events, Host, Instance, Personality, Problem, Violation, Written, open_events,
 };
 
 use super::seam::{self, Entered, Shared, Unwound};

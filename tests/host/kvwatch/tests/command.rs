@@ -291,8 +291,7 @@ fn summaries_have_the_same_numbers_for_programs() {
 #[test]
 fn bad_lines_are_told_by_line_and_column() {
     let ran = good().kvwatch_fed(&["run", "good.wasm"], "\n{\"op\":\"set\",\"key\":5}\n");
-    let message =
-        "warning: standard input:2: column 19: the field \"key\" is not a string; write it as";
+    let message = "warning: standard input:2: column 19: the field \"key\" is not a string; write it as";
     assert!(ran.stderr.starts_with(message), "{}", ran.stderr);
 }
 

@@ -158,14 +158,12 @@ fn a_byte_that_is_not_utf8_refuses_its_line_and_no_more() {
 #[test]
 fn two_prompts_keep_both_histories() {
     let folder = folder(&common::watcher(DROP_BOTH));
-    let mut one = Terminal::start(folder.path(), &[], None);
-    let mut other = Terminal::start(folder.path(), &[], None);
-    for (terminal, line) in [(&mut one, "set one 1\r"), (&mut other, "set other 2\r"), (&mut one, "set one 3\r")] {
-        terminal.type_in(line);
-        terminal.expect("handled in");
+    let mut prompts = [(); 2].map(|()| Terminal::start(folder.path(), &[], None));
+    for (prompt, line) in [(0, "set one 1\r"), (1, "set other 2\r"), (0, "set one 3\r")] {
+        prompts[prompt].type_in(line);
+        prompts[prompt].expect("handled in");
     }
-    one.quit();
-    other.quit();
+    prompts.into_iter().for_each(Terminal::quit);
     let history = fs::read_to_string(folder.path().join("kvwatch/history")).unwrap();
     for line in ["set one 1", "set other 2", "set one 3"] {
         assert_eq!(history.lines().filter(|kept| *kept == line).count(), 1, "{history}");
@@ -188,7 +186,8 @@ fn redirected_output_has_no_prompt_in_it() {
 
 #[test]
 fn a_terminal_shows_control_characters_as_text_and_marks_standard_error() {
-    for (stream, shown) in [("stdout", "\\u{1b}]0;owned\\u{7}\\xff"), ("stderr", "│\x1b[0m \\u{1b}]0;owned\\u{7}\\xff")] {
+    for (stream, shown) in [("stdout", "\\u{1b}]0;owned\\u{7}\\xff"), ("stderr", "│\x1b[0m \\u{1b}]0;owned\\u{7}\\xff")]
+    {
         let folder = folder(&common::printer(stream, b"\x1b]0;owned\x07\xff\n", 1));
         let mut terminal = Terminal::start(folder.path(), &[], None);
         terminal.type_in("set k v\r");

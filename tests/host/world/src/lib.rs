@@ -20,9 +20,7 @@ mod personality;
 
 pub use accounts::{Fault, Kind, Origin, Violation};
 pub use content::Content;
-pub use events::{
-    BadLine, Change, Event, EventError, EventProblem, Events, Problem, UnknownField, open_events,
-};
+pub use events::{BadLine, Change, Event, EventError, EventProblem, Events, Problem, UnknownField, open_events};
 pub use host::{Called, Given, Host, StreamError, Streamed, Trap, Written};
 pub use operation::Operation;
 pub use personality::{

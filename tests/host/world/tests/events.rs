@@ -67,9 +67,12 @@ fn what_is_no_event_is_a_bad_line_with_its_place_and_what_to_write() {
         (br#"{"op":"set","key":"k"}"#, "column 22: a set needs a value; add \"value\" with text"),
         (br#"{"op":"set","key":"k","value":"v","base64":"dg=="}"#, "column 44: a set has one value; keep only one"),
         (br#"{"op":"delete","key":"k","value":"v"}"#, "column 34: a delete has no value; leave out"),
-        (br#"{"op":"set","key":"k","base64":"a*=="}"#, "column 34: \"base64\" is not valid base64 (Invalid symbol 42, offset 1.)"),
-        (br#"{"op":"set","key":"k","value":"\ud800"}"#, "column 3"),
-        (br#"{"op":"set","key":"k","value":"\ud800\u0041"}"#, "column 3"),
+        (
+            br#"{"op":"set","key":"k","base64":"a*=="}"#,
+            "column 34: \"base64\" is not valid base64 (Invalid symbol 42, offset 1.)",
+        ),
+        (br#"{"op":"set","key":"k","value":"\ud800"}"#, "column 32: this is not valid JSON ("),
+        (br#"{"op":"set","key":"k","value":"\ud800\u0041"}"#, "column 32: this is not valid JSON ("),
         (br#"{"op":"set","key":"\udc00","value":""}"#, "column 2"),
         (br#"{"op":"set","key":"k","file":"a.png"}"#, "column 30: \"file\" works only in a file of events"),
     ] {
@@ -89,7 +92,8 @@ fn a_line_past_the_limit_is_bad_and_the_next_is_read() {
     for end in ["\n", ""] {
         let long = format!("{{\"op\":\"set\",\"key\":\"k\",\"value\":\"{}\"}}{end}", "v".repeat(100_000));
         let all = events(format!("{long}\n{{\"op\":\"delete\",\"key\":\"next\"}}\n{long}"));
-        let messages: Vec<_> = all.iter().map(|event| event.as_ref().map_or_else(ToString::to_string, |e| e.key.clone())).collect();
+        let messages: Vec<_> =
+            all.iter().map(|event| event.as_ref().map_or_else(ToString::to_string, |e| e.key.clone())).collect();
         assert_eq!(messages.len(), 3);
         assert!(messages[0].starts_with("line 1: column 1001: the line is longer than the limit of 1000 bytes; write"));
         assert_eq!(messages[1], "next");
@@ -139,6 +143,9 @@ fn a_value_may_be_in_a_file_beside_the_events() {
     assert_eq!(value(&read("a.png").unwrap()), b"\x89PNG");
     for (file, reason) in [("none.png", "No such file"), (".", "it is a folder")] {
         let message = read(file).unwrap_err().to_string();
-        assert!(message.starts_with("column 30: cannot read the value from the file ") && message.contains(reason), "{message}");
+        assert!(
+            message.starts_with("column 30: cannot read the value from the file ") && message.contains(reason),
+            "{message}"
+        );
     }
 }

@@ -219,10 +219,14 @@ impl Report for Json {
                 .iter()
                 .map(|violation| ViolationObject { rule: violation.fault.rule(), message: violation.to_string() })
                 .collect(),
-            values: outcome.values.iter().map(|value| ValueObject {
+            values: outcome
+                .values
+                .iter()
+                .map(|value| ValueObject {
                     len: value.len,
                     value: str::from_utf8(&value.bytes).ok().filter(|text| text.len() as u64 == value.len),
-                }).collect(),
+                })
+                .collect(),
             stdout: &outcome.stdout,
             stderr: &outcome.stderr,
             stdout_missing: outcome.stdout_missing,

@@ -4,8 +4,8 @@ use kvwatch::sources::{Fate, Item, Source};
 use kvwatch::world::{Event, Problem};
 use kvwatch::{MemoryStore, Outcome, Watched, Watcher};
 
-use super::guest;
 use super::Result;
+use super::guest;
 use super::report::{Report, operation};
 use super::signals::Signals;
 use super::stats::Stats;

@@ -25,7 +25,6 @@ pub(crate) struct Parsed {
 const OP: usize = 0;
 const KEY: usize = 1;
 const VALUE: usize = 2;
-const BASE64_FIELD: usize = 3;
 const FILE: usize = 4;
 const FIELDS: [&str; 5] = ["op", "key", "value", "base64", "file"];
 
@@ -201,7 +200,8 @@ fn unescape(line: &mut [u8], text: Range<usize>) -> Result<usize, EventError> {
         }
         // An escape is `\n`, `\u00e9`, or a pair of surrogates; it is never shorter than the character it stands for.
         let unicode = |at: usize| line[at..text.end].starts_with(b"\\u");
-        let surrogate = unicode(from) && matches!(line.get(from + 2..from + 4), Some([b'd' | b'D', b'8' | b'9' | b'a'..=b'b' | b'A'..=b'B']));
+        let surrogate = unicode(from)
+            && matches!(line.get(from + 2..from + 4), Some([b'd' | b'D', b'8' | b'9' | b'a'..=b'b' | b'A'..=b'B']));
         let len = match (unicode(from), surrogate && unicode(from + 6)) {
             (false, _) => 2,
             (true, false) => 6,
@@ -210,8 +210,10 @@ fn unescape(line: &mut [u8], text: Range<usize>) -> Result<usize, EventError> {
         let escape = from..text.end.min(from + len);
         let mut quoted = [b'"'; 14];
         quoted[1..=escape.len()].copy_from_slice(&line[escape.clone()]);
-        let character: char =
-            serde_json::from_slice(&quoted[..escape.len() + 2]).map_err(|error| json_error(from, &error))?;
+        let character: char = serde_json::from_slice(&quoted[..escape.len() + 2]).map_err(|error| {
+            let EventError { problem, .. } = json_error(from, &error);
+            bad(from, problem)
+        })?;
         to += character.encode_utf8(&mut line[to..]).len();
         from = escape.end;
     }

@@ -52,9 +52,8 @@ pub struct UnknownField {
 /// ```
 pub fn open(path: impl AsRef<Path>) -> io::Result<File> {
     let path = path.as_ref();
-    let named = |error: io::Error| {
-        io::Error::new(error.kind(), format!("cannot read events from {}: {error}", path.display()))
-    };
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot read events from {}: {error}", path.display()));
     let file = File::open(path).map_err(named)?;
     if file.metadata().map_err(named)?.is_dir() {
         return Err(named(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder; name a file in it")));
@@ -68,15 +67,7 @@ impl<R: BufRead> Events<R> {
 
     /// Events from `reader`.
     pub fn new(reader: R) -> Self {
-        Self {
-            reader,
-            line: 0,
-            max_line: Self::MAX_LINE,
-            folder: None,
-            unknown: None,
-            warned: false,
-            ended: false,
-        }
+        Self { reader, line: 0, max_line: Self::MAX_LINE, folder: None, unknown: None, warned: false, ended: false }
     }
 
     /// Sets the limit for a line in bytes. A longer line is a bad line; its rest is not kept.

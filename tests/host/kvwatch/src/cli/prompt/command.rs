@@ -5,7 +5,6 @@ use std::str::FromStr;
 use kvwatch::world::Event;
 use shlex::Shlex;
 
-
 /// What can be typed.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -267,7 +266,9 @@ mod tests {
     #[test]
     fn takes_events_as_files_have_them() {
         assert!(parsed(r#"{"op":"delete","key":"users/ada"}"#).starts_with(r#"Event(Event { key: "users/ada""#));
-        assert!(parsed(r#"{"op":"delete"}"#).starts_with("column 15: the field \"key\" is missing; an event is like {"));
+        assert!(
+            parsed(r#"{"op":"delete"}"#).starts_with("column 15: the field \"key\" is missing; an event is like {")
+        );
     }
 
     #[test]

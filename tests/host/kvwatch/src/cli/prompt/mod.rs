@@ -19,11 +19,11 @@ use rustyline::{Behavior, ColorMode, CompletionType, Config, Editor};
 
 use self::command::{Command, HELP};
 use self::helper::Helper;
+use super::run::{ReadLimits, replay_file};
 use super::runner::Runner;
 use super::stats::plural;
 use super::style::{FAINT, STRONG};
 use super::watch::Watch;
-use super::run::{ReadLimits, replay_file};
 use super::{Result, escape, screen, style};
 
 const PROMPT: &str = "kvwatch> ";
@@ -59,20 +59,22 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
     ));
     let mut pasted = Pasted::default();
     let mut last = None;
-    let mut refused = false;
     loop {
         let Some(line) = pasted.next_line() else {
             keys.replace(runner.store().iter().map(|(key, _)| key.clone()).collect());
             match editor.readline(PROMPT) {
-                // The rest of a line with a byte that is not UTF-8 comes as a line of its own.
-                Ok(_) if std::mem::take(&mut refused) => style::error(
-                    "the line has a byte that is not UTF-8, and is refused; type it again, or use `set KEY @FILE`",
-                ),
                 Ok(text) => pasted.add(&text),
                 // It has cleared the line.
                 Err(ReadlineError::Interrupted) => {}
                 Err(ReadlineError::Eof) => break,
-                Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => refused = true,
+                Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    // The editor drops what it has read already. The rest of a paste must not run either.
+                    #[cfg(unix)]
+                    let _ = nix::sys::termios::tcflush(io::stdin(), nix::sys::termios::FlushArg::TCIFLUSH);
+                    style::error(
+                        "the line has a byte that is not UTF-8, and is refused; type it again, or use `set KEY @FILE`",
+                    );
+                }
                 Err(error) => return Err(error.into()),
             }
             continue;
@@ -105,12 +107,7 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
 }
 
 /// Carries out a command. `false` is that it was refused.
-fn carry_out(
-    command: Command,
-    runner: &mut Runner,
-    last: &mut Option<Event>,
-    limits: ReadLimits,
-) -> Result<bool> {
+fn carry_out(command: Command, runner: &mut Runner, last: &mut Option<Event>, limits: ReadLimits) -> Result<bool> {
     let event = match command {
         Command::Set(key, value) => Event::set(key, value),
         Command::SetFile(key, path) => match fs::read(&path) {
