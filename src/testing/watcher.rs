@@ -1,14 +1,13 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
-use std::fs::File;
 use std::io::BufReader;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::rc::Rc;
 
 use inbound_keyvalue_host::{
-    BadLine, Change, Event, Events, Host, Instance, IntoContent, Personality, Problem, Violation, Written,
+    BadLine, Change, Event, Events, Host, Instance, IntoContent, Personality, Problem, Violation, Written, open_events,
 };
 
 use super::seam::{self, Entered, Shared, Unwound};
@@ -230,8 +229,9 @@ impl<W: HandleWatch> TestHost<W> {
     /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
     #[track_caller]
     pub fn replay(&mut self, path: impl AsRef<Path>) -> Result<Vec<Outcome>, BadLine> {
-        let file = File::open(path).map_err(|error| BadLine { line: 0, problem: Problem::Io(error) })?;
-        let events = Events::new(BufReader::new(file)).collect::<Result<Vec<_>, _>>()?;
+        let file = open_events(&path).map_err(|error| BadLine { line: 0, problem: Problem::Io(error) })?;
+        let events = Events::new(BufReader::new(file)).files_in(path.as_ref().parent().unwrap_or(Path::new("")));
+        let events = events.collect::<Result<Vec<_>, _>>()?;
         Ok(events.iter().map(|event| self.event(event)).collect())
     }
 

@@ -22,7 +22,7 @@ mod table;
 
 pub use accounts::{Fault, Kind, Origin, Violation};
 pub use content::{Content, IntoContent};
-pub use events::{BadLine, Change, Event, EventError, Events, Problem};
+pub use events::{BadLine, Change, Event, EventError, EventProblem, Events, Problem, UnknownField, open_events};
 pub use host::{Called, Given, Host, StreamError, Streamed, Trap, Written};
 pub use operation::Operation;
 pub use personality::{

@@ -18,7 +18,7 @@ pub(crate) mod watcher;
 pub use anatomy::{Anatomy, Module};
 pub use grants::{Grants, Provider};
 pub use outcome::{Cause, Ending, Outcome, Trapped};
-pub use output::{Output, Stream};
+pub use output::{Output, Sink, Stream};
 pub use runtime::{Engine, EngineBuilder, Limits};
 pub use session::{Session, SessionBuilder};
 pub use store::{MemoryStore, Watched};

@@ -33,6 +33,12 @@ pub struct Outcome {
     pub stdout: String,
     /// What it wrote to standard error, where that is [captured](Output::captured).
     pub stderr: String,
+    /// How many bytes of the standard output follow those that were [captured](Output::captured).
+    pub stdout_missing: u64,
+    /// How many bytes of the standard error follow those that were [captured](Output::captured).
+    pub stderr_missing: u64,
+    /// Whether the watcher wrote to its standard error. A watcher that handles its own failure reports it there.
+    pub wrote_stderr: bool,
 }
 
 /// How an event ended.

@@ -353,6 +353,9 @@ impl Session {
             fuel,
             stdout: words.stdout,
             stderr: words.stderr,
+            stdout_missing: words.missing[0],
+            stderr_missing: words.missing[1],
+            wrote_stderr: !words.last.is_empty(),
         }
     }
 }
