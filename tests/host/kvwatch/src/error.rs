@@ -85,12 +85,13 @@ pub enum Error {
 
 type Cause = Box<dyn StdError + Send + Sync>;
 
+/// How many names a message lists: a file can have a hundred thousand.
+const MOST: usize = 10;
+
 fn list(verb: &str, names: &[String]) -> String {
     if names.is_empty() {
         return format!("{verb} nothing");
     }
-    // A file can have a hundred thousand names.
-    const MOST: usize = 10;
     let shown: Vec<String> = names.iter().take(MOST).map(|name| format!("`{}`", name.escape_debug())).collect();
     let more = names.len().saturating_sub(MOST);
     let rest = if more == 0 { String::new() } else { format!(" and {more} more") };

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -70,9 +70,11 @@ impl Terminal {
                 let before = std::mem::replace(&mut self.pending, rest);
                 return String::from_utf8_lossy(&before[..at]).into_owned();
             }
-            match self.shown.recv_timeout(Duration::from_secs(60)) {
+            match self.shown.recv_timeout(Duration::from_mins(1)) {
                 Ok(bytes) => self.pending.extend(bytes),
-                Err(_) => panic!("{text:?} is not in {}", self.pending.escape_ascii()),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("{text:?} is not in {}", self.pending.escape_ascii())
+                }
             }
         }
     }

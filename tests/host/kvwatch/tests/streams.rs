@@ -167,8 +167,7 @@ fn input_that_is_no_event_is_told_and_not_delivered() {
 fn json_gives_every_key_back_and_says_what_is_missing() {
     let folder = folder(&common::printer("stdout", "€".repeat(1000).as_bytes(), 400));
     let keys = ["", "\0", "\u{1b}[2J", "\u{9b}", "\u{202e}x", "\"\\\n", "😀\u{2028}"];
-    let events: String =
-        keys.iter().map(|key| format!("{}\n", serde_json::json!({"op": "set", "key": key, "value": ""}))).collect();
+    let events = keys.map(|key| serde_json::json!({"op": "set", "key": key, "value": ""}).to_string()).join("\n");
     let output = run(folder.path(), &["--json"], events);
     let lines: Vec<Value> =
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -155,14 +155,12 @@ impl Run {
 fn grants(env: &[String], dirs: &[String], stubs: &[String]) -> Result<Grants> {
     let mut grants = Grants::new();
     for variable in env {
-        grants = match variable.split_once('=') {
-            Some((name, value)) => grants.env(name, value),
-            None => {
-                let value = std::env::var(variable).map_err(|error| {
-                    format!("--env {variable}: {error}; give the value, as `--env {variable}=VALUE`")
-                })?;
-                grants.env(variable, value)
-            }
+        grants = if let Some((name, value)) = variable.split_once('=') {
+            grants.env(name, value)
+        } else {
+            let value = std::env::var(variable)
+                .map_err(|error| format!("--env {variable}: {error}; give the value, as `--env {variable}=VALUE`"))?;
+            grants.env(variable, value)
         };
     }
     for dir in dirs {
@@ -177,7 +175,7 @@ fn grants(env: &[String], dirs: &[String], stubs: &[String]) -> Result<Grants> {
             None => grants.dir(host, guest),
         };
     }
-    Ok(stubs.iter().fold(grants, |grants, stub| grants.stub(stub)))
+    Ok(stubs.iter().fold(grants, kvwatch::Grants::stub))
 }
 
 /// How much of the events is held in memory.

@@ -72,6 +72,7 @@ impl CannotWrite {
     }
 
     /// Whether an error is of this type.
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the path of the method is longer than the closure")]
     pub(crate) fn is(error: &(dyn std::error::Error + 'static)) -> bool {
         error.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<Self>())
     }

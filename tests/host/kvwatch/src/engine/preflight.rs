@@ -211,7 +211,8 @@ impl Preflight {
 }
 
 impl Frame {
-    /// Adds what an instance needs, if it is known.
+    /// Adds what an instance needs, if it is known: the outer `None` is an index that does not exist.
+    #[expect(clippy::option_option, reason = "an entry of the index space, and what is known of it")]
     fn instantiate(&mut self, needs: Option<Option<Needs>>, what: &str) -> Result<(), Refused> {
         match needs {
             Some(Some(needs)) => {

@@ -30,7 +30,7 @@ const FIELDS: [&str; 5] = ["op", "key", "value", "base64", "file"];
 
 /// Parses a line. A path in `file` is relative to `folder`; without a folder, `file` is refused.
 pub(crate) fn parse(mut line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, EventError> {
-    if let Err(error) = str::from_utf8(&line) {
+    if let Err(error) = std::str::from_utf8(&line) {
         let at = error.valid_up_to();
         return Err(bad(at, EventProblem::NotUtf8(line[at])));
     }
@@ -220,13 +220,15 @@ fn unescape(line: &mut [u8], text: Range<usize>) -> Result<usize, EventError> {
     Ok(to)
 }
 
+/// How many characters of base64 text are decoded at a time.
+const PIECE: usize = 4096;
+
 /// Moves the bytes that base64 text stands for to the start of `line`, and returns their number.
 fn decode_base64(line: &mut [u8], text: Range<usize>) -> Result<usize, EventError> {
     // JSON may escape `/` and any other character.
     let start = text.start;
     let text = if line[text.clone()].contains(&b'\\') { 0..unescape(line, text)? } else { text };
     let wrong = |at: usize, error| bad(start + at, EventProblem::Base64(error));
-    const PIECE: usize = 4096;
     let mut bytes = [0; PIECE / 4 * 3];
     let mut to = 0;
     for from in text.clone().step_by(PIECE) {
