@@ -45,7 +45,8 @@
 //! Beneath it, [`Host`] is the world itself on bare handles; `kvwatch` puts the same one behind components in wasmtime, so what
 //! a native test sees is what a component does.
 
-pub(crate) mod seam;
+mod outcome;
+mod replay;
 mod watcher;
 
 pub use inbound_keyvalue_host::{
@@ -53,4 +54,6 @@ pub use inbound_keyvalue_host::{
     Given, Host, Instance, IntoContent, Kind, Numbering, Origin, Personality, Problem, Reading, Repeat, Size, SizeHint,
     StreamError, Streamed, Transfer, Trap, Violation, Writing, Written,
 };
-pub use watcher::{Ending, Outcome, TestHost};
+pub use outcome::{Ending, Outcome};
+pub use replay::{ReplayCause, ReplayError};
+pub use watcher::TestHost;
