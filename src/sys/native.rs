@@ -24,7 +24,7 @@ pub(crate) type Shared = Rc<RefCell<Host>>;
 
 /// Which host of its thread. A thread uses no number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct HostId(u64);
+struct HostId(u32);
 
 /// No host has this number.
 const NO_HOST: HostId = HostId(0);
@@ -55,7 +55,7 @@ thread_local! {
     /// The hosts of this thread that are alive, in the order in which they were made.
     static HOSTS: RefCell<Vec<(HostId, Shared)>> = const { RefCell::new(Vec::new()) };
     /// How many hosts this thread has made.
-    static MADE: Cell<u64> = const { Cell::new(0) };
+    static MADE: Cell<u32> = const { Cell::new(0) };
     /// The host whose event is running.
     static RUNNING: Cell<Option<HostId>> = const { Cell::new(None) };
 }
@@ -146,10 +146,11 @@ fn call<T>(function: &str, id: HostId, nothing: T, call: impl FnOnce(&mut Host) 
         );
     };
     let outcome = {
-        let mut host = match host.try_borrow_mut() {
-            Ok(host) => host,
-            Err(_) if unwinding || is_drop => return nothing,
-            Err(_) => panic!("`{function}` was called while the test holds what `TestHost::host` or `host_mut` gave"),
+        let Ok(mut host) = host.try_borrow_mut() else {
+            if unwinding || is_drop {
+                return nothing;
+            }
+            panic!("`{function}` was called while the test holds what `TestHost::host` or `host_mut` gave");
         };
         let running = RUNNING.get();
         // A panic in the event of another host is no trap of this one.

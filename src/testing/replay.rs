@@ -54,7 +54,7 @@ impl StdError for ReplayError {}
 impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Quoted: a path must not control the terminal that shows it.
-        let path = &self.path;
+        let path = self.path.to_string_lossy();
         match &self.cause {
             ReplayCause::Open(error) => write!(f, "cannot open {path:?}: {error}"),
             ReplayCause::Line(line) => write!(f, "{path:?}: {line}"),

@@ -17,14 +17,21 @@ use crate::watch::{Failure, HandleWatch, Operation, deliver_delete, deliver_set}
 
 /// A host for one watcher, in the process of a native test.
 ///
-/// It gives the watcher sets and deletes as a real host does, through the dispatch that the component's export uses. The
-/// watcher is made, by its `Default` or `init`, when the first event comes, and kept until one traps.
+/// It gives the watcher sets and deletes as a real host does, through the dispatch that the component's export uses. The first
+/// event makes the watcher, with its `Default` or `init`. The watcher is kept until an event traps.
 ///
-/// After each event the host accounts for every handle: one that was leaked, dropped twice or misused fails the test, with its
-/// kind and where it came from. [`tolerate`](Self::tolerate) leaves that to the test.
+/// After each event the host accounts for every handle of the event. A handle that was leaked, dropped twice or misused fails the
+/// test, and the message names its kind and its origin. After [`tolerate`](Self::tolerate) the test decides.
 ///
-/// While a `TestHost` lives, what its thread does outside a watcher goes to it too: [`payload`](Self::payload) and
-/// [`bucket`](Self::bucket) hand out what a function needs that is tested alone. Other threads do not see it.
+/// # Outside an event
+///
+/// [`payload`](Self::payload) and [`bucket`](Self::bucket) make what a function takes that is tested alone. They stay usable when
+/// an event comes and ends, until [`settle`](Self::settle).
+///
+/// A thread can have several hosts. Each handle goes to the host that made it, inside and outside events.
+/// [`Bucket::open`](crate::Bucket::open), [`Value::new`](crate::Value::new) and `from_raw` have no handle that names a host. They
+/// go to the host whose event is running, or outside events to the host that was made last and is alive. Other threads do not
+/// see the hosts of this one.
 ///
 /// ```
 /// use inbound_keyvalue::testing::TestHost;
@@ -55,13 +62,13 @@ pub struct TestHost<W, F = fn() -> W> {
 }
 
 impl<W: Registered> TestHost<W> {
-    /// A host that does all that a watcher could wish.
+    /// A host with the default [`Personality`], which does everything that the draft describes.
     #[must_use]
     pub fn new() -> Self {
         Self::with(Personality::default())
     }
 
-    /// A host that deviates.
+    /// A host with a [`Personality`] of its own.
     ///
     /// ```
     /// # use inbound_keyvalue::testing::{Personality, TestHost};
@@ -83,7 +90,8 @@ impl<W: Registered> TestHost<W> {
 }
 
 impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
-    /// A host whose watcher is made otherwise than the component's: one of several variants, or one that is not registered.
+    /// A host whose watcher `init` makes: a watcher with other settings, one that is not registered, or one that borrows from the
+    /// test.
     ///
     /// `init` is called for each fresh instance.
     ///
@@ -100,6 +108,8 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
     /// let mut host = TestHost::with_watcher(Personality::default(), || Limited { bytes: 10 });
     /// host.set("key", "value").expect_handled();
     /// ```
+    ///
+    /// `F` is the type of `init`. A function that takes any host is generic over it: `fn check<W, F>(host: &mut TestHost<W, F>)`.
     #[must_use]
     pub fn with_watcher(personality: Personality, init: F) -> Self {
         let host = Rc::new(RefCell::new(Host::new(personality)));
@@ -110,7 +120,7 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
     ///
     /// # Panics
     ///
-    /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
+    /// If the watcher leaked or misused a handle, unless the host [tolerates](Self::tolerate) it.
     #[track_caller]
     pub fn set<C>(&mut self, key: impl AsRef<str>, content: impl IntoContent<C>) -> Outcome {
         let key = key.as_ref();
@@ -124,7 +134,7 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
     ///
     /// # Panics
     ///
-    /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
+    /// If the watcher leaked or misused a handle, unless the host [tolerates](Self::tolerate) it.
     #[track_caller]
     pub fn delete(&mut self, key: impl AsRef<str>) -> Outcome {
         let key = key.as_ref();
@@ -133,11 +143,11 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
         self.deliver(Operation::Delete, key, |watcher| deliver_delete(watcher, bucket, key))
     }
 
-    /// Gives the watcher an event.
+    /// Gives the watcher an event: [`set`](Self::set) or [`delete`](Self::delete).
     ///
     /// # Panics
     ///
-    /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
+    /// If the watcher leaked or misused a handle, unless the host [tolerates](Self::tolerate) it.
     #[track_caller]
     pub fn event(&mut self, event: &Event) -> Outcome {
         match &event.change {
@@ -154,7 +164,7 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
     ///
     /// # Panics
     ///
-    /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
+    /// If the watcher leaked or misused a handle, unless the host [tolerates](Self::tolerate) it.
     #[track_caller]
     pub fn replay(&mut self, path: impl AsRef<Path>) -> Result<Vec<Outcome>, ReplayError> {
         let events = replay::recorded(path.as_ref())?;
@@ -189,7 +199,7 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
             }
         };
         if trapped {
-            // A trap takes the instance with it, and no code of the guest's runs after it.
+            // A trap ends the instance. No code of the guest runs after it.
             self.host.borrow_mut().set_trapped();
             self.watcher = None;
         }
@@ -209,20 +219,20 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
         outcome
     }
 
-    /// Drops the watcher: the next event goes to a fresh one, as on a host that makes an instance an event.
+    /// Drops the watcher. The next event gets a fresh one, as on a host that makes an instance for each event.
     pub fn fresh_instance(&mut self) {
         self.watcher = None;
     }
 }
 
 impl<W, F> TestHost<W, F> {
-    /// Leaves violations to the test: they are in [`Outcome::violations`], and fail nothing by themselves.
+    /// Leaves violations to the test. They are in [`Outcome::violations`], and do not fail the test.
     pub fn tolerate(&mut self) -> &mut Self {
         self.tolerant = true;
         self
     }
 
-    /// The watcher, as the last event left it; `None` before the first event and after a trap.
+    /// The watcher as the last event left it. `None` before the first event and after a trap.
     #[must_use]
     pub fn watcher(&self) -> Option<&W> {
         self.watcher.as_ref()
@@ -234,30 +244,31 @@ impl<W, F> TestHost<W, F> {
         self
     }
 
-    /// A payload outside an event, for code that takes one.
+    /// A payload outside an event, for a function that takes one.
     pub fn payload<C>(&mut self, content: impl IntoContent<C>) -> Payload {
         let given = self.host.borrow_mut().give_payload(content.into_content());
         Payload::adopt(self.entered.raw(given))
     }
 
-    /// A bucket outside an event, for code that takes one.
+    /// A bucket outside an event, for a function that takes one.
     pub fn bucket(&mut self) -> Bucket {
         let given = self.host.borrow_mut().give_bucket();
         Bucket::adopt(self.entered.raw(given))
     }
 
-    /// Ends what was done outside an event, and tells what was done wrong with handles.
+    /// Forgets all handles that were made outside events, and returns what was done wrong with them. A handle that is still alive
+    /// is a leak.
     pub fn settle(&mut self) -> Vec<Violation> {
         self.host.borrow_mut().end()
     }
 
-    /// The host itself.
+    /// The host itself, to read. While the test holds it, no other call reaches the host.
     #[must_use]
     pub fn host(&self) -> impl Deref<Target = Host> + '_ {
         self.host.borrow()
     }
 
-    /// The host itself.
+    /// The host itself, to change. While the test holds it, no other call reaches the host.
     pub fn host_mut(&mut self) -> impl DerefMut<Target = Host> + '_ {
         self.host.borrow_mut()
     }

@@ -13,7 +13,6 @@ use inbound_keyvalue::testing::{
 };
 use inbound_keyvalue::{Bucket, Failure, HandleWatch, HandlerResult, Key, Payload, Value};
 
-use crate::author::Idle;
 use crate::{assert_clean, deviating, host};
 
 /// Numberings that give handles of two hosts, or of two kinds, equal numbers.
