@@ -6,6 +6,7 @@ use super::buffer::Buffer;
 use super::{Fault, Length, MAX_READ, attempt};
 use crate::error::Call;
 use crate::handle::{Handle, InputStreamResource};
+use crate::sys::Raw;
 use crate::sys::wasi_io::{self, StreamError};
 
 /// The host's half of an input stream.
@@ -32,17 +33,17 @@ enum State {
 
 impl HostStream {
     #[inline]
-    pub(super) fn adopt(raw: u32) -> Self {
+    pub(super) fn adopt(raw: Raw) -> Self {
         Self { handle: Handle::new(raw), state: State::Open }
     }
 
     #[inline]
-    pub(super) fn as_raw(&self) -> u32 {
+    pub(super) fn as_raw(&self) -> Raw {
         self.handle.as_raw()
     }
 
     #[inline]
-    pub(super) fn into_raw(self) -> u32 {
+    pub(super) fn into_raw(self) -> Raw {
         self.handle.into_raw()
     }
 
@@ -62,7 +63,7 @@ impl HostStream {
         &mut self,
         call: Call,
         len: u64,
-        mut answer: impl FnMut(u32, u64) -> Result<(T, bool), StreamError>,
+        mut answer: impl FnMut(Raw, u64) -> Result<(T, bool), StreamError>,
     ) -> Result<T, Fault> {
         let asked = match self.state {
             State::Open => len,

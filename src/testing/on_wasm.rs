@@ -59,4 +59,8 @@ macro_rules! only_native {
     };
 }
 
-only_native! { Change Content Ending Event Events Fault Instance Outcome Personality Violation }
+only_native! {
+    AfterEnd BadHandle BadLine Called Change ConsumedPayload Content End Ending Event EventError Events Fault Given Host Instance
+    IntoContent Kind Numbering Origin Outcome Personality Problem Reading Repeat ReplayCause ReplayError Size SizeHint StreamError
+    Streamed Transfer Trap Violation Writing Written
+}

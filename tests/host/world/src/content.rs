@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -135,30 +136,55 @@ impl<T: Into<Bytes>> From<T> for Content {
     }
 }
 
-/// Everything that a key can be set to: all that is `AsRef<[u8]>`, which is copied, and [`Content`] itself, which is not.
+/// Everything that a key can be set to: all that is `AsRef<[u8]>` and `Cow<str>`, which are copied, and [`Content`], which is not.
 ///
-/// The standard library does not make a `Cow<str>` an `AsRef<[u8]>`: write `&*text` for one.
+/// `Form` only tells the implementations apart, and the compiler finds it. A function of your own that takes every form is
+/// `fn take<F>(content: impl IntoContent<F>)`.
 ///
 /// ```
+/// use std::borrow::Cow;
 /// use inbound_keyvalue_host::{Content, IntoContent};
 ///
-/// fn len(content: impl IntoContent) -> u64 {
+/// fn len<F>(content: impl IntoContent<F>) -> u64 {
 ///     content.into_content().len()
 /// }
 ///
 /// let text = String::from("text");
 /// assert_eq!(len(&text) + len(text.as_str()) + len(b"text") + len(text.as_bytes()) + len([1, 2, 3]), 19);
+/// assert_eq!(len(Cow::from(&text)), 4);
 /// assert_eq!(len(Content::repeat("x", 1 << 40)), 1 << 40);
 /// ```
-pub trait IntoContent {
+pub trait IntoContent<Form = AnyBytes> {
     /// The content.
     fn into_content(self) -> Content;
 }
+
+/// The form of all that is `AsRef<[u8]>`.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum AnyBytes {}
+
+/// The form of `Cow<str>`. The standard library may make it an `AsRef<[u8]>` one day, so it cannot have the other form too.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum CowText {}
 
 impl<T: AsRef<[u8]>> IntoContent for T {
     fn into_content(self) -> Content {
         let bytes = self.as_ref();
         Content { len: bytes.len() as u64, source: Source::Bytes(bytes.into()) }
+    }
+}
+
+impl IntoContent<CowText> for Cow<'_, str> {
+    fn into_content(self) -> Content {
+        self.as_bytes().into_content()
+    }
+}
+
+impl IntoContent<CowText> for &Cow<'_, str> {
+    fn into_content(self) -> Content {
+        self.as_bytes().into_content()
     }
 }
 

@@ -32,8 +32,12 @@ pub struct Host {
     personality: Personality,
     table: Table<Object>,
     violations: Noted,
-    /// How many values the guest has made in this event.
+    /// How many values were made on this host.
     made: usize,
+    /// How many of them were made before this event.
+    made_before: usize,
+    /// The handles from this serial number on belong to the event that is running. 0 means all.
+    since: u64,
     /// How many bytes of written values are kept.
     kept: usize,
     values: Vec<Written>,
@@ -83,7 +87,7 @@ struct Input {
 
 #[derive(Debug)]
 struct Output {
-    /// Which value it writes: counted from the start of the event.
+    /// Which value it writes: counted from the first value of this host.
     number: usize,
     empty: u32,
     failed: bool,
@@ -163,6 +167,8 @@ impl Host {
             personality,
             violations: Noted::default(),
             made: 0,
+            made_before: 0,
+            since: 0,
             kept: 0,
             values: Vec::new(),
             buckets: None,
@@ -231,27 +237,32 @@ impl Host {
     #[inline]
     fn begin(&mut self) {
         self.values.clear();
-        (self.made, self.kept) = (0, 0);
+        (self.made_before, self.kept) = (self.made, 0);
+        self.since = if self.table.is_empty() { 0 } else { self.table.serial() };
+        self.trapped = false;
         self.violations.total = self.violations.kept.len() as u64;
         self.calls = 0;
         self.caller = None;
     }
 
-    /// Ends the event that a guest has come to the end of: tells what it did wrong, and forgets what it left.
+    /// Ends the event of a guest that has returned: tells what it did wrong, and forgets the handles that it left.
+    ///
+    /// Handles that were made before the event stay, and are no leaks of it. Without an event, all handles are forgotten.
     #[inline]
     pub fn end(&mut self) -> Vec<Violation> {
+        let since = std::mem::take(&mut self.since);
         if !self.trapped && !self.table.is_empty() {
-            self.note_leaks();
+            self.note_leaks(since);
         }
-        self.table.clear();
+        self.table.clear(since);
         self.trapped = false;
         self.violations.take()
     }
 
     #[cold]
-    fn note_leaks(&mut self) {
+    fn note_leaks(&mut self, since: u64) {
         let leaked = |entry: &&Entry<Object>| !matches!(entry.object, Object::Payload { content: None, .. });
-        let live = self.table.live();
+        let live = self.table.live_since(since);
         for entry in live.into_iter().filter(leaked) {
             let Entry { kind, handle, origin, .. } = *entry;
             let violation =
@@ -294,6 +305,11 @@ impl Host {
     /// Ends what guest code can do, as a trap does: calls are answered with nothing, and not accounted for.
     pub fn set_trapped(&mut self) {
         self.trapped = true;
+    }
+
+    /// A bucket outside an event, for code that takes one.
+    pub fn give_bucket(&mut self) -> u32 {
+        self.insert(Kind::Bucket, "on-delete", Object::Bucket)
     }
 
     /// A payload outside an event, for code that takes one.
@@ -606,7 +622,9 @@ impl Host {
 
     fn store(&mut self, dst: u32, bytes: &[u8]) {
         let keep = self.keep;
-        let Some(number) = self.output(dst).map(|output| output.number) else { return };
+        // A value from before the event is not among the event's values.
+        let Some(output) = self.output(dst) else { return };
+        let Some(number) = output.number.checked_sub(self.made_before) else { return };
         let kept = &mut self.kept;
         if let Some(value) = self.values.get_mut(number) {
             value.len += bytes.len() as u64;
@@ -778,7 +796,7 @@ impl Host {
         self.calls += 1;
         let number = self.made;
         self.made += 1;
-        if number == self.values.len() && number < MOST_VALUES {
+        if number - self.made_before == self.values.len() && self.values.len() < MOST_VALUES {
             self.values.push(Written::default());
         }
         Ok(self.insert(Kind::Value, "new-value", Object::Value { number, body: Body::Unopened }))

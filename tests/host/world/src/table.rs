@@ -157,17 +157,25 @@ impl<T> Table<T> {
         self.live.len()
     }
 
-    /// The live handles, in the order in which they were made.
-    pub(crate) fn live(&self) -> Vec<&Entry<T>> {
-        let mut live: Vec<_> = self.live.values().collect();
+    /// How many handles the table has made: the serial number of the next one.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// The live handles from a serial number on, in the order in which they were made.
+    pub(crate) fn live_since(&self, since: u64) -> Vec<&Entry<T>> {
+        let mut live: Vec<_> = self.live.values().filter(|entry| entry.serial >= since).collect();
         live.sort_unstable_by_key(|entry| entry.serial);
         live
     }
 
-    /// Forgets all handles, as a host does that drops an instance.
+    /// Forgets the handles from a serial number on; with 0 all of them, as a host does that drops an instance.
     #[inline]
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, since: u64) {
         self.past.clear();
+        if since > 0 {
+            return self.clear_newer(since);
+        }
         if !self.live.is_empty() {
             self.live.clear();
             // One event with many handles must not make every later event slow.
@@ -177,6 +185,23 @@ impl<T> Table<T> {
             let first = self.numbering.first;
             for space in &mut self.spaces {
                 *space = Space { next: first, wrapped: false, free: Vec::new() };
+            }
+        }
+    }
+
+    #[cold]
+    fn clear_newer(&mut self, since: u64) {
+        let mut forgotten = Vec::new();
+        self.live.retain(|_, entry| {
+            let older = entry.serial < since;
+            if !older {
+                forgotten.push((entry.kind, entry.handle));
+            }
+            older
+        });
+        if self.numbering.reuse {
+            for (kind, handle) in forgotten {
+                self.space(kind).free.push(handle);
             }
         }
     }
@@ -227,9 +252,9 @@ mod tests {
             }
             assert_eq!(table.len(), MANY as usize);
             assert!(table.past.len() <= REMEMBERED);
-            let numbers: std::collections::HashSet<_> = table.live().iter().map(|entry| entry.handle).collect();
+            let numbers: std::collections::HashSet<_> = table.live_since(0).iter().map(|entry| entry.handle).collect();
             assert_eq!(numbers.len(), MANY as usize, "each live handle has a number of its own");
-            table.clear();
+            table.clear(0);
             assert!(table.is_empty());
         }
     }

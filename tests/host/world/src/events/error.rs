@@ -84,8 +84,9 @@ impl error::Error for EventError {}
 
 /// A line of a file that is not an event.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct BadLine {
-    /// The number of the line, from 1. It is 0 when the file could not be opened.
+    /// The number of the line, from 1.
     pub line: usize,
     /// What is wrong with the line.
     pub problem: Problem,
@@ -112,10 +113,7 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => self.problem.fmt(f),
-            line => write!(f, "line {line}: {}", self.problem),
-        }
+        write!(f, "line {}: {}", self.line, self.problem)
     }
 }
 

@@ -52,8 +52,11 @@ pub struct UnknownField {
 /// ```
 pub fn open(path: impl AsRef<Path>) -> io::Result<File> {
     let path = path.as_ref();
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("cannot read events from {}: {error}", path.display()));
+    let named = |error: io::Error| {
+        // Escaped: a path must not control the terminal that shows it.
+        let shown = path.to_string_lossy();
+        io::Error::new(error.kind(), format!("cannot read events from {}: {error}", shown.escape_debug()))
+    };
     let file = File::open(path).map_err(named)?;
     if file.metadata().map_err(named)?.is_dir() {
         return Err(named(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder; name a file in it")));
