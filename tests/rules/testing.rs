@@ -216,7 +216,7 @@ fn replay_names_the_file_and_the_line() {
     assert!(matches!(&error.cause, ReplayCause::Open(error) if error.kind() == std::io::ErrorKind::NotFound));
     assert_eq!(error.path.to_str(), Some("nowhere.jsonl"));
     let text = error.to_string();
-    assert!(text.starts_with("cannot open \"nowhere.jsonl\": ") && !text.contains("line"), "{text}");
+    assert!(text.starts_with("cannot read events from nowhere.jsonl: ") && !text.contains("line"), "{text}");
 
     let path = std::env::temp_dir().join(format!("inbound-keyvalue-{}-\u{1b}.jsonl", std::process::id()));
     std::fs::write(&path, "{\"op\":\"delete\",\"key\":\"a\"}\nnonsense\n").unwrap();
