@@ -3,10 +3,10 @@
 use std::fmt::Display;
 
 macro_rules! absent {
-    ($(fn $name:ident($($handle:ident: Raw),*; $($parameter:ident: $type:ty),*) $(-> $result:ty)? $(= $nothing:expr)?;)*) => {
+    ($(fn $name:ident($($handle:ident: $raw:ident),*; $($parameter:ident: $type:ty),*) $(-> $result:ty)? $(= $nothing:expr)?;)*) => {
         $(
             #[track_caller]
-            pub(crate) fn $name($(_: crate::sys::Raw,)* $(_: $type),*) $(-> $result)? {
+            pub(crate) fn $name($(_: $raw,)* $(_: $type),*) $(-> $result)? {
                 super::no_host(stringify!($name))
             }
         )*
@@ -33,7 +33,7 @@ pub(crate) fn trap(message: &impl Display) -> ! {
 pub(crate) mod wasi_io {
     use core::mem::MaybeUninit;
 
-    use crate::sys::draft;
+    use crate::sys::{Raw, draft};
 
     /// A failed stream operation. It carries no reason.
     pub(crate) struct StreamError;

@@ -31,7 +31,7 @@ fn each_handle_goes_to_the_host_that_made_it() {
         let (a, b) = (first.payload("of the first"), second.payload("of the second"));
         assert_eq!(a.as_raw(), b.as_raw(), "a host numbers its handles as its personality says");
         let (c, mut d) = (first.payload("streamed"), second.payload("from the second"));
-        let (bucket, _kept) = (first.bucket(), second.bucket());
+        let (bucket, kept) = (first.bucket(), second.bucket());
         assert_eq!(a.into_bytes().unwrap(), "of the first");
         assert_eq!(b.into_bytes().unwrap(), "of the second");
         let mut stream = c.into_stream().unwrap();
@@ -40,7 +40,7 @@ fn each_handle_goes_to_the_host_that_made_it() {
         assert_eq!((&text, stream.chunk().unwrap().unwrap().as_ref()), (b"from", b"streamed".as_slice()));
         drop((stream, bucket));
         assert_clean(&mut first);
-        drop((d, _kept));
+        drop((d, kept));
         assert_clean(&mut second);
     }
 }
@@ -319,7 +319,9 @@ fn a_text_that_may_be_borrowed_is_content() {
     let text = String::from("text");
     let mut host = host();
     host.set("key", std::borrow::Cow::from(&text)).expect_handled();
-    host.set("key", &std::borrow::Cow::from(&text)).expect_handled();
+    let borrowed = std::borrow::Cow::from(&text);
+    host.set("key", &borrowed).expect_handled();
+    host.set("key", borrowed).expect_handled();
     host.set("key", std::borrow::Cow::from(text.as_bytes())).expect_handled();
     host.set("key", Rc::<str>::from("text").as_bytes()).expect_handled();
     let payload = host.payload(std::borrow::Cow::<str>::Owned(text));
