@@ -16,7 +16,7 @@ pub(super) struct HostStream {
 }
 
 // The tag has a byte of its own: a tag that shares a byte with the fault's tag must be decoded at every call. `Limited` is last:
-// where no limit is set, the compiler sees that the tag is smaller, and leaves out the code for limits.
+// if no limit is set, the compiler can see that the tag is smaller.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 enum State {
@@ -26,29 +26,22 @@ enum State {
     Limited(Limit),
 }
 
-/// No more than `left` of `limit` bytes may come.
+/// No more than `left` of `max` bytes may come.
 #[derive(Clone, Copy, Debug)]
 struct Limit {
     left: usize,
-    limit: usize,
+    max: usize,
     size: Option<u64>,
+    /// Always [`find_end`]. It is called through this pointer, so that only a watcher that sets a limit links its code.
+    find_end: fn(u32, usize, Option<u64>) -> Result<(), Fault>,
 }
 
-impl Limit {
-    /// Whether the stream ends here: only another byte tells.
-    ///
-    /// This takes values and no `&mut HostStream`. The compiler can then keep the fields of a stream in local variables.
-    #[cold]
-    fn is_end(self, raw: u32) -> Result<(), Fault> {
-        let more = attempt(Call::Read, 1, Fault::NotReady(Call::Read), || {
-            let (list, end) = wasi_io::read(raw, 1)?;
-            Ok((list.len(), end))
-        });
-        match more {
-            Ok((0, _)) => Ok(()),
-            Ok(_) => Err(Fault::TooLarge { limit: self.limit, size: self.size }),
-            Err(fault) => Err(fault),
-        }
+/// Fails if there are bytes beyond a limit. Only another byte tells whether the limit is also the end.
+fn find_end(raw: u32, limit: usize, size: Option<u64>) -> Result<(), Fault> {
+    let beyond = &mut [MaybeUninit::uninit()];
+    match attempt(Call::Read, 1, Fault::NotReady(Call::Read), || wasi_io::read_into(raw, beyond))? {
+        (0, _) => Ok(()),
+        _ => Err(Fault::TooLarge { limit, size }),
     }
 }
 
@@ -93,7 +86,7 @@ impl HostStream {
             State::Failed(fault) => return Err(fault),
             State::Limited(Limit { left, .. }) if left > 0 => len.min(left as u64),
             State::Limited(limit) => {
-                limit.is_end(raw).map_err(|fault| self.fail(fault))?;
+                (limit.find_end)(raw, limit.max, limit.size).map_err(|fault| self.fail(fault))?;
                 self.state = State::Ended;
                 return Ok(T::default());
             }
@@ -121,14 +114,14 @@ impl HostStream {
     }
 
     /// Allows `left` more bytes. A smaller limit that was set before stays.
-    pub(super) fn limit(&mut self, limit: usize, left: usize, size: Option<u64>) {
+    pub(super) fn limit(&mut self, max: usize, left: usize, size: Option<u64>) {
         let before = match self.state {
             State::Open => usize::MAX,
             State::Limited(limit) => limit.left,
             State::Ended | State::Failed(_) => return,
         };
         if left < before {
-            self.state = State::Limited(Limit { left, limit, size });
+            self.state = State::Limited(Limit { left, max, size, find_end });
         }
     }
 
