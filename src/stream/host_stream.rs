@@ -34,11 +34,11 @@ struct Limit {
     max: usize,
     size: Option<u64>,
     /// Always [`find_end`]. It is called through this pointer, so that only a watcher that sets a limit links its code.
-    find_end: fn(u32, usize, Option<u64>) -> Result<(), Fault>,
+    find_end: fn(Raw, usize, Option<u64>) -> Result<(), Fault>,
 }
 
 /// Fails if there are bytes beyond a limit. Only another byte tells whether the limit is also the end.
-fn find_end(raw: u32, limit: usize, size: Option<u64>) -> Result<(), Fault> {
+fn find_end(raw: Raw, limit: usize, size: Option<u64>) -> Result<(), Fault> {
     let beyond = &mut [MaybeUninit::uninit()];
     match attempt(Call::Read, 1, Fault::NotReady(Call::Read), || wasi_io::read_into(raw, beyond))? {
         (0, _) => Ok(()),
