@@ -144,6 +144,7 @@ impl HostStream {
 
     /// Reads into the memory of `buffer`, which must be empty.
     pub(super) fn fill(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
+        // At the end no memory is needed.
         if matches!(self.state, State::Ended) {
             return Ok(());
         }
