@@ -145,7 +145,12 @@ impl HostStream {
 
     /// Reads into the memory of `buffer`, which must be empty.
     pub(super) fn fill(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
-        let read = self.pull(Call::Read, MAX_READ as u64, |raw, asked| wasi_io::read_to(raw, asked, buffer.memory()));
+        // At the end no memory is needed.
+        if matches!(self.state, State::Ended) {
+            return Ok(());
+        }
+        let chunk = buffer.memory();
+        let read = self.pull(Call::Read, MAX_READ as u64, |raw, asked| wasi_io::read_to(raw, asked, chunk));
         if let Err(fault) = read {
             // The answer may be longer than what was asked for, and none of it may be given out.
             buffer.discard();
