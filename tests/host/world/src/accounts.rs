@@ -69,6 +69,49 @@ pub struct Violation {
     pub origin: Option<Origin>,
 }
 
+/// The violations of an event. Only the first ones are kept, so that a guest cannot fill the host's memory with them.
+#[derive(Debug, Default)]
+pub(crate) struct Violations {
+    kept: Vec<Violation>,
+    total: u64,
+    /// Whether they are only counted.
+    counted: bool,
+}
+
+impl Violations {
+    const MOST: usize = 64;
+
+    /// Starts an event. Violations since the end of the last one belong to it.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.total = self.kept.len() as u64;
+    }
+
+    pub(crate) fn set_keep(&mut self, keep: bool) {
+        self.counted = !keep;
+    }
+
+    pub(crate) fn note(&mut self, violation: Violation) {
+        self.total += 1;
+        if !self.counted && self.kept.len() < Self::MOST {
+            self.kept.push(violation);
+        }
+    }
+
+    pub(crate) fn count(&mut self, violations: u64) {
+        self.total += violations;
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self) -> Vec<Violation> {
+        std::mem::take(&mut self.kept)
+    }
+}
+
 /// What can be done wrong with a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

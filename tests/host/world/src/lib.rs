@@ -23,7 +23,7 @@ mod table;
 pub use accounts::{Fault, Kind, Origin, Violation};
 pub use content::{Content, IntoContent};
 pub use events::{BadLine, Change, Event, EventError, Events, Problem};
-pub use host::{Called, Given, Host, StreamError, Streamed, Trap, Written};
+pub use host::{Called, Details, Given, Host, HostLimits, StreamError, Streamed, Trap, Written};
 pub use operation::Operation;
 pub use personality::{
     AfterEnd, BadHandle, ConsumedPayload, End, Instance, Numbering, Personality, Reading, Repeat, Size, SizeHint,

@@ -226,8 +226,13 @@ impl<T> Table<T> {
         self.live.len()
     }
 
+    /// The live handles, in any order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
+        self.live.iter()
+    }
+
     /// The live handles, in the order in which they were made.
-    pub(crate) fn live(&self) -> Vec<&Entry<T>> {
+    pub(crate) fn in_order(&self) -> Vec<&Entry<T>> {
         let mut live: Vec<_> = self.live.iter().collect();
         live.sort_unstable_by_key(|entry| entry.serial);
         live
@@ -292,7 +297,7 @@ mod tests {
             }
             assert_eq!(table.len(), MANY as usize);
             assert!(table.past.len() <= REMEMBERED);
-            let numbers: std::collections::HashSet<_> = table.live().iter().map(|entry| entry.handle).collect();
+            let numbers: std::collections::HashSet<_> = table.iter().map(|entry| entry.handle).collect();
             assert_eq!(numbers.len(), MANY as usize, "each live handle has a number of its own");
             table.clear();
             assert!(table.is_empty());
