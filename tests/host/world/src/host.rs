@@ -10,7 +10,7 @@ use std::panic::Location;
 
 use crate::accounts::{Fault, Kind, Origin, Violation, Violations};
 use crate::content::Content;
-use crate::personality::{BadHandle, Personality};
+use crate::personality::{BadHandle, Personality, Random};
 use crate::table::{Entry, Life, Table};
 
 pub use limits::HostLimits;
@@ -54,7 +54,7 @@ pub struct Host {
     buckets: Option<Vec<String>>,
     calls: u64,
     trapped: bool,
-    random: u64,
+    random: Random,
     /// Who makes the calls, in native tests.
     caller: Option<&'static Location<'static>>,
 }
@@ -147,8 +147,7 @@ impl Host {
     pub fn new(personality: Personality) -> Self {
         Self {
             table: Table::new(personality.numbering),
-            // xorshift stands still at 0.
-            random: personality.seed | 1 << 63,
+            random: Random::new(personality.seed),
             personality,
             violations: Violations::default(),
             details: Details::default(),

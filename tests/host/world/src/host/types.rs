@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{Body, Called, Details, Host, Input, Object, Output};
 use crate::accounts::{Fault, Kind};
 use crate::content::Content;
-use crate::personality::{ConsumedPayload, Personality, SizeHint};
+use crate::personality::{ConsumedPayload, Personality};
 use crate::table::Life;
 
 /// The two ways to consume a payload.
@@ -166,13 +166,7 @@ impl Host {
         if content.is_none() {
             self.violate(Fault::ConsumedBefore, Kind::Payload, payload, "size");
         }
-        Ok(match self.personality.size {
-            SizeHint::True => len,
-            SizeHint::Zero => 0,
-            SizeHint::Smaller => len / 2,
-            SizeHint::Larger => len.saturating_mul(2).saturating_add(1),
-            SizeHint::Max => u64::MAX,
-        })
+        Ok(self.personality.size.of(len))
     }
 
     /// The content that the guest consumes. `None` if the host refuses, or if there is none.

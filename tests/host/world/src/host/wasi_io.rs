@@ -1,6 +1,6 @@
 //! The interface `wasi-io`.
 //!
-//! All functions have one error: they trap. They trap when a handle is bad (unless [`BadHandle::Note`]), when the guest exceeds a
+//! All functions have one error: they trap. They trap when a handle is bad (unless [`BadHandle::Note`](crate::BadHandle::Note)), when the guest exceeds a
 //! limit, and when the host has no such function. `splice`, `forward` and `write-repeated` also trap when the host's
 //! interrupt says so.
 
@@ -8,7 +8,8 @@
 
 use super::{Called, Host, Input, Object, Output, StreamError, Streamed};
 use crate::accounts::{Fault, Kind};
-use crate::personality::{AfterEnd, End, Repeat, Size, Transfer, Writing};
+use crate::personality::{AfterEnd, Personality, Transfer};
+use crate::table::Table;
 
 /// What is read next from an input stream.
 struct Piece {
@@ -21,18 +22,13 @@ impl Host {
     pub fn read(&mut self, src: u32, len: u64) -> Streamed<(Vec<u8>, bool)> {
         self.calls += 1;
         let Some(piece) = self.next_piece("read", src, len)? else { return Ok(Err(StreamError)) };
-        let excess = self.personality.read.excess;
         let Some(input) = self.input(src) else { return Ok(Err(StreamError)) };
         let Ok(mut data) = input.content.read(input.offset, piece.len) else {
             input.failed = true;
             return Ok(Err(StreamError));
         };
         input.offset += piece.len;
-        if excess > 0 && !data.is_empty() {
-            // No host can answer with more than this, whatever it is asked for.
-            let answer = len.saturating_add(excess).min(MOST_ANSWERED).max(piece.len);
-            data.resize(usize::try_from(answer).unwrap_or(data.len()), b'+');
-        }
+        self.personality.read.exceed(&mut data, len);
         Ok(Ok((data, piece.end)))
     }
 
@@ -40,11 +36,10 @@ impl Host {
     pub fn skip(&mut self, src: u32, len: u64) -> Streamed<(u64, bool)> {
         self.calls += 1;
         let Some(piece) = self.next_piece("skip", src, len)? else { return Ok(Err(StreamError)) };
-        let excess = self.personality.read.excess;
         if let Some(input) = self.input(src) {
             input.offset += piece.len;
         }
-        let skipped = if excess > 0 && piece.len > 0 { len.saturating_add(excess) } else { piece.len };
+        let skipped = self.personality.read.claimed(piece.len, len);
         Ok(Ok((skipped, piece.end)))
     }
 
@@ -54,7 +49,7 @@ impl Host {
         let Some(taken) = self.next_room("write", dst, buf.len() as u64)? else { return Ok(Err(StreamError)) };
         let taken_bytes = &buf[..usize::try_from(taken).unwrap_or(0)];
         self.store("write", dst, taken, |body, kept| body.extend_from_slice(&taken_bytes[..kept]))?;
-        Ok(Ok(self.claimed(taken, buf.len() as u64)))
+        Ok(Ok(self.personality.write.claimed(taken, buf.len() as u64)))
     }
 
     /// `write-repeated`
@@ -64,7 +59,7 @@ impl Host {
         let most = len.min(CHUNK);
         let Some(taken) = self.next_room("write-repeated", dst, most)? else { return Ok(Err(StreamError)) };
         self.store("write-repeated", dst, taken, |body, kept| body.resize(body.len() + kept, byte))?;
-        Ok(Ok(self.claimed(taken, len)))
+        Ok(Ok(self.personality.write.claimed(taken, len)))
     }
 
     /// `splice`
@@ -79,8 +74,7 @@ impl Host {
         if let Some(input) = self.input(src) {
             input.ended = end;
         }
-        let excess = self.personality.read.excess;
-        let claimed = if excess > 0 && moved > 0 { len.saturating_add(excess) } else { moved };
+        let claimed = self.personality.read.claimed(moved, len);
         Ok(Ok((claimed, end)))
     }
 
@@ -122,17 +116,11 @@ impl Host {
     }
 
     fn input(&mut self, src: u32) -> Option<&mut Input> {
-        match self.table.get(Kind::InputStream, src).map(|entry| &mut entry.object) {
-            Some(Object::Input(input)) => Some(input),
-            _ => None,
-        }
+        input_of(&mut self.table, src)
     }
 
     pub(super) fn output(&mut self, dst: u32) -> Option<&mut Output> {
-        match self.table.get(Kind::OutputStream, dst).map(|entry| &mut entry.object) {
-            Some(Object::Output(output)) => Some(output),
-            _ => None,
-        }
+        output_of(&mut self.table, dst)
     }
 
     /// How much a call takes from the input stream `src`. `None` if the call fails.
@@ -161,35 +149,21 @@ impl Host {
             }
         }
 
-        let reading = &self.personality.read;
-        let (size, end, error_at, most) = (reading.size, reading.end, reading.error_at, reading.most);
-        let idle = reading.empty;
-        let Some(input) = self.input(src) else { return Ok(None) };
+        let Self { table, personality: Personality { read: reading, .. }, random, .. } = self;
+        let Some(input) = input_of(table, src) else { return Ok(None) };
         input.offset = offset;
         input.ended = false;
-        if !take_turn(&mut input.empty, idle) {
+        if !reading.empty.is_over(&mut input.empty) {
             return Ok(Some(Piece { len: 0, end: false }));
         }
-        if error_at.is_some_and(|at| offset >= at) {
+        let left = total - offset;
+        let Some(most) = reading.most(len, offset, left) else {
             input.failed = true;
             return Ok(None);
-        }
-        let left = total - offset;
-        let before_error = error_at.map_or(u64::MAX, |at| at - offset);
-        let mut now = len.min(left).min(most).min(before_error);
-        if now > 0 {
-            now = self.part(size, now);
-        }
-        let end = match end {
-            End::WithData => now == left,
-            End::Alone => left == 0,
         };
-        // A read of length 0 does not report the end before the data was read.
-        let end = end && (len > 0 || left == 0);
-        if let Some(input) = self.input(src) {
-            input.ended = end;
-        }
-        Ok(Some(Piece { len: now, end }))
+        let taken = reading.size.part(most, random);
+        input.ended = reading.ends(len, taken, left);
+        Ok(Some(Piece { len: taken, end: input.ended }))
     }
 
     /// How much of `len` bytes the output stream `dst` takes. `None` if the call fails.
@@ -205,24 +179,17 @@ impl Host {
             self.violate(Fault::UsedAfterFailure, Kind::OutputStream, dst, call);
             return Ok(None);
         }
-        let Writing { size, empty, error_at, .. } = self.personality.write;
         let written = self.written.len(number);
-        let Some(output) = self.output(dst) else { return Ok(None) };
-        if !take_turn(&mut output.empty, empty) {
+        let Self { table, personality: Personality { write: writing, .. }, random, .. } = self;
+        let Some(output) = output_of(table, dst) else { return Ok(None) };
+        if !writing.empty.is_over(&mut output.empty) {
             return Ok(Some(0));
         }
-        if error_at.is_some_and(|at| written >= at) {
+        let Some(most) = writing.most(len, written) else {
             output.failed = true;
             return Ok(None);
-        }
-        let room = len.min(error_at.map_or(u64::MAX, |at| at - written));
-        Ok(Some(if room > 0 { self.part(size, room) } else { 0 }))
-    }
-
-    /// How much the host claims to have taken.
-    fn claimed(&self, taken: u64, given: u64) -> u64 {
-        let excess = self.personality.write.excess;
-        if excess > 0 && taken > 0 { given.saturating_add(excess) } else { taken }
+        };
+        Ok(Some(writing.size.part(most, random)))
     }
 
     /// Adds `len` bytes to the value that `dst` writes. `append` adds as many of them as the host keeps.
@@ -267,48 +234,26 @@ impl Host {
         self.store(call, dst, taken, |body, kept| body.extend_from_slice(&data[..kept]))?;
         Ok(Some(taken))
     }
+}
 
-    /// A number from 1 to `most`.
-    fn random(&mut self, most: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random % most.max(1) + 1
-    }
-
-    fn part(&mut self, size: Size, of: u64) -> u64 {
-        match size {
-            Size::Full => of,
-            Size::Fixed(most) => of.min(most),
-            // Mostly small, now and then all.
-            Size::Random => {
-                let most = if self.random(4) == 1 { of } else { of.min(4096) };
-                self.random(most).min(of)
-            }
-        }
+#[inline]
+fn input_of(table: &mut Table<Object>, src: u32) -> Option<&mut Input> {
+    match table.get(Kind::InputStream, src).map(|entry| &mut entry.object) {
+        Some(Object::Input(input)) => Some(input),
+        _ => None,
     }
 }
 
-/// The most bytes that a `read` answers with, even if the personality has an excess.
-const MOST_ANSWERED: u64 = 32 * 1024 * 1024;
+#[inline]
+fn output_of(table: &mut Table<Object>, dst: u32) -> Option<&mut Output> {
+    match table.get(Kind::OutputStream, dst).map(|entry| &mut entry.object) {
+        Some(Object::Output(output)) => Some(output),
+        _ => None,
+    }
+}
 
 /// The most that a host moves or makes at once.
 const CHUNK: u64 = 1024 * 1024;
 
 /// The most that a read may ask for. Some hosts allocate what they are asked for.
 const MOST_ASKED: u64 = 16 * 1024 * 1024;
-
-/// Whether a stream does something in this call. Before each time, it does nothing as often as `idle` says.
-fn take_turn(turns: &mut u32, idle: Repeat) -> bool {
-    match idle {
-        Repeat::Forever => false,
-        Repeat::Times(times) if *turns < times => {
-            *turns += 1;
-            false
-        }
-        Repeat::Times(_) => {
-            *turns = 0;
-            true
-        }
-    }
-}
