@@ -7,10 +7,13 @@
 //! |---|---|
 //! | `accounts` | violations of the rules of ownership, and where a handle came from |
 //! | `table` | live handles |
-//! | `content` | what a key is set to: bytes in memory, in a file, or generated |
+//! | `content` | the value of a key: bytes in memory, in a file, or generated |
 //! | `events` | recorded events and their file format |
-//! | `host` | the draft's functions on bare handles |
-//! | `personality` | how a host may deviate from a well-behaved one |
+//! | `host` | the host's state, and an event from its begin to its end |
+//! | `host::wasi_io`, `host::types` | the draft's functions on bare handles, one file for each interface |
+//! | `host::limits` | what a host keeps for a guest, the limits on it, and the end of calls that take too long |
+//! | `host::written` | the bodies of values |
+//! | `personality` | how a host may deviate from a well-behaved one, one file for each behaviour |
 
 mod accounts;
 mod content;

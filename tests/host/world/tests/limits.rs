@@ -179,3 +179,57 @@ fn an_interrupt_ends_a_transfer_and_a_repeated_write() {
         }
     }
 }
+
+/// A guest that calls anything with any handle and any length, on every host.
+#[test]
+fn random_calls_stay_within_the_limits() {
+    let mut random = 0x1234_5678_9abc_def1_u64;
+    let choose = |random: u64, choices: usize| usize::try_from(random % choices as u64).unwrap();
+    for (name, personality) in Personality::all() {
+        let mut host = Host::new(personality);
+        let mut limits = HostLimits::default();
+        (limits.bytes, limits.handles) = (3 << 20, 100);
+        host.set_limits(limits);
+        for event in 0..50 {
+            let collect = event % 2 == 0;
+            host.set_details(if collect { Details::Collected } else { Details::Counted });
+            let given = host.begin_set(&Content::repeat("text", 100_000));
+            let mut handles = vec![0, u32::MAX, given.bucket, given.payload];
+            for _ in 0..100 {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                let [first, second] = [8, 16].map(|bits| handles[choose(random >> bits, handles.len())]);
+                let len = [0, 1, 4096, 1 << 20, u64::MAX][choose(random >> 24, 5)];
+                let made = match (random >> 40) % 17 {
+                    0 => host.read(first, len).map(|_| None),
+                    1 => host.skip(first, len).map(|_| None),
+                    2 => host.write(first, &vec![b'w'; usize::try_from(len.min(1 << 20)).unwrap()]).map(|_| None),
+                    3 | 4 => host.write_repeated(first, b'r', len).map(|_| None),
+                    5 => host.splice(first, second, len).map(|_| None),
+                    6 => host.forward(first, second).map(|_| None),
+                    7 => host.drop_input_stream(first).map(|()| None),
+                    8 => host.drop_output_stream(first).map(|()| None),
+                    9 => host.drop_value(first).map(|()| None),
+                    10 => host.drop_error(first).map(|()| None),
+                    11 => host.new_value().map(Some),
+                    12 => host.value_write_body(first).map(Result::ok),
+                    13 => host.payload_consume_async(first).map(|result| Some(result.unwrap_or_else(|error| error))),
+                    14 => host.open_bucket("any").map(|result| Some(result.unwrap_or_else(|error| error))),
+                    15 => host.payload_consume_sync(first).map(Result::err),
+                    _ => host.new_error().map(Some),
+                };
+                // A guest stops at its first trap. This one goes on, to reach more states.
+                handles.extend(made.ok().flatten());
+                assert!(host.kept_bytes() <= limits.bytes, "{name}: {} bytes", host.kept_bytes());
+                assert!(host.live() <= limits.handles, "{name}: {} handles", host.live());
+            }
+            let violations = host.end();
+            assert!(violations.len() <= 64 && violations.len() as u64 <= host.violation_count(), "{name}");
+            assert_eq!((host.live(), host.kept_bytes()), (0, 0), "{name}");
+            let collected: usize = host.values().iter().map(|value| value.bytes.capacity()).sum();
+            assert!(collected as u64 <= limits.bytes, "{name}: {collected} bytes");
+            assert!(collect || (host.values().is_empty() && violations.is_empty()), "{name}");
+        }
+    }
+}

@@ -93,7 +93,7 @@ pub enum Transfer {
 type Deviation = fn(&mut Personality);
 
 impl Personality {
-    /// The default, changed.
+    /// The default personality with changes.
     ///
     /// ```
     /// use inbound_keyvalue_host::{Instance, Personality};
@@ -108,7 +108,7 @@ impl Personality {
         personality
     }
 
-    /// Every deviation by itself, and the worst of them together, each with its name: what a watcher should be tested under.
+    /// Every deviation by itself, and the worst ones together, each with its name. Test a watcher with all of them.
     ///
     /// ```
     /// use inbound_keyvalue_host::Personality;
