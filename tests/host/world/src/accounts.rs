@@ -1,4 +1,4 @@
-//! Who holds what: every live handle, where it came from, and what was done wrong with one.
+//! What a guest can do wrong with handles, and where a handle came from.
 
 use std::fmt;
 use std::panic::Location;
@@ -32,12 +32,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Where a handle came from: the call that gave it to the guest and, in a native test, the line that made the call.
+/// Where a handle came from: the call that made it and, in a native test, the line of that call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The draft's function, `on-set` and `on-delete` among them.
+    /// The draft's function. It is `on-set` or `on-delete` for the handles that the host passes to a watcher.
     pub call: &'static str,
-    /// The caller, where it is known.
+    /// The line that made the call, if it is known.
     pub location: Option<&'static Location<'static>>,
 }
 
@@ -59,14 +59,57 @@ impl fmt::Display for Origin {
 pub struct Violation {
     /// What was done.
     pub fault: Fault,
-    /// The kind that the call was about.
+    /// The kind of handle that the call expected.
     pub kind: Kind,
     /// The handle.
     pub handle: u32,
     /// The draft's function that was called; for a leak, the end of the event.
     pub call: &'static str,
-    /// Where the handle came from, where that is known.
+    /// Where the handle came from, if that is known.
     pub origin: Option<Origin>,
+}
+
+/// The violations of an event. Only the first ones are kept, so that a guest cannot fill the host's memory with them.
+#[derive(Debug, Default)]
+pub(crate) struct Violations {
+    kept: Vec<Violation>,
+    total: u64,
+    /// Whether they are only counted.
+    counted: bool,
+}
+
+impl Violations {
+    const MOST: usize = 64;
+
+    /// Starts an event. Violations since the end of the last one belong to it.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.total = self.kept.len() as u64;
+    }
+
+    pub(crate) fn set_keep(&mut self, keep: bool) {
+        self.counted = !keep;
+    }
+
+    pub(crate) fn note(&mut self, violation: Violation) {
+        self.total += 1;
+        if !self.counted && self.kept.len() < Self::MOST {
+            self.kept.push(violation);
+        }
+    }
+
+    pub(crate) fn count(&mut self, violations: u64) {
+        self.total += violations;
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self) -> Vec<Violation> {
+        std::mem::take(&mut self.kept)
+    }
 }
 
 /// What can be done wrong with a handle.
@@ -91,9 +134,9 @@ pub enum Fault {
     ReadAfterEnd,
     /// A stream was used after it failed.
     UsedAfterFailure,
-    /// A read or write of no bytes, which some hosts take for something else.
+    /// A read or write of length 0. Some hosts give it another meaning.
     Empty,
-    /// A read of more than any host can be asked for.
+    /// A read of more than 16 MiB. Some hosts allocate as much as a guest asks for.
     Unbounded,
 }
 

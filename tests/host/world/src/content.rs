@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// What a key is set to: the bytes behind a [`Payload`], from memory, a file, or made up as they are read.
+/// The value of a key: the bytes of a payload. They are in memory, in a file, or generated when they are read.
 ///
-/// Cheap to clone. Anything that is bytes or text converts into it, and is copied then.
+/// A clone is cheap. Bytes and text convert into a `Content`. The conversion copies them.
 ///
 /// ```
 /// use inbound_keyvalue_host::Content;
@@ -36,7 +36,7 @@ enum Source {
 }
 
 impl Content {
-    /// `len` bytes of `pattern` over and over; of zeroes if it is empty.
+    /// `len` bytes that repeat `pattern`. An empty pattern stands for zeroes.
     #[must_use]
     pub fn repeat(pattern: impl Into<Bytes>, len: u64) -> Self {
         let pattern = pattern.into();
@@ -44,13 +44,13 @@ impl Content {
         Self { source: Source::Repeat(pattern.into()), len }
     }
 
-    /// `len` bytes, made by `fill` as they are read: it is given an offset and the buffer to fill from there on.
+    /// `len` bytes that `fill` makes when they are read. `fill` gets an offset, and the buffer for the bytes from that offset on.
     #[must_use]
     pub fn generate(len: u64, fill: impl Fn(u64, &mut [u8]) + Send + Sync + 'static) -> Self {
         Self { source: Source::Generated(Arc::new(fill)), len }
     }
 
-    /// What is in a file, read as the guest reads it.
+    /// The bytes of a file. The host reads them when the guest does.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Content {
         self.len == 0
     }
 
-    /// Up to `len` bytes from `offset` on: fewer only at the end.
+    /// `len` bytes from `offset` on, or fewer at the end of the content.
     ///
     /// # Errors
     ///

@@ -37,11 +37,96 @@ struct Past {
 #[derive(Debug)]
 pub(crate) struct Table<T> {
     numbering: Numbering,
-    live: HashMap<u64, Entry<T>, BuildHasherDefault<MixNumber>>,
+    live: Live<T>,
     /// The handles that were given up last. They explain why a handle is missing.
     past: VecDeque<Past>,
     spaces: [Space; Kind::COUNT],
     serial: u64,
+}
+
+/// The live handles by their keys. A typical event has two to four, and a search through so few is cheaper than a hash map.
+#[derive(Debug)]
+struct Live<T> {
+    /// At most [`Live::FEW`] handles.
+    few: Vec<(u64, Entry<T>)>,
+    /// The handles that had no place in `few`.
+    many: HashMap<u64, Entry<T>, BuildHasherDefault<MixNumber>>,
+}
+
+impl<T> Live<T> {
+    const FEW: usize = 8;
+
+    #[inline]
+    fn insert(&mut self, key: u64, entry: Entry<T>) {
+        if self.few.len() < Self::FEW {
+            self.few.push((key, entry));
+        } else {
+            self.many.insert(key, entry);
+        }
+    }
+
+    #[inline]
+    fn get(&self, key: u64) -> Option<&Entry<T>> {
+        match self.few.iter().find(|(few, _)| *few == key) {
+            Some((_, entry)) => Some(entry),
+            None if self.many.is_empty() => None,
+            None => self.many.get(&key),
+        }
+    }
+
+    #[inline]
+    fn get_mut(&mut self, key: u64) -> Option<&mut Entry<T>> {
+        match self.few.iter_mut().find(|(few, _)| *few == key) {
+            Some((_, entry)) => Some(entry),
+            None if self.many.is_empty() => None,
+            None => self.many.get_mut(&key),
+        }
+    }
+
+    /// Removes the handle of this key if it is of this kind.
+    #[inline]
+    fn remove(&mut self, key: u64, kind: Kind) -> Option<Entry<T>> {
+        if let Some(at) = self.few.iter().position(|(few, _)| *few == key) {
+            return (self.few[at].1.kind == kind).then(|| self.few.swap_remove(at).1);
+        }
+        if self.many.get(&key)?.kind == kind { self.many.remove(&key) } else { None }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.few.len() + self.many.len()
+    }
+
+    /// Forgets the handles from a serial number on, and returns them.
+    fn forget(&mut self, since: u64) -> Vec<(Kind, u32)> {
+        let mut forgotten = Vec::new();
+        let mut keep = |entry: &Entry<T>| {
+            let older = entry.serial < since;
+            if !older {
+                forgotten.push((entry.kind, entry.handle));
+            }
+            older
+        };
+        self.few.retain(|(_, entry)| keep(entry));
+        self.many.retain(|_, entry| keep(entry));
+        forgotten
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
+        self.few.iter().map(|(_, entry)| entry).chain(self.many.values())
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.few.clear();
+        if !self.many.is_empty() {
+            self.many.clear();
+        }
+        // One event with many handles must not take memory, or make `clear` slow, in every later event.
+        if self.many.capacity() > REMEMBERED {
+            self.many.shrink_to(REMEMBERED);
+        }
+    }
 }
 
 /// The numbers that one counter gives out. All kinds share the first space, unless each kind counts for itself.
@@ -62,7 +147,7 @@ impl<T> Table<T> {
         let space = || Space { next: numbering.first, wrapped: false, free: Vec::new() };
         Self {
             numbering,
-            live: HashMap::default(),
+            live: Live { few: Vec::new(), many: HashMap::default() },
             past: VecDeque::new(),
             spaces: std::array::from_fn(|_| space()),
             serial: 0,
@@ -95,7 +180,7 @@ impl<T> Table<T> {
             let (handle, wrapped) = (space.next, space.wrapped);
             space.next = handle.wrapping_add(1);
             space.wrapped |= space.next == 0;
-            if !wrapped || !self.live.contains_key(&self.key(kind, handle)) {
+            if !wrapped || self.live.get(self.key(kind, handle)).is_none() {
                 return handle;
             }
         }
@@ -104,14 +189,13 @@ impl<T> Table<T> {
     #[inline]
     pub(crate) fn get(&mut self, kind: Kind, handle: u32) -> Option<&mut Entry<T>> {
         let key = self.key(kind, handle);
-        self.live.get_mut(&key).filter(|entry| entry.kind == kind)
+        self.live.get_mut(key).filter(|entry| entry.kind == kind)
     }
 
     /// Takes a handle from the guest.
     #[inline]
     pub(crate) fn remove(&mut self, kind: Kind, handle: u32, life: Life) -> Option<Entry<T>> {
-        self.get(kind, handle)?;
-        let entry = self.live.remove(&self.key(kind, handle))?;
+        let entry = self.live.remove(self.key(kind, handle), kind)?;
         if self.past.len() == REMEMBERED {
             self.past.pop_front();
         }
@@ -127,7 +211,7 @@ impl<T> Table<T> {
         let violation = |fault, origin| Violation { fault, kind, handle, call, origin };
         let per_kind = self.numbering.per_kind;
         // In a shared space, the live handle is newer than every past handle of the same number.
-        let shared = self.live.get(&u64::from(handle)).filter(|_| !per_kind);
+        let shared = self.live.get(u64::from(handle)).filter(|_| !per_kind);
         if let Some(other) = shared {
             return violation(Fault::WrongKind(other.kind), Some(other.origin));
         }
@@ -140,7 +224,7 @@ impl<T> Table<T> {
             return violation(fault, Some(past.origin));
         }
         let spaces = if per_kind { Kind::COUNT as u64 } else { 0 };
-        let other = (0..spaces).find_map(|space| self.live.get(&(space << 32 | u64::from(handle))));
+        let other = (0..spaces).find_map(|space| self.live.get(space << 32 | u64::from(handle)));
         other.map_or(violation(Fault::Unknown, None), |other| {
             violation(Fault::WrongKind(other.kind), Some(other.origin))
         })
@@ -149,7 +233,7 @@ impl<T> Table<T> {
     /// Whether the guest has no handle.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.live.is_empty()
+        self.live.len() == 0
     }
 
     /// How many handles the guest has.
@@ -162,25 +246,26 @@ impl<T> Table<T> {
         self.serial
     }
 
+    /// The live handles, in any order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
+        self.live.iter()
+    }
+
     /// The live handles from a serial number on, in the order in which they were made.
     pub(crate) fn live_since(&self, since: u64) -> Vec<&Entry<T>> {
-        let mut live: Vec<_> = self.live.values().filter(|entry| entry.serial >= since).collect();
+        let mut live: Vec<_> = self.live.iter().filter(|entry| entry.serial >= since).collect();
         live.sort_unstable_by_key(|entry| entry.serial);
         live
     }
 
-    /// Forgets the handles from a serial number on; with 0 all of them, as a host does that drops an instance.
+    /// Forgets the handles from a serial number on. With 0 it forgets all of them, as a host does that drops an instance.
     #[inline]
     pub(crate) fn clear(&mut self, since: u64) {
         self.past.clear();
         if since > 0 {
             return self.clear_newer(since);
         }
-        if !self.live.is_empty() {
-            self.live.clear();
-            // One event with many handles must not make every later event slow.
-            self.live.shrink_to(REMEMBERED);
-        }
+        self.live.clear();
         if self.numbering.reuse {
             let first = self.numbering.first;
             for space in &mut self.spaces {
@@ -191,16 +276,8 @@ impl<T> Table<T> {
 
     #[cold]
     fn clear_newer(&mut self, since: u64) {
-        let mut forgotten = Vec::new();
-        self.live.retain(|_, entry| {
-            let older = entry.serial < since;
-            if !older {
-                forgotten.push((entry.kind, entry.handle));
-            }
-            older
-        });
-        if self.numbering.reuse {
-            for (kind, handle) in forgotten {
+        for (kind, handle) in self.live.forget(since) {
+            if self.numbering.reuse {
                 self.space(kind).free.push(handle);
             }
         }
@@ -252,7 +329,7 @@ mod tests {
             }
             assert_eq!(table.len(), MANY as usize);
             assert!(table.past.len() <= REMEMBERED);
-            let numbers: std::collections::HashSet<_> = table.live_since(0).iter().map(|entry| entry.handle).collect();
+            let numbers: std::collections::HashSet<_> = table.iter().map(|entry| entry.handle).collect();
             assert_eq!(numbers.len(), MANY as usize, "each live handle has a number of its own");
             table.clear(0);
             assert!(table.is_empty());
