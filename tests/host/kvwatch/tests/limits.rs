@@ -73,6 +73,133 @@ fn idle(before: &str, fields: &str) -> Vec<u8> {
     ))
 }
 
+/// A watcher whose `on-set` is this WebAssembly, with the world's functions for values and streams.
+fn maker(on_set: &str) -> Vec<u8> {
+    component(&format!(
+        r#"
+        (import "wasi:keyvalue/wasi-io" (instance $io
+            (type $e (record (field "dummy" u32)))
+            (export "stream-error" (type $error (eq $e)))
+            (export "write-repeated"
+                (func (param "dst" u32) (param "byte" u8) (param "len" u64) (result (result u64 (error $error)))))
+            (export "forward" (func (param "dst" u32) (param "src" u32) (result (result u64 (error $error)))))
+            (export "skip" (func (param "src" u32) (param "len" u64) (result (result (tuple u64 bool) (error $error)))))
+            (export "drop-output-stream" (func (param "f" u32)))))
+        (import "wasi:keyvalue/types" (instance $types
+            (export "new-error" (func (result u32)))
+            (export "new-value" (func (result u32)))
+            (export "drop-value" (func (param "value" u32)))
+            (export "value-write-body" (func (param "value" u32) (result (result u32))))
+            (export "payload-consume-async" (func (param "payload" u32) (result (result u32 (error u32)))))))
+        (core module $libc (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+        (core instance $libc (instantiate $libc))
+        (core func $repeat (canon lower (func $io "write-repeated") (memory $libc "memory")))
+        (core func $forward (canon lower (func $io "forward") (memory $libc "memory")))
+        (core func $skip (canon lower (func $io "skip") (memory $libc "memory")))
+        (core func $drop-output (canon lower (func $io "drop-output-stream")))
+        (core func $new-error (canon lower (func $types "new-error")))
+        (core func $new-value (canon lower (func $types "new-value")))
+        (core func $drop-value (canon lower (func $types "drop-value")))
+        (core func $body (canon lower (func $types "value-write-body") (memory $libc "memory")))
+        (core func $consume (canon lower (func $types "payload-consume-async") (memory $libc "memory")))
+        (core module $module
+            (import "libc" "memory" (memory 1))
+            (import "w" "repeat" (func $repeat (param i32 i32 i64 i32)))
+            (import "w" "forward" (func $forward (param i32 i32 i32)))
+            (import "w" "skip" (func $skip (param i32 i64 i32)))
+            (import "w" "drop-output" (func $drop-output (param i32)))
+            (import "w" "new-error" (func $new-error (result i32)))
+            (import "w" "new-value" (func $new-value (result i32)))
+            (import "w" "drop-value" (func $drop-value (param i32)))
+            (import "w" "body" (func $body (param i32 i32)))
+            (import "w" "consume" (func $consume (param i32 i32)))
+            (func (export "on-set") (param $bucket i32) (param $key i32) (param $len i32) (param $payload i32)
+                (local $value i32) (local $stream i32)
+                {on_set})
+            (func (export "on-delete") (param i32 i32 i32)))
+        (core instance $core (instantiate $module (with "libc" (instance $libc)) (with "w" (instance
+            (export "repeat" (func $repeat)) (export "forward" (func $forward)) (export "skip" (func $skip))
+            (export "drop-output" (func $drop-output)) (export "new-error" (func $new-error))
+            (export "new-value" (func $new-value)) (export "drop-value" (func $drop-value))
+            (export "body" (func $body)) (export "consume" (func $consume))))))
+        (func $on-set (param "bucket" u32) (param "key" string) (param "payload" u32)
+            (canon lift (core func $core "on-set") (memory $libc "memory") (realloc (func $libc "realloc"))))
+        (func $on-delete (param "bucket" u32) (param "key" string)
+            (canon lift (core func $core "on-delete") (memory $libc "memory") (realloc (func $libc "realloc"))))
+        (instance $watch (export "on-set" (func $on-set)) (export "on-delete" (func $on-delete)))
+        (export "wasi:keyvalue/handle-watch" (instance $watch))
+        "#
+    ))
+}
+
+/// Makes a value and its stream, whose handle is then in `$stream`.
+const NEW_BODY: &str = "(local.set $value (call $new-value)) (call $body (local.get $value) (i32.const 8)) \
+     (local.set $stream (i32.load (i32.const 12)))";
+
+/// Writes as much as there is room for, many times.
+const FILL: &str = "(call $repeat (local.get $stream) (i32.const 120) (i64.const -1) (i32.const 16))";
+
+#[test]
+fn what_the_host_keeps_for_a_guest_counts_towards_the_memory() {
+    let engine = Engine::builder().memory_limit(4 << 20).time_limit(Duration::from_mins(1)).build().unwrap();
+    let guests = [
+        ("makes errors for ever", "(loop (drop (call $new-error)) (br 0))".to_owned()),
+        ("makes values for ever", "(loop (drop (call $new-value)) (br 0))".to_owned()),
+        ("fills values for ever", format!("(loop {NEW_BODY} {FILL} (br 0))")),
+    ];
+    for (what, guest) in guests {
+        let mut session = session(&engine, &maker(&guest));
+        let trapped = session.set("a", &"hello".into()).expect_trapped();
+        assert!(
+            matches!(&trapped.cause, Cause::Host(reason) if reason.contains("HostLimits::bytes")),
+            "{what}: {trapped}"
+        );
+    }
+}
+
+#[test]
+fn a_guest_that_gives_back_what_it_made_keeps_little() {
+    let engine = Engine::builder().memory_limit(4 << 20).build().unwrap();
+    let guest = format!(
+        "(loop {NEW_BODY} {FILL} (call $drop-output (local.get $stream)) (call $drop-value (local.get $value)) \
+         (local.set $len (i32.add (local.get $len) (i32.const 1))) \
+         (br_if 0 (i32.lt_u (local.get $len) (i32.const 10000))))"
+    );
+    let outcome = session(&engine, &maker(&guest)).set("a", &"hello".into());
+    assert!(outcome.is_handled(), "{outcome:?}");
+    let kept: usize = outcome.values.iter().map(|value| value.bytes.len()).sum();
+    assert!(kept <= 64 << 20, "{kept} bytes of written values are kept");
+}
+
+#[test]
+fn violations_are_bounded() {
+    let personality = Personality::named("bad-handles-noted").unwrap();
+    let guest = maker(
+        "(loop (call $skip (i32.const 0) (i64.const 1) (i32.const 16)) \
+         (local.set $len (i32.add (local.get $len) (i32.const 1))) \
+         (br_if 0 (i32.lt_u (local.get $len) (i32.const 1000000))))",
+    );
+    let watcher = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &guest).unwrap();
+    let outcome = watcher.session().personality(personality).build().set("a", &"hello".into());
+    assert!(outcome.violations.len() <= 64, "{}", outcome.violations.len());
+}
+
+#[test]
+fn a_long_call_of_the_host_ends_at_the_time_limit() {
+    let personality = Personality::named("writes-one-byte").unwrap();
+    let guest = maker(&format!(
+        "{NEW_BODY} (call $consume (local.get $payload) (i32.const 24)) \
+         (call $forward (local.get $stream) (i32.load (i32.const 28)) (i32.const 16))"
+    ));
+    let watcher = Watcher::from_bytes(&timed(), "w.wasm", &guest).unwrap();
+    let mut session = watcher.session().personality(personality).build();
+    let content = kvwatch::world::Content::repeat("x", 1 << 40);
+    let begun = Instant::now();
+    assert_eq!(session.set("a", &content).expect_trapped().cause, Cause::Time(LIMIT));
+    assert!(begun.elapsed() < SOON);
+}
+
 #[test]
 fn an_event_ends_at_the_time_limit() {
     let engine = timed();

@@ -3,7 +3,9 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use inbound_keyvalue_host::{Change, Content, Event, Host, Instance, Operation, Personality, Violation};
+use inbound_keyvalue_host::{
+    Change, Content, Event, Host, HostLimits, Instance, Operation, Personality, Trap as HostTrap, Violation,
+};
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
 
@@ -107,8 +109,15 @@ fn clock(watcher: &Watcher) -> Option<Arc<Clock>> {
     watcher.engine().limits().time.map(|limit| Arc::new(Clock::new(limit)))
 }
 
-fn store(watcher: &Watcher, console: &Console, clock: Option<&Arc<Clock>>, host: Host) -> Store<State> {
+fn store(watcher: &Watcher, console: &Console, clock: Option<&Arc<Clock>>, mut host: Host) -> Store<State> {
     let engine = watcher.engine();
+    // What the host keeps for a guest is memory too, and a long call of the host is time too.
+    let mut kept = HostLimits::default();
+    kept.bytes = engine.limits().memory.unwrap_or(kept.bytes);
+    host.set_limits(kept);
+    if let Some(clock) = clock.cloned() {
+        host.set_interrupt(move || clock.left().is_none());
+    }
     let mut wasi = WasiCtx::builder();
     match clock {
         Some(clock) => {
@@ -300,6 +309,10 @@ impl Session {
                 let violations = self.store.data_mut().keyvalue.end();
                 let words = self.console.end();
                 self.outcome(begun, Ending::Handled, violations, words)
+            }
+            // A call of the host that took too long ends with a trap of the host.
+            Err(error) if error.is::<HostTrap>() && self.clock.as_ref().is_some_and(|clock| clock.left().is_none()) => {
+                self.trapped(begun, operation, key, &Trap::Interrupt.into())
             }
             Err(error) => self.trapped(begun, operation, key, &error),
         }
