@@ -81,9 +81,9 @@ fn as_text(page: &str) -> String {
 fn escaped(text: &str) -> String {
     text.chars().fold(String::new(), |mut shown, c| {
         if c.is_control() {
-            shown.extend(c.escape_default())
+            shown.extend(c.escape_default());
         } else {
-            shown.push(c)
+            shown.push(c);
         }
         shown
     })
