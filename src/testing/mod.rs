@@ -52,9 +52,9 @@ mod replay;
 mod watcher;
 
 pub use inbound_keyvalue_host::{
-    AfterEnd, BadHandle, BadLine, Called, Change, ConsumedPayload, Content, End, Event, EventError, Events, Fault,
-    Given, Host, Instance, IntoContent, Kind, Numbering, Origin, Personality, Problem, Reading, Repeat, Size, SizeHint,
-    StreamError, Streamed, Transfer, Trap, Violation, Writing, Written,
+    AfterEnd, BadHandle, BadLine, Called, Change, ConsumedPayload, Content, Details, End, Event, EventError,
+    EventProblem, Events, Fault, Given, Host, HostLimits, Instance, IntoContent, Kind, Numbering, Origin, Personality,
+    Problem, Reading, Repeat, Size, SizeHint, StreamError, Streamed, Transfer, Trap, Violation, Writing, Written,
 };
 pub use outcome::{Ending, Outcome};
 pub use replay::{ReplayCause, ReplayError};
