@@ -23,19 +23,19 @@ pub struct Outcome {
     /// How many calls the watcher made to the host.
     pub calls: u64,
     /// How long it took, the making of an instance included where one had to be made. Only where the session is
-    /// [timed](SessionBuilder::timed).
+    /// [timed](crate::SessionBuilder::timed).
     pub duration: Option<Duration>,
     /// The bytes of linear memory that the instance had at most, up to the end of this event.
     pub peak_memory: u64,
     /// The fuel that it consumed, where the engine counts that.
     pub fuel: Option<u64>,
-    /// What it wrote to standard output, where that is [captured](Output::captured).
+    /// What it wrote to standard output, where that is [captured](crate::Output::captured).
     pub stdout: String,
-    /// What it wrote to standard error, where that is [captured](Output::captured).
+    /// What it wrote to standard error, where that is [captured](crate::Output::captured).
     pub stderr: String,
-    /// How many bytes of the standard output follow those that were [captured](Output::captured).
+    /// How many bytes of the standard output follow those that were [captured](crate::Output::captured).
     pub stdout_missing: u64,
-    /// How many bytes of the standard error follow those that were [captured](Output::captured).
+    /// How many bytes of the standard error follow those that were [captured](crate::Output::captured).
     pub stderr_missing: u64,
     /// Whether the watcher wrote to its standard error. A watcher that handles its own failure reports it there.
     pub wrote_stderr: bool,
