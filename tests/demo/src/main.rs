@@ -53,7 +53,7 @@ fn show(example: &Path, watcher: &Watcher) -> Result<()> {
         let mark = if stream == Stream::Stderr { "!" } else { "|" };
         let _ = writeln!(std::io::stdout(), "    {mark} {line}");
     });
-    let mut store = Watched::new(watcher.session().output(output).build());
+    let mut store = Watched::new(watcher.session().output(output), "demo");
     let mut peak = 0;
     let mut give = |event: &Event| {
         println!("  {}", title(event));
