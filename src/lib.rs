@@ -176,6 +176,7 @@ mod error;
 mod export;
 mod handle;
 mod payload;
+mod store_error;
 mod stream;
 mod sys;
 mod value;
@@ -196,6 +197,15 @@ pub mod testing;
 #[rustfmt::skip]
 #[path = "bindings/inbound_keyvalue.rs"]
 pub mod bindings;
+
+/// The draft's functions that act on the store, as wit-bindgen generates them. On wasm only, with the feature `outbound`.
+///
+/// What the documentation of `bindings` says is true of this module too.
+#[cfg(all(feature = "outbound", any(target_family = "wasm", doc)))]
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::pedantic, reason = "generated")]
+#[rustfmt::skip]
+#[path = "bindings/outbound_keyvalue.rs"]
+pub mod outbound_bindings;
 
 #[cfg(doc)]
 #[doc = include_str!("questions.md")]
@@ -241,6 +251,7 @@ pub use error::{Call, Error};
 /// ```
 pub use inbound_keyvalue_macros::handle_watch;
 pub use payload::Payload;
+pub use store_error::{StoreCall, StoreError};
 pub use stream::{Chunks, InputStream, IntoChunks, MAX_ATTEMPTS, MAX_READ, OutputStream};
 pub use value::Value;
 pub use watch::{Failure, HandleWatch, HandlerResult, Key, Operation};

@@ -86,7 +86,7 @@ impl OutputStream {
     }
 
     /// Writes at least one byte of `buf`, which must not be empty.
-    pub(super) fn write_some(&self, buf: &[u8]) -> Result<usize, Fault> {
+    pub(crate) fn write_some(&self, buf: &[u8]) -> Result<usize, Fault> {
         let taken = self.push(Call::Write, buf.len() as u64, |raw| wasi_io::write(raw, buf))?;
         // `push` has checked that it is no more than `buf.len()`.
         Ok(usize::try_from(taken).unwrap_or(buf.len()))
