@@ -147,8 +147,7 @@ impl Error {
             #[cfg(feature = "json")]
             Self::Json { .. } => io::ErrorKind::InvalidData,
             Self::Finished => io::ErrorKind::BrokenPipe,
-            Self::Store(error) => error.kind(),
-            Self::Host { .. } | Self::BodyUnavailable | Self::Stream { .. } => io::ErrorKind::Other,
+            Self::Host { .. } | Self::BodyUnavailable | Self::Store(_) | Self::Stream { .. } => io::ErrorKind::Other,
         }
     }
 }

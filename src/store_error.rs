@@ -4,7 +4,6 @@
 //! such call. What the variant holds is behind a pointer: only a watcher that makes a call contains the texts.
 
 use std::fmt;
-use std::io;
 
 /// Why a call on the keys of a bucket failed: the call, the keys, and the reason.
 ///
@@ -60,10 +59,6 @@ impl StoreError {
     #[must_use]
     pub fn payload_error(&self) -> Option<&crate::error::Error> {
         self.0.payload_error()
-    }
-
-    pub(crate) fn kind(&self) -> io::ErrorKind {
-        self.payload_error().map_or(io::ErrorKind::Other, crate::error::Error::kind)
     }
 }
 
@@ -137,14 +132,14 @@ impl fmt::Display for StoreCall {
     }
 }
 
-#[cfg(feature = "outbound")]
-pub(crate) use causes::{refused, unreadable};
 #[cfg(all(feature = "outbound", feature = "json"))]
 pub(crate) use causes::unwritable;
+#[cfg(feature = "outbound")]
+pub(crate) use causes::{refused, unreadable};
 
 #[cfg(feature = "outbound")]
 mod causes {
-    use std::fmt;
+    use std::fmt::{self, Write as _};
 
     use super::{Cause, StoreCall, StoreError};
     use crate::error::{Error, take_trace};
@@ -199,15 +194,32 @@ mod causes {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             /// So many keys of a batch are named.
             const NAMED: usize = 3;
-            write!(f, "the host refused `{}`", self.call)?;
+            // Without the macros of formatting: they would be a third of a small watcher.
+            f.write_str("the host refused `")?;
+            f.write_str(self.call.as_str())?;
+            f.write_str("`")?;
             for (at, key) in self.keys.iter().take(NAMED).enumerate() {
-                write!(f, "{} {key:?}", if at == 0 { " of" } else { "," })?;
+                f.write_str(if at == 0 { " of " } else { ", " })?;
+                quote(key, f)?;
             }
             if self.keys.len() > NAMED {
-                write!(f, " and {} more keys", self.keys.len() - NAMED)?;
+                f.write_str(" and more keys")?;
             }
-            write!(f, ": {}", crate::error::reason(&self.trace))
+            f.write_str(": ")?;
+            f.write_str(crate::error::reason(&self.trace))
         }
+    }
+
+    /// Writes a key in quotation marks. A character that is not ASCII or not visible is escaped, so that a key cannot control what
+    /// shows the message.
+    fn quote(key: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for character in key.chars() {
+            for escaped in character.escape_default() {
+                f.write_char(escaped)?;
+            }
+        }
+        f.write_str("\"")
     }
 
     impl Cause for Unreadable {
@@ -233,7 +245,10 @@ mod causes {
 
     impl fmt::Display for Unreadable {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "`get` of {:?}: {}", self.keys[0], self.error)
+            f.write_str("`get` of ")?;
+            quote(&self.keys[0], f)?;
+            f.write_str(": ")?;
+            self.error.fmt(f)
         }
     }
 
@@ -273,7 +288,10 @@ mod causes {
     #[cfg(feature = "json")]
     impl fmt::Display for Unwritable {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "`set` of {:?}: the value cannot be written as JSON: {}", self.keys[0], self.error)
+            f.write_str("`set` of ")?;
+            quote(&self.keys[0], f)?;
+            f.write_str(": the value cannot be written as JSON: ")?;
+            self.error.fmt(f)
         }
     }
 }

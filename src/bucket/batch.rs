@@ -82,8 +82,7 @@ impl Bucket {
         for value in &mut values {
             raws.push(value.borrow_mut().complete()?);
         }
-        batch::set_many(self.handle.as_raw(), &keys, &raws)
-            .map_err(|error| refused(StoreCall::SetMany, &keys, error))
+        batch::set_many(self.handle.as_raw(), &keys, &raws).map_err(|error| refused(StoreCall::SetMany, &keys, error))
     }
 
     /// Removes those of `keys` that are set, and passes over the others: the draft's `delete-many`, one call. The draft does not say

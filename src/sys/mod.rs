@@ -41,7 +41,7 @@ pub(crate) use bare::{Raw, Reported, number_of, raw_of};
 
 #[cfg(not(any(target_family = "wasm", feature = "testing")))]
 mod absent;
-#[cfg(not(any(target_family = "wasm", feature = "testing")))]
-pub(crate) use absent::{trap, types, wasi_io};
 #[cfg(all(not(any(target_family = "wasm", feature = "testing")), feature = "outbound"))]
 pub(crate) use absent::{atomic, batch, readwrite};
+#[cfg(not(any(target_family = "wasm", feature = "testing")))]
+pub(crate) use absent::{trap, types, wasi_io};

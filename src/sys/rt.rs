@@ -4,10 +4,10 @@
 //! `wasm32-unknown-unknown` does not use wit-bindgen. Its `cabi_realloc` would be exported, together with code that grows an
 //! allocation in place. That is a tenth of the smallest watcher, and [`memory`](super::memory) does without it.
 
-#[cfg(target_os = "wasi")]
-pub(crate) use wit_bindgen::rt::{maybe_link_cabi_realloc, run_ctors_once};
 #[cfg(all(target_os = "wasi", feature = "outbound"))]
 pub(crate) use wit_bindgen::rt::Cleanup;
+#[cfg(target_os = "wasi")]
+pub(crate) use wit_bindgen::rt::{maybe_link_cabi_realloc, run_ctors_once};
 
 #[cfg(not(target_os = "wasi"))]
 pub(crate) fn maybe_link_cabi_realloc() {}
