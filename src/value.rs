@@ -142,16 +142,15 @@ impl Value {
         Self::with_content(content.as_ref())
     }
 
+    #[inline]
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
-    fn with_content(mut rest: &[u8]) -> Result<Self, Error> {
-        let mut value = Self::new();
-        if !rest.is_empty() {
-            let body = value.body()?;
-            while !rest.is_empty() {
-                rest = &rest[body.write_some(rest)?..];
-            }
+    fn with_content(content: &[u8]) -> Result<Self, Error> {
+        let handle = Handle::new(types::new_value());
+        if !content.is_empty() {
+            let Ok(raw) = types::value_write_body(handle.as_raw()) else { return Err(Error::BodyUnavailable) };
+            OutputStream::adopt(raw).write_whole(content)?;
         }
-        Ok(value)
+        Ok(Self { body: Body::Finished(None), handle })
     }
 
     /// Drops the stream, so that the value is complete, and returns the handle for a call that borrows it.
@@ -160,10 +159,11 @@ impl Value {
     #[inline]
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub(crate) fn complete(&mut self) -> Result<Raw, Error> {
-        if let Body::Unopened = self.body {
-            self.body = Body::Finished(None);
+        match self.body {
+            Body::Finished(None) => {}
+            Body::Unopened => self.body = Body::Finished(None),
+            _ => self.finish()?,
         }
-        self.finish()?;
         Ok(self.handle.as_raw())
     }
 }

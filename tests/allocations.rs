@@ -131,7 +131,7 @@ fn o9_no_drop_allocates() {
     }
     host.settle();
     let host = &mut host;
-    drops_without_allocating("the bucket of an event", host, TestHost::bucket);
+    drops_without_allocating("the bucket of an event", host, TestHost::event_bucket);
     drops_without_allocating("an opened bucket", host, |_| Bucket::open("users").unwrap());
     drops_without_allocating("an unread payload", host, |host| host.payload("text"));
     drops_without_allocating("a payload being read", host, begun);

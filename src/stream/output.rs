@@ -86,10 +86,36 @@ impl OutputStream {
     }
 
     /// Writes at least one byte of `buf`, which must not be empty.
-    pub(crate) fn write_some(&self, buf: &[u8]) -> Result<usize, Fault> {
+    pub(super) fn write_some(&self, buf: &[u8]) -> Result<usize, Fault> {
         let taken = self.push(Call::Write, buf.len() as u64, |raw| wasi_io::write(raw, buf))?;
         // `push` has checked that it is no more than `buf.len()`.
         Ok(usize::try_from(taken).unwrap_or(buf.len()))
+    }
+
+    /// Writes all of `buf`, which must not be empty. One call is enough for nearly every host and content.
+    #[cfg(feature = "outbound")]
+    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
+    pub(crate) fn write_whole(&self, buf: &[u8]) -> Result<(), Error> {
+        match wasi_io::write(self.raw(), buf) {
+            Ok(taken) if taken == buf.len() as u64 => Ok(()),
+            first => self.write_rest(first, buf),
+        }
+    }
+
+    /// Goes on where the first call did not do it all.
+    #[cfg(feature = "outbound")]
+    #[cold]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
+    fn write_rest(&self, first: Result<u64, StreamError>, mut rest: &[u8]) -> Result<(), Error> {
+        let mut first = Some(first);
+        while !rest.is_empty() {
+            let answer = |raw| first.take().unwrap_or_else(|| wasi_io::write(raw, rest));
+            let taken = self.push(Call::Write, rest.len() as u64, answer)?;
+            // `push` has checked that it is no more than `rest.len()`.
+            rest = &rest[usize::try_from(taken).unwrap_or(rest.len())..];
+        }
+        Ok(())
     }
 
     #[inline]

@@ -71,7 +71,7 @@ impl StoredBucket {
 
 impl fmt::Debug for StoredBucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredBucket").field("name", &self.name).field("keys", &self.keys()).finish()
+        f.debug_struct("StoredBucket").field("name", &self.name).field("keys", &self.keys()).finish_non_exhaustive()
     }
 }
 

@@ -42,12 +42,19 @@ pub(crate) mod batch {
         value: u32,
     }
 
-    /// A `result<list<payload>, error>`. The error is in the place of the list's address.
+    /// A `result<list<payload>, error>`.
     #[repr(C)]
     struct PayloadsResult {
         is_err: u8,
-        list_or_error: *mut u32,
+        list_or_error: ListOrError,
         list_len: usize,
+    }
+
+    /// The canonical ABI puts both cases of a `result` into one place.
+    #[repr(C)]
+    union ListOrError {
+        list: *mut u32,
+        error: u32,
     }
 
     /// A `result<_, error>`.
@@ -93,10 +100,8 @@ pub(crate) mod batch {
         allocating_for_rust(|| unsafe { get_many_raw(bucket, keys.as_ptr(), keys.len(), address) });
         // SAFETY: the host always writes the tag and the member after it. If the tag is 0, it also writes the length.
         unsafe {
-            let list = (*address).list_or_error;
             if (*address).is_err != 0 {
-                // On this target an address is a `u32`. The canonical ABI puts both members of a `result` into one place.
-                return Err(list.addr() as u32);
+                return Err((*address).list_or_error.error);
             }
             let len = (*address).list_len;
             if len == 0 {
@@ -104,7 +109,7 @@ pub(crate) mod batch {
             }
             // SAFETY: there is no room for this list, so it is an allocation of Rust's allocator. Its size is that of `len` numbers, and
             // its alignment is theirs, because the host asked for both (facts A and O). The guest owns it.
-            Ok(Vec::from_raw_parts(list, len, len))
+            Ok(Vec::from_raw_parts((*address).list_or_error.list, len, len))
         }
     }
 
