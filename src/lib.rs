@@ -212,6 +212,8 @@ pub mod outbound_bindings;
 pub mod questions {}
 
 pub use bucket::Bucket;
+#[cfg(feature = "outbound")]
+pub use bucket::Payloads;
 pub use bytes::Bytes;
 pub use error::{Call, Error};
 /// Registers a watcher as the component's export, the draft's interface `handle-watch`.

@@ -10,7 +10,7 @@ use std::fmt;
 /// Only the calls of the feature `outbound` fail with it.
 ///
 /// ```
-/// use inbound_keyvalue::{Error, StoreError};
+/// use inbound_keyvalue::Error;
 ///
 /// fn keys(error: &Error) -> &[String] {
 ///     match error {
@@ -210,14 +210,22 @@ mod causes {
         }
     }
 
-    /// Writes a key in quotation marks. A character that is not ASCII or not visible is escaped, so that a key cannot control what
-    /// shows the message.
+    /// Writes a key in quotation marks. Everything but visible ASCII is escaped, so that a key cannot control what shows the message.
+    /// This is smaller than the escapes of the standard library.
     fn quote(key: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("\"")?;
         for character in key.chars() {
-            for escaped in character.escape_default() {
-                f.write_char(escaped)?;
+            if (' '..='~').contains(&character) && !matches!(character, '"' | '\\') {
+                f.write_char(character)?;
+                continue;
             }
+            f.write_str("\\u{")?;
+            let code = u32::from(character);
+            let digits = (32 - code.leading_zeros()).div_ceil(4).max(1);
+            for digit in (0..digits).rev() {
+                f.write_char(char::from(b"0123456789abcdef"[(code >> (digit * 4)) as usize % 16]))?;
+            }
+            f.write_str("}")?;
         }
         f.write_str("\"")
     }

@@ -1,9 +1,12 @@
 //! The draft's interface `batch`.
 
 use std::borrow::BorrowMut;
+use std::iter::FusedIterator;
+use std::vec;
 
 use super::Bucket;
 use crate::error::Error;
+use crate::handle::{Handle, PayloadResource};
 use crate::payload::Payload;
 use crate::store_error::{StoreCall, refused};
 use crate::sys::batch;
@@ -25,13 +28,13 @@ impl Bucket {
     /// ```
     /// # use inbound_keyvalue::{Bucket, Error, Payload};
     /// fn both(bucket: &Bucket) -> Result<Vec<String>, Error> {
-    ///     bucket.get_many(&["first", "second"])?.into_iter().map(Payload::into_string).collect()
+    ///     bucket.get_many(&["first", "second"])?.map(Payload::into_string).collect()
     /// }
     /// ```
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
-    pub fn get_many<K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<Payload>, Error> {
+    pub fn get_many<K: AsRef<str>>(&self, keys: &[K]) -> Result<Payloads, Error> {
         match batch::get_many(self.handle.as_raw(), keys) {
-            Ok(payloads) => Ok(payloads.into_iter().map(Payload::adopt).collect()),
+            Ok(raws) => Ok(Payloads(raws.into_iter().map(Handle::new).collect::<Vec<_>>().into_iter())),
             Err(error) => Err(refused(StoreCall::GetMany, keys, error)),
         }
     }
@@ -105,3 +108,37 @@ impl Bucket {
         batch::delete_many(self.handle.as_raw(), keys).map_err(|error| refused(StoreCall::DeleteMany, keys, error))
     }
 }
+
+/// The payloads of [`Bucket::get_many`], in the order of the keys. Dropping it drops those that were not taken, each once.
+///
+/// ```
+/// # use inbound_keyvalue::{Error, Payloads};
+/// fn bytes(payloads: Payloads) -> Result<usize, Error> {
+///     let mut bytes = 0;
+///     for payload in payloads {
+///         bytes += payload.into_vec()?.len();
+///     }
+///     Ok(bytes)
+/// }
+/// ```
+// Handles and not `Payload`s: the compiler then sees that a payload is new, and leaves out the code for those that were read.
+#[derive(Debug)]
+pub struct Payloads(vec::IntoIter<Handle<PayloadResource>>);
+
+impl Iterator for Payloads {
+    type Item = Payload;
+
+    #[inline]
+    fn next(&mut self) -> Option<Payload> {
+        self.0.next().map(|handle| Payload::adopt(handle.into_raw()))
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Payloads {}
+
+impl FusedIterator for Payloads {}

@@ -7,6 +7,9 @@ mod batch;
 #[cfg(feature = "outbound")]
 mod readwrite;
 
+#[cfg(feature = "outbound")]
+pub use batch::Payloads;
+
 use crate::error::{Call, Error};
 use crate::handle::{BucketResource, Handle, raw_handle};
 use crate::sys::{Raw, types};

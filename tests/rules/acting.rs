@@ -99,6 +99,21 @@ fn act(bucket: &Bucket, model: &mut Model, acting: &Acting, personality: &Person
             Ok(Some(payload)) => read(payload.into_vec(), found(key), personality),
             Err(error) => failed(&error, personality),
         },
+        Acting::Exists(key) => match bucket.exists(name(*key)) {
+            Ok(exists) => {
+                ensure!(exists == found(key).is_some(), "{exists}");
+                Ok(true)
+            }
+            Err(error) => failed(&error, personality),
+        },
+        _ => change(bucket, model, acting, personality),
+    }
+}
+
+/// `act` for the calls that change one key.
+fn change(bucket: &Bucket, model: &mut Model, acting: &Acting, personality: &Personality) -> Result<bool, String> {
+    let found = |key: &u8| model.get(&name(*key)).cloned();
+    match acting {
         Acting::SetBytes(key, content) => {
             let set = bucket.set_bytes(name(*key), content);
             model.insert(name(*key), content.clone());
@@ -131,13 +146,14 @@ fn act(bucket: &Bucket, model: &mut Model, acting: &Acting, personality: &Person
             model.remove(&name(*key));
             outcome(deleted, personality)
         }
-        Acting::Exists(key) => match bucket.exists(name(*key)) {
-            Ok(exists) => {
-                ensure!(exists == found(key).is_some(), "{exists}");
-                Ok(true)
-            }
-            Err(error) => failed(&error, personality),
-        },
+        _ => count(bucket, model, acting, personality),
+    }
+}
+
+/// `act` for the calls on numbers.
+fn count(bucket: &Bucket, model: &mut Model, acting: &Acting, personality: &Personality) -> Result<bool, String> {
+    let found = |key: &u8| model.get(&name(*key)).cloned();
+    match acting {
         Acting::Increment(key, delta) => {
             let before = found(key).map_or(Some(0), |content| number(&content));
             let sum = before.and_then(|before| before.checked_add(*delta));
@@ -165,6 +181,14 @@ fn act(bucket: &Bucket, model: &mut Model, acting: &Acting, personality: &Person
                 Err(error) => failed(&error, personality),
             }
         }
+        _ => act_on_many(bucket, model, acting, personality),
+    }
+}
+
+/// `act` for the batches.
+fn act_on_many(bucket: &Bucket, model: &mut Model, acting: &Acting, personality: &Personality) -> Result<bool, String> {
+    let found = |key: &u8| model.get(&name(*key)).cloned();
+    match acting {
         Acting::GetMany(keys) => {
             let due: Option<Vec<_>> = keys.iter().map(found).collect();
             match bucket.get_many(&names(keys)) {
@@ -172,7 +196,7 @@ fn act(bucket: &Bucket, model: &mut Model, acting: &Acting, personality: &Person
                     let due = due.ok_or("payloads, and a key is not set")?;
                     ensure!(payloads.len() == due.len(), "{} payloads", payloads.len());
                     // The first that cannot be read ends it, as `?` does: the rest is dropped.
-                    let whole: Result<Vec<_>, _> = payloads.into_iter().map(Payload::into_vec).collect();
+                    let whole: Result<Vec<_>, _> = payloads.map(Payload::into_vec).collect();
                     match whole {
                         Ok(whole) => {
                             ensure!(whole == due, "{whole:?}");
@@ -208,6 +232,7 @@ fn act(bucket: &Bucket, model: &mut Model, acting: &Acting, personality: &Person
             }
             outcome(deleted, personality)
         }
+        _ => unreachable!("every other call is in one of the functions above"),
     }
 }
 

@@ -3,7 +3,9 @@
 use std::io::{ErrorKind, Write as _};
 
 use inbound_keyvalue::testing::{Ending, Personality, TestHost};
-use inbound_keyvalue::{Bucket, Error, HandleWatch, HandlerResult, Key, Payload, StoreCall, StoreError, Value};
+use inbound_keyvalue::{
+    Bucket, Error, HandleWatch, HandlerResult, Key, Payload, Payloads, StoreCall, StoreError, Value,
+};
 
 use crate::{assert_clean, calls, deviating, host};
 
@@ -51,7 +53,7 @@ fn a_value_that_cannot_be_read_is_named_by_its_key_and_gives_its_bytes_back() {
     let bucket = host.event_bucket();
     let error = stored(bucket.get_string("k\n").unwrap_err());
     let utf8 = "the payload is not UTF-8: byte 1 of 3 does not continue the text";
-    assert_eq!(error.to_string(), format!(r#"`get` of "k\n": {utf8}"#));
+    assert_eq!(error.to_string(), format!(r#"`get` of "k\u{{a}}": {utf8}"#));
     assert!(matches!(error.payload_error(), Some(Error::Utf8 { bytes, .. }) if bytes == b"a\xffb"));
     assert_eq!((error.call(), error.trace()), (StoreCall::Get, None));
     let error = stored(bucket.get_json::<u8>("k\n").unwrap_err());
@@ -179,7 +181,8 @@ fn batches_take_one_call_each() {
     assert_eq!(calls(&host, || bucket.set_many(pairs).unwrap()), ((), 3));
     assert_eq!(calls(&host, || bucket.keys()), (vec!["a".to_owned(), "b".to_owned()], 1));
     let (payloads, made) = calls(&host, || bucket.get_many(&["a", "b", "a"]).unwrap());
-    let texts: Vec<_> = payloads.into_iter().map(|payload| payload.into_string().unwrap()).collect();
+    assert_eq!(payloads.len(), 3);
+    let texts: Vec<_> = payloads.map(|payload| payload.into_string().unwrap()).collect();
     assert_eq!((texts.concat(), made), ("121".to_owned(), 1));
     let message = r#"the host refused `get-many` of "a", "z", "b" and more keys: the key "z" is not set"#;
     refusal(bucket.get_many(&["a", "z", "b", "b"]), StoreCall::GetMany, &["a", "z", "b", "b"], message);
@@ -188,7 +191,7 @@ fn batches_take_one_call_each() {
     // Nothing at all is a batch too.
     bucket.set_many::<&str, Value>([]).unwrap();
     bucket.delete_many::<&str>(&[]).unwrap();
-    assert!(bucket.get_many::<String>(&[]).unwrap().is_empty());
+    assert_eq!(bucket.get_many::<String>(&[]).unwrap().len(), 0);
     let (mut one, mut two) = (Value::from_bytes("1").unwrap(), Value::new());
     bucket.set_many([("c", &mut one), ("d", &mut two)]).unwrap();
     assert_eq!((watched.text("c"), watched.text("d")), (Some("1".into()), Some(String::new())));
@@ -207,8 +210,7 @@ fn o10_payloads_that_are_not_read_or_cannot_be_read_are_dropped_once() {
         host.bucket("watched").insert("a", "1").insert("b", "2").insert("c", "3");
         let bucket = host.event_bucket();
         // The first is read, the second may fail, and the third is never read.
-        let read = |payloads: Vec<Payload>| -> Result<(), Error> {
-            let mut payloads = payloads.into_iter();
+        let read = |mut payloads: Payloads| -> Result<(), Error> {
             payloads.next().unwrap().into_bytes()?;
             payloads.next().unwrap().into_stream()?;
             Ok(())
@@ -232,13 +234,14 @@ fn o11_a_set_many_that_fails_half_way_drops_every_value_once() {
     assert_clean(&mut host);
 }
 
+type Attempt = fn(&Bucket) -> Result<(), Error>;
+
 #[test]
 fn every_call_can_be_refused_once() {
     let mut host = host();
     host.bucket("watched").insert("k", "1");
     let bucket = host.event_bucket();
     let named = |call: StoreCall| format!("the host refused `{call}` of \"k\": not now");
-    type Attempt = fn(&Bucket) -> Result<(), Error>;
     let attempts: [(StoreCall, Attempt); 9] = [
         (StoreCall::Get, |bucket| bucket.get("k").map(drop)),
         (StoreCall::Set, |bucket| bucket.set_bytes("k", "1")),
@@ -266,8 +269,11 @@ fn a_key_cannot_control_what_shows_its_error() {
     let mut host = host();
     let bucket = host.event_bucket();
     host.refuse_next(StoreCall::Get, "no");
-    let error = bucket.get("\x1b[2J\"\u{202e}\n").unwrap_err();
-    assert_eq!(error.to_string(), r#"the host refused `get` of "\u{1b}[2J\"\u{202e}\n": no"#);
+    let error = bucket.get("\x1b[2J\"\u{202e}\n\\\0\u{10ffff}").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"the host refused `get` of "\u{1b}[2J\u{22}\u{202e}\u{a}\u{5c}\u{0}\u{10ffff}": no"#
+    );
     drop(bucket);
     assert_clean(&mut host);
 }
