@@ -88,9 +88,9 @@ fn another_watcher_takes_over() {
     let engine = Engine::new().unwrap();
     let watcher = |on_set| Watcher::from_bytes(&engine, "w.wasm", &common::watcher(on_set)).unwrap();
     let mut store = Watched::new(watcher("unreachable").session(), "users");
-    let _ = store.set("a", "hello".into()).expect_trapped();
+    let _ = store.set("a", &"hello".into()).expect_trapped();
     store.session_mut().replace(watcher(DROP_BOTH));
-    store.set("b", "hello".into()).expect_handled();
+    store.set("b", &"hello".into()).expect_handled();
     assert_eq!(store.store().len("users"), 2);
 }
 

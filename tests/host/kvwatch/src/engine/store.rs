@@ -18,7 +18,7 @@ use super::session::{Session, SessionBuilder};
 ///
 /// let watcher = Watcher::load(&Engine::new()?, "running_totals.wasm")?;
 /// let mut orders = Watched::new(watcher.session(), "orders");
-/// orders.set("1", "{}".into()).expect_handled();
+/// orders.set("1", &"{}".into()).expect_handled();
 /// println!("{:?}", orders.store().keys("orders"));
 /// # Ok::<(), kvwatch::Error>(())
 /// ```
@@ -40,9 +40,9 @@ impl Watched {
 
     /// Sets a key.
     #[must_use = "a watcher's failure is only known from here"]
-    pub fn set(&mut self, key: &str, content: Content) -> Outcome {
-        self.store.insert(&self.bucket, key, &content);
-        self.session.set(key, &content)
+    pub fn set(&mut self, key: &str, content: &Content) -> Outcome {
+        self.store.insert(&self.bucket, key, content);
+        self.session.set(key, content)
     }
 
     /// Deletes a key. The watcher gets the event also if the key was not set: a recorded delete has happened.
@@ -56,7 +56,7 @@ impl Watched {
     #[must_use = "a watcher's failure is only known from here"]
     pub fn apply(&mut self, event: &Event) -> Outcome {
         match &event.change {
-            Change::Set(content) => self.set(&event.key, content.clone()),
+            Change::Set(content) => self.set(&event.key, content),
             Change::Delete => self.delete(&event.key),
         }
     }
