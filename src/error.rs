@@ -106,7 +106,7 @@ pub enum Error {
         bytes: Vec<u8>,
     },
 
-    /// A call on the keys of a bucket failed. Only the calls of the feature `outbound` do.
+    /// A call on the keys of a bucket failed. Only the calls of the feature `outbound` fail with it.
     #[error("{0}")]
     Store(StoreError),
 

@@ -99,7 +99,7 @@ pub enum StoreCall {
     CompareAndSwap,
     /// `get-many`
     GetMany,
-    /// `get-keys`. The draft lets it not fail.
+    /// `get-keys`. The draft gives it no error.
     GetKeys,
     /// `set-many`
     SetMany,
@@ -192,7 +192,7 @@ mod causes {
 
     impl fmt::Display for Refused {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            /// So many keys of a batch are named.
+            /// The message names at most so many keys of a batch.
             const NAMED: usize = 3;
             // Without the macros of formatting: they would be a third of a small watcher.
             f.write_str("the host refused `")?;

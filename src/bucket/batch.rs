@@ -41,7 +41,7 @@ impl Bucket {
 
     /// All keys of the bucket: the draft's `get-keys`, one call. The draft promises no order. All keys are in memory at once.
     ///
-    /// The draft lets this call not fail: a host that cannot answer traps.
+    /// The draft gives this call no error. A host that cannot answer traps.
     ///
     /// ```
     /// # use inbound_keyvalue::Bucket;

@@ -103,7 +103,7 @@ impl OutputStream {
         }
     }
 
-    /// Goes on where the first call did not do it all.
+    /// Writes what the first call left.
     #[cfg(feature = "outbound")]
     #[cold]
     #[cfg_attr(not(target_family = "wasm"), track_caller)]

@@ -36,7 +36,8 @@ use crate::watch::{Failure, HandleWatch, Operation, deliver_delete, deliver_set}
 ///
 /// Behind the host is a store in memory. A bucket is there for every name. Events come from the bucket `watched`, unless the test calls
 /// [`watching`](Self::watching), and [`set`](Self::set) and [`delete`](Self::delete) change that bucket before they deliver the event.
-/// [`bucket`](Self::bucket) fills a bucket and looks into it. A watcher's own changes are no events, unless the test calls
+/// [`bucket`](Self::bucket) fills a bucket and looks into it. The host keeps 1 MiB of each value, and refuses to store a longer one: call
+/// [`Host::keep_written`] through [`host_mut`](Self::host_mut) for it. A watcher's own changes are no events, unless the test calls
 /// [`feed`](Self::feed).
 ///
 /// A thread can have several hosts. Each handle goes to the host that made it, inside and outside events.
@@ -72,8 +73,6 @@ pub struct TestHost<W, F = fn() -> W> {
     entered: Entered,
     store: MemoryStore,
     refusals: Refusing,
-    /// The bucket that events come from.
-    watching: String,
     /// How many times in a row a watcher gets its own changes.
     feed: u32,
 }
@@ -134,17 +133,7 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
         let mut host = Host::new(personality);
         host.set_store(Arc::new(refusals.clone()));
         let host = Rc::new(RefCell::new(host));
-        Self {
-            entered: Entered::new(&host),
-            host,
-            init,
-            watcher: None,
-            tolerant: false,
-            store,
-            refusals,
-            watching: "watched".to_owned(),
-            feed: 0,
-        }
+        Self { entered: Entered::new(&host), host, init, watcher: None, tolerant: false, store, refusals, feed: 0 }
     }
 
     /// Sets `key` in the bucket that events come from, and then delivers the event: the watcher's `on_set`.
@@ -156,7 +145,7 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
     #[track_caller]
     pub fn set<C>(&mut self, key: impl AsRef<str>, content: impl IntoContent<C>) -> Outcome {
         let (key, content) = (key.as_ref(), content.into_content());
-        self.store.insert(&self.watching, key, &content);
+        self.store.insert(self.host.borrow().event_bucket(), key, &content);
         let outcome = self.deliver_set(key, &content);
         self.feed_changes(outcome, self.feed)
     }
@@ -178,7 +167,7 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
     #[track_caller]
     pub fn delete(&mut self, key: impl AsRef<str>) -> Outcome {
         let key = key.as_ref();
-        self.store.remove(&self.watching, key);
+        self.store.remove(self.host.borrow().event_bucket(), key);
         let outcome = self.deliver_delete(key);
         self.feed_changes(outcome, self.feed)
     }
@@ -224,7 +213,10 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
         if self.feed == 0 {
             return outcome;
         }
-        let own: Vec<_> = outcome.changes.iter().filter(|change| change.bucket == self.watching).cloned().collect();
+        let own: Vec<_> = {
+            let host = self.host.borrow();
+            outcome.changes.iter().filter(|change| change.bucket == host.event_bucket()).cloned().collect()
+        };
         if depth == 0 {
             if let (Some(change), false) = (own.first(), self.tolerant) {
                 panic!(
@@ -353,12 +345,11 @@ impl<W, F> TestHost<W, F> {
 
     /// Names the bucket that events come from. It is `watched` unless this is called.
     pub fn watching(&mut self, name: impl Into<String>) -> &mut Self {
-        self.watching = name.into();
-        self.host.borrow_mut().set_event_bucket(self.watching.clone());
+        self.host.borrow_mut().set_event_bucket(name.into());
         self
     }
 
-    /// Refuses the next call of a function that acts on the store, with this reason. The draft lets `get-keys` not fail: it traps.
+    /// Refuses the next call of a function that acts on the store, with this reason. The draft gives `get-keys` no error: it traps.
     ///
     /// ```
     /// # use inbound_keyvalue::{HandleWatch, handle_watch};

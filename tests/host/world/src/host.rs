@@ -19,7 +19,7 @@ use crate::table::{Entry, Life, Table};
 pub use limits::HostLimits;
 use limits::Interrupt;
 use outbound::Changes;
-pub use outbound::{Answered, Asked, Reply, StoreChange};
+pub use outbound::{Answered, Asked, EVENT_BUCKET, Reply, StoreChange};
 use written::Bodies;
 pub use written::Written;
 

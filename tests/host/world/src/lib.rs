@@ -30,7 +30,8 @@ pub use accounts::{Fault, Kind, Origin, Violation};
 pub use content::{Content, IntoContent};
 pub use events::{BadLine, Change, Event, EventError, EventProblem, Events, Problem, UnknownField, open_events};
 pub use host::{
-    Answered, Asked, Called, Details, Given, Host, HostLimits, Reply, StoreChange, StreamError, Streamed, Trap, Written,
+    Answered, Asked, Called, Details, EVENT_BUCKET, Given, Host, HostLimits, Reply, StoreChange, StreamError, Streamed,
+    Trap, Written,
 };
 pub use operation::Operation;
 pub use personality::{

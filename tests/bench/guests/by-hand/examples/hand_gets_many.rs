@@ -49,7 +49,7 @@ impl Guest for Watcher {
 const KEYS: [&str; 10] =
     ["shops/0", "shops/1", "shops/2", "shops/3", "shops/4", "shops/5", "shops/6", "shops/7", "shops/8", "shops/9"];
 
-/// The host has refused a call: its reason is read and let go, and the host told by a trap.
+/// The host has refused a call. The guest reads the reason, drops the error, and traps.
 #[cold]
 fn refused(error: u32) -> ! {
     let _reason = types::trace(error);

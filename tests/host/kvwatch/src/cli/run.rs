@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use kvwatch::sources::Lines;
-use kvwatch::world::{Events, Instance, Personality, open_events};
+use kvwatch::world::{EVENT_BUCKET, Events, Instance, Personality, open_events};
 use kvwatch::{ByteSize, Engine, Grants, Output, Watched};
 
 use super::guest::GuestOutput;
@@ -122,7 +122,7 @@ impl Run {
         let watcher = component.load(&engine)?;
         let has_stderr = watcher.imports().iter().any(|import| import.name.starts_with("wasi:cli/stderr@"));
         let output = if self.json { Output::captured() } else { Output::to(GuestOutput::new()) };
-        let store = Watched::new(watcher.session().personality(personality).output(output).timed(), "watched");
+        let store = Watched::new(watcher.session().personality(personality).output(output).timed(), EVENT_BUCKET);
         let report: Box<dyn Report> = if self.json { Box::new(Json) } else { Box::new(Plain { has_stderr }) };
         let mut runner = Runner::new(store, report, self.strict);
         let watch = self.watch.then(|| Watch::new(&self.watcher, &engine, component, source.path())).transpose()?;

@@ -87,6 +87,11 @@ impl Runner {
         self.store.session_mut().replace(watcher);
     }
 
+    /// The keys of the watched bucket in their order.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.store.store().keys(self.store.bucket())
+    }
+
     /// The keys of the watched bucket in their order, with their contents.
     pub(crate) fn entries(&self) -> Vec<(String, Content)> {
         self.store.store().entries(self.store.bucket())

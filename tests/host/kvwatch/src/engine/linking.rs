@@ -75,6 +75,9 @@ pub(crate) fn direct(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     world(&mut linker)?;
+    define! { linker.instance("wasi:keyvalue/types")?;
+        "open-bucket" => |host, name: String| called(host.open_bucket(&name));
+    }
     Ok(linker)
 }
 
@@ -179,7 +182,7 @@ impl Moved for (Result<u64, StreamError>,) {
     }
 }
 
-/// The world's own functions.
+/// The world's own functions, without `open-bucket`: the store may answer it later, so each linker has its own.
 fn world(linker: &mut Linker<State>) -> Result<()> {
     define! { linker.instance("wasi:keyvalue/wasi-io")?;
         "read" => |host, src: u32, len: u64| streamed(host.read(src, len));
@@ -193,7 +196,6 @@ fn world(linker: &mut Linker<State>) -> Result<()> {
     }
     define! { linker.instance("wasi:keyvalue/types")?;
         "drop-bucket" => |host, bucket: u32| nothing(host.drop_bucket(bucket));
-        "open-bucket" => |host, name: String| called(host.open_bucket(&name));
         "drop-error" => |host, error: u32| nothing(host.drop_error(error));
         "new-error" => |host| called(host.new_error());
         "trace" => |host, error: u32| called(host.trace(error));

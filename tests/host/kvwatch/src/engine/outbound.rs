@@ -56,12 +56,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
         }, finish;
         "delete-many" => |host, bucket: u32, keys: Vec<String>| host.start_delete_many(bucket, &strs(&keys)), finish;
     }
-    // A linker refuses to define a function twice.
-    linker.allow_shadowing(true);
     define! { linker.instance("wasi:keyvalue/types")?;
         "open-bucket" => |host, name: String| host.start_open_bucket(&name), finish;
     }
-    linker.allow_shadowing(false);
     Ok(())
 }
 

@@ -86,7 +86,8 @@ impl SessionBuilder {
         self
     }
 
-    /// The bucket of the store that the events come from. It is `watched` unless this is called.
+    /// The bucket of the store that the events come from. It is [`EVENT_BUCKET`](inbound_keyvalue_host::EVENT_BUCKET) unless this is
+    /// called.
     pub fn event_bucket(mut self, name: impl Into<String>) -> Self {
         self.event_bucket = Some(name.into());
         self

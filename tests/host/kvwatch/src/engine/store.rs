@@ -61,12 +61,6 @@ impl Watched {
         }
     }
 
-    /// Gives the watcher a change that the store has already: one of its own.
-    #[must_use = "a watcher's failure is only known from here"]
-    pub fn feed(&mut self, event: &Event) -> Outcome {
-        self.session.event(event)
-    }
-
     /// The store.
     #[must_use]
     pub fn store(&self) -> &MemoryStore {

@@ -17,6 +17,9 @@ use crate::content::{Content, IntoContent as _};
 use crate::events::{Change, Event};
 use crate::store::{Answer, MemoryStore, Store, StoreCall, StoreError};
 
+/// The name of the bucket that events come from, unless a host sets another one: `watched`.
+pub const EVENT_BUCKET: &str = "watched";
+
 /// A call of the guest that the store has yet to answer.
 #[derive(Debug)]
 #[must_use = "the guest waits for the answer"]
@@ -54,9 +57,9 @@ enum Effect {
 
 impl<T> Asked<T> {
     /// A call that the host refuses by itself.
-    fn refused(call: StoreCall, reason: String) -> Self {
+    fn refused(call: StoreCall, error: StoreError) -> Self {
         let pending = Pending { call, bucket: Arc::from(""), effect: Effect::Nothing };
-        Self { pending, answer: Answer::Now(Err(StoreError::Refused(reason))) }
+        Self { pending, answer: Answer::Now(Err(error)) }
     }
 
     /// Waits for the store.
@@ -217,7 +220,13 @@ impl Host {
         self.store = Some(self.personality.outbound.around(store));
     }
 
-    /// Sets the name of the bucket that events come from. It is `watched` unless this is called.
+    /// The name of the bucket that events come from.
+    #[must_use]
+    pub fn event_bucket(&self) -> &str {
+        self.event_bucket.as_deref().unwrap_or(EVENT_BUCKET)
+    }
+
+    /// Sets the name of the bucket that events come from. It is [`EVENT_BUCKET`] unless this is called.
     pub fn set_event_bucket(&mut self, name: impl Into<Arc<str>>) {
         self.event_bucket = Some(name.into());
     }
@@ -281,26 +290,15 @@ impl Host {
         self.calls += 1;
         let name = match self.table.get(Kind::Bucket, bucket).map(|entry| &entry.object) {
             Some(Object::Bucket(Some(name))) => Arc::clone(name),
-            Some(_) => self.event_bucket.get_or_insert_with(|| Arc::from("watched")).clone(),
+            Some(_) => self.event_bucket.get_or_insert_with(|| Arc::from(EVENT_BUCKET)).clone(),
             None => {
                 self.missing(Kind::Bucket, bucket, call.as_str())?;
-                return Ok(Asked::refused(call, format!("there is no bucket with the handle {bucket}")));
+                let reason = format!("there is no bucket with the handle {bucket}");
+                return Ok(Asked::refused(call, StoreError::Refused(reason)));
             }
         };
         let answer = ask(&*self.store(), &name);
         Ok(Asked { pending: Pending { call, bucket: name, effect }, answer })
-    }
-
-    /// Asks the store to change keys.
-    fn ask_to_change<T>(
-        &mut self,
-        call: StoreCall,
-        bucket: u32,
-        events: impl IntoIterator<Item = Event>,
-        ask: impl FnOnce(&dyn Store, &str) -> Answer<T>,
-    ) -> Called<Asked<T>> {
-        let effect = Effect::Events(events.into_iter().collect());
-        self.ask(call, bucket, effect, ask)
     }
 
     /// What was written to a value. `Err` says why it cannot be stored.
@@ -321,10 +319,10 @@ impl Host {
         self.calls += 1;
         let call = StoreCall::OpenBucket;
         if let Some(trace) = self.personality.open_bucket_error.clone() {
-            return Ok(Asked::refused(call, trace));
+            return Ok(Asked::refused(call, StoreError::Refused(trace)));
         }
         if self.buckets.as_ref().is_some_and(|buckets| !buckets.iter().any(|bucket| bucket == name)) {
-            return Ok(Asked::refused(call, StoreError::NoBucket(name.to_owned()).to_string()));
+            return Ok(Asked::refused(call, StoreError::NoBucket(name.to_owned())));
         }
         let answer = self.store().open(name).map(|()| Opened(()));
         Ok(Asked { pending: Pending { call, bucket: name.into(), effect: Effect::Nothing }, answer })
@@ -342,14 +340,14 @@ impl Host {
             Ok(content) => content,
             Err(reason) => return self.refuse_call(call, bucket, reason),
         };
-        let event = Event::set(key, content.clone());
-        self.ask_to_change(call, bucket, [event], |store, bucket| store.set(bucket, key, content))
+        let effect = Effect::Events(vec![Event::set(key, content.clone())]);
+        self.ask(call, bucket, effect, |store, bucket| store.set(bucket, key, content))
     }
 
     /// `delete`
     pub fn start_delete(&mut self, bucket: u32, key: &str) -> Called<Asked<()>> {
-        let event = Event::delete(key);
-        self.ask_to_change(StoreCall::Delete, bucket, [event], |store, bucket| store.delete(bucket, key))
+        let effect = Effect::Events(vec![Event::delete(key)]);
+        self.ask(StoreCall::Delete, bucket, effect, |store, bucket| store.delete(bucket, key))
     }
 
     /// `exists`
@@ -403,14 +401,14 @@ impl Host {
                 Err(reason) => return self.refuse_call(call, bucket, reason),
             }
         }
-        let events: Vec<_> = pairs.iter().map(|(key, content)| Event::set(key, content.clone())).collect();
-        self.ask_to_change(call, bucket, events, |store, bucket| store.set_many(bucket, pairs))
+        let effect = Effect::Events(pairs.iter().map(|(key, content)| Event::set(key, content.clone())).collect());
+        self.ask(call, bucket, effect, |store, bucket| store.set_many(bucket, pairs))
     }
 
     /// `delete-many`
     pub fn start_delete_many(&mut self, bucket: u32, keys: &[&str]) -> Called<Asked<()>> {
-        let events = keys.iter().map(|key| Event::delete(*key));
-        self.ask_to_change(StoreCall::DeleteMany, bucket, events, |store, bucket| store.delete_many(bucket, keys))
+        let effect = Effect::Events(keys.iter().map(|key| Event::delete(*key)).collect());
+        self.ask(StoreCall::DeleteMany, bucket, effect, |store, bucket| store.delete_many(bucket, keys))
     }
 
     /// The answer where the host does not ask the store. The bucket's handle is checked all the same.

@@ -86,7 +86,12 @@ impl Wake for Unpark {
     }
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
+/// Waits for a future on this thread, which sleeps until it is woken. For code without a runtime.
+///
+/// ```
+/// assert_eq!(inbound_keyvalue_host::store::block_on(async { 42 }), 42);
+/// ```
+pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);

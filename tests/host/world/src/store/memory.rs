@@ -153,7 +153,7 @@ impl Contents {
     }
 }
 
-/// What an entry takes, about: each one has a node of a tree and two allocations besides its bytes.
+/// About how many bytes of memory an entry takes. It has a node of a tree and two allocations besides its own bytes.
 fn size(key: &str, content: &Content) -> u64 {
     const ENTRY: u64 = 128;
     content.len_in_memory().saturating_add(key.len() as u64 + ENTRY)

@@ -11,7 +11,7 @@ mod refusing;
 
 use std::fmt;
 
-pub use answer::Answer;
+pub use answer::{Answer, block_on};
 pub use error::StoreError;
 pub use half_way::HalfWay;
 pub use memory::MemoryStore;

@@ -61,7 +61,7 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
     let mut last = None;
     loop {
         let Some(line) = pasted.next_line() else {
-            keys.replace(runner.entries().into_iter().map(|(key, _)| key).collect());
+            keys.replace(runner.keys());
             match editor.readline(PROMPT) {
                 Ok(text) => pasted.add(&text),
                 // It has cleared the line.
