@@ -152,7 +152,8 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
             if self.draining && self.running.is_empty() && self.endings.is_empty() {
                 break;
             }
-            let retry = self.schedule.next_retry().filter(|_| !self.draining);
+            // Without an idle worker a retry cannot start, and a timer that is due would turn the loop for nothing.
+            let retry = self.schedule.next_retry().filter(|_| !self.draining && !self.idle.is_empty());
             let room = self.schedule.len() < self.source.capacity();
             tokio::select! {
                 biased;

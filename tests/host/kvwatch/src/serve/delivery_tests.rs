@@ -188,6 +188,15 @@ async fn d3_a_trapped_event_is_tried_again_and_holds_its_key_only() {
     assert!(log.has("acked 4"));
 }
 
+/// In virtual time, a loop that turns for nothing never ends.
+#[tokio::test(start_paused = true)]
+async fn d3_a_retry_that_is_due_waits_for_a_worker_without_turning_the_loop() {
+    let mut run = Run::new([event("once", 1), event("long", 2)]);
+    run.settings.workers = 1;
+    let (log, _) = run.seconds(300).await;
+    assert!(log.place("end 2") < log.place("end 1"), "{:?}", log.lines());
+}
+
 #[tokio::test(start_paused = true)]
 async fn d3_a_panic_is_a_trap_and_the_worker_is_replaced() {
     let mut run = Run::new([event("panic", 1), event("a", 2)]);
