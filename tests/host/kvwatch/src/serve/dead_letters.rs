@@ -109,7 +109,11 @@ fn escape_invisible(character: char) -> Vec<char> {
         return vec![character];
     }
     let mut units = [0; 2];
-    character.encode_utf16(&mut units).iter().flat_map(|unit| format!("\\u{unit:04x}").chars().collect::<Vec<_>>()).collect()
+    character
+        .encode_utf16(&mut units)
+        .iter()
+        .flat_map(|unit| format!("\\u{unit:04x}").chars().collect::<Vec<_>>())
+        .collect()
 }
 
 /// A file of dead letters, a line each. `kvwatch run` reads it.

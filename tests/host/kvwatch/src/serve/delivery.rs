@@ -209,7 +209,9 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
 
     /// The loop stood still, so another process may own what is in hand (D5).
     fn lapse(&mut self) {
-        tracing::warn!("this process stood still for longer than it may; events that have not started are dropped here");
+        tracing::warn!(
+            "this process stood still for longer than it may; events that have not started are dropped here"
+        );
         self.source.lapsed();
         let positions = self.schedule.withdraw();
         self.source.forget(&positions);
@@ -265,7 +267,8 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
         let position = event.position;
         tracing::error!(key = %Escaped(&event.key), sequence = %position, attempts, deliveries, cause = %Escaped(&cause), "the event becomes a dead letter");
         self.schedule.ending(position);
-        let letter = Arc::new(Letter { event: Arc::clone(event), cause, attempts, deliveries, time: SystemTime::now() });
+        let letter =
+            Arc::new(Letter { event: Arc::clone(event), cause, attempts, deliveries, time: SystemTime::now() });
         let (letters, metrics) = (Arc::clone(&self.letters), Arc::clone(&self.metrics));
         let mut waits = self.retry.forever();
         self.endings.push(Box::pin(async move {

@@ -244,10 +244,12 @@ async fn d5_nothing_starts_while_the_source_says_close() {
 
 #[tokio::test(start_paused = true)]
 async fn d5_what_has_not_started_goes_back_when_another_process_works() {
-    let (log, _) = Run::new([event("a", 1), event("a", 2), event("b", 3), Signal::Close, Signal::GiveBack]).seconds(10).await;
+    let (log, _) =
+        Run::new([event("a", 1), event("a", 2), event("b", 3), Signal::Close, Signal::GiveBack]).seconds(10).await;
     // 1 and 3 had started or not, depending on the turn of the loop; nothing is both given back and handled.
     let lines = log.lines();
-    let back: BTreeSet<&str> = lines.iter().filter_map(|it| it.strip_prefix("give back ")).flat_map(|it| it.split(' ')).collect();
+    let back: BTreeSet<&str> =
+        lines.iter().filter_map(|it| it.strip_prefix("give back ")).flat_map(|it| it.split(' ')).collect();
     assert!(back.contains("2"), "{lines:?}");
     for sequence in ["1", "2", "3"] {
         assert_ne!(back.contains(sequence), log.has(&format!("acked {sequence}")), "{lines:?}");

@@ -48,9 +48,8 @@ pub struct Metrics {
 }
 
 /// The upper bounds of the buckets of [`Metrics::handler_time`], in microseconds. A last bucket has no bound.
-pub const HANDLER_TIME_BOUNDS: [u64; 14] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000, 60_000_000,
-];
+pub const HANDLER_TIME_BOUNDS: [u64; 14] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000, 60_000_000];
 
 /// A histogram of durations with fixed buckets.
 #[derive(Debug, Default)]

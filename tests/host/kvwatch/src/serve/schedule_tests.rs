@@ -6,7 +6,10 @@ use super::*;
 use crate::serve::Change;
 
 fn arrival(key: &str, sequence: u64, deliveries: u64) -> Arrival {
-    Arrival { event: Event { position: Position::first(sequence), key: key.into(), change: Change::Delete }, deliveries }
+    Arrival {
+        event: Event { position: Position::first(sequence), key: key.into(), change: Change::Delete },
+        deliveries,
+    }
 }
 
 fn schedule(events: &[(&str, u64, u64)]) -> Schedule {
@@ -151,17 +154,30 @@ async fn d5_withdrawn_events_are_forgotten_and_running_ones_are_not_tried_again(
 /// What happens to a schedule at random.
 #[derive(Clone, Debug)]
 enum Step {
-    Insert { key: u8, deliveries: u64 },
+    Insert {
+        key: u8,
+        deliveries: u64,
+    },
     /// An event that was withdrawn comes again.
-    Return { which: usize },
+    Return {
+        which: usize,
+    },
     Start,
-    Handled { which: usize },
-    Trapped { which: usize },
-    Confirmed { which: usize },
+    Handled {
+        which: usize,
+    },
+    Trapped {
+        which: usize,
+    },
+    Confirmed {
+        which: usize,
+    },
     Close,
     Open,
     Withdraw,
-    Time { millis: u64 },
+    Time {
+        millis: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -13,7 +13,6 @@ pub struct Line {
     pub process: u32,
     pub sequence: u64,
     pub key: String,
-    pub value: String,
 }
 
 pub fn read(folder: &Path) -> Vec<Line> {
@@ -25,7 +24,6 @@ pub fn read(folder: &Path) -> Vec<Line> {
             process: words.next()?.parse().ok()?,
             sequence: words.next()?.parse().ok()?,
             key: words.next()?.to_owned(),
-            value: words.next()?.to_owned(),
         })
     };
     text.lines().filter_map(line).collect()

@@ -284,7 +284,8 @@ async fn bucket_removed_and_created_again() -> Result<(), Failure> {
             pause(50).await;
         }
         let lines = record::read(folder.path());
-        let again: std::collections::BTreeSet<u64> = lines[before..].iter().filter(|it| it.end).map(|it| it.sequence).collect();
+        let again: std::collections::BTreeSet<u64> =
+            lines[before..].iter().filter(|it| it.end).map(|it| it.sequence).collect();
         if again.len() != 50 {
             let log = std::fs::read_to_string(folder.path().join("log"))?;
             return Err(format!("{} of 50 events of the new bucket came\n{log}", again.len()).into());

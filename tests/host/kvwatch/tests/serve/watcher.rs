@@ -149,7 +149,13 @@ async fn serve() -> Result<(), nats::Error> {
 }
 
 /// Each line is one write, so lines of several processes do not mix.
-fn handle(mut record: File, event: Event, work: Duration, poison: &str, trap: &str) -> impl Future<Output = Outcome> + use<> {
+fn handle(
+    mut record: File,
+    event: Event,
+    work: Duration,
+    poison: &str,
+    trap: &str,
+) -> impl Future<Output = Outcome> + use<> {
     let value = match &event.change {
         Change::Set(value) => String::from_utf8_lossy(value).into_owned(),
         Change::Delete => "deleted".into(),

@@ -88,7 +88,8 @@ impl FromStr for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<&str> = self.servers.iter().filter_map(|server| server.split_once("://")).map(|it| it.1).collect();
+        let hosts: Vec<&str> =
+            self.servers.iter().filter_map(|server| server.split_once("://")).map(|it| it.1).collect();
         write!(f, "{}://{}/{}", if self.tls { "tls" } else { "nats" }, hosts.join(","), self.bucket)
     }
 }

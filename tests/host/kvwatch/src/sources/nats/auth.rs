@@ -47,7 +47,8 @@ impl Secret {
     ///
     /// The variable is not set, is not UTF-8, or is empty.
     pub fn from_env(what: &'static str, variable: &str) -> Result<Self, Error> {
-        let error = |cause: &str| Error::Secret { what, place: format!("the variable {variable}"), cause: cause.into() };
+        let error =
+            |cause: &str| Error::Secret { what, place: format!("the variable {variable}"), cause: cause.into() };
         let text = std::env::var(variable).map_err(|cause| {
             // The error of a variable that is not UTF-8 shows its value.
             error(if cause == std::env::VarError::NotPresent { "it is not set" } else { "it is not UTF-8" })

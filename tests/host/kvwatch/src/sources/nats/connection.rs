@@ -53,13 +53,11 @@ async fn options(settings: &Settings, changes: UnboundedSender<Change>) -> Resul
     }
     Ok(match &settings.auth {
         Auth::Nobody => options,
-        Auth::CredentialsFile(path) => {
-            options.credentials_file(path).await.map_err(|cause| Error::Secret {
-                what: "credentials",
-                place: path.display().to_string(),
-                cause: cause.to_string(),
-            })?
-        }
+        Auth::CredentialsFile(path) => options.credentials_file(path).await.map_err(|cause| Error::Secret {
+            what: "credentials",
+            place: path.display().to_string(),
+            cause: cause.to_string(),
+        })?,
         Auth::User { user, password } => options.user_and_password(user.clone(), password.reveal()),
         Auth::Token(token) => options.token(token.reveal()),
         Auth::NKey(seed) => options.nkey(seed.reveal()),

@@ -2,7 +2,9 @@ use std::fmt;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull::{Config, Stream as Messages};
-use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, Info, PriorityPolicy, PullConsumer, ReplayPolicy};
+use async_nats::jetstream::consumer::{
+    AckPolicy, Consumer, DeliverPolicy, Info, PriorityPolicy, PullConsumer, ReplayPolicy,
+};
 use async_nats::jetstream::context::{ConsumerInfoErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{ConsumerCreateStrictErrorKind, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
@@ -206,18 +208,13 @@ fn request(settings: &Settings, verb: &str, cause: impl Into<crate::serve::Cause
 fn check(info: &Info, settings: &Settings) -> Result<(), Error> {
     let existing = &info.config;
     let wanted = wanted(settings);
-    let mut differences = match <Config as async_nats::jetstream::consumer::FromConsumer>::try_from_consumer_config(
-        existing.clone(),
-    ) {
-        Ok(existing) => differences(&existing, &wanted),
-        Err(_) => Vec::new(),
-    };
+    let mut differences =
+        match <Config as async_nats::jetstream::consumer::FromConsumer>::try_from_consumer_config(existing.clone()) {
+            Ok(existing) => differences(&existing, &wanted),
+            Err(_) => Vec::new(),
+        };
     if existing.deliver_subject.is_some() {
-        differences.push(Difference {
-            setting: "its kind",
-            existing: "push".into(),
-            wanted: "pull".into(),
-        });
+        differences.push(Difference { setting: "its kind", existing: "push".into(), wanted: "pull".into() });
     }
     if differences.is_empty() {
         return Ok(());

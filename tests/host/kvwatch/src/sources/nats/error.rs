@@ -34,7 +34,9 @@ pub enum Error {
         cause: String,
     },
     /// No server answers. This may change: with `--wait` it is tried again.
-    #[error("cannot connect to {servers}: {cause}; check that the server runs and the address is right, or wait for it with --wait")]
+    #[error(
+        "cannot connect to {servers}: {cause}; check that the server runs and the address is right, or wait for it with --wait"
+    )]
     Unreachable {
         /// The servers.
         servers: String,
@@ -50,13 +52,17 @@ pub enum Error {
         cause: String,
     },
     /// The server has no JetStream. This may change: a cluster that starts has none for a while.
-    #[error("{servers} has no JetStream, or does not offer it to this user: start nats-server with -js, or wait for it with --wait")]
+    #[error(
+        "{servers} has no JetStream, or does not offer it to this user: start nats-server with -js, or wait for it with --wait"
+    )]
     NoJetStream {
         /// The servers.
         servers: String,
     },
     /// There is no such bucket. This may change.
-    #[error("{servers} has no bucket `{bucket}`: create it (`nats kv add {bucket}`), correct its name, or wait for it with --wait")]
+    #[error(
+        "{servers} has no bucket `{bucket}`: create it (`nats kv add {bucket}`), correct its name, or wait for it with --wait"
+    )]
     NoBucket {
         /// The servers.
         servers: String,

@@ -94,7 +94,8 @@ impl Gate {
         let closes = (!follows || message.pin != self.pin.as_deref()) && self.close();
         self.pin = message.pin.map(str::to_owned);
         self.last = Some(message.consumer_sequence);
-        let held = Held { consumer_sequence: message.consumer_sequence, reply: message.reply.to_owned(), ending: false };
+        let held =
+            Held { consumer_sequence: message.consumer_sequence, reply: message.reply.to_owned(), ending: false };
         let new = match self.held.get_mut(&message.stream_sequence) {
             // It is here, and the server has delivered it again: the ack wait was over, or the server forgot an ack.
             Some(old) => {

@@ -187,7 +187,8 @@ impl NatsSource {
             let key = message.subject.strip_prefix(self.prefix.as_str()).unwrap_or(&message.subject);
             let change = message::change(message.headers.as_ref(), &message.payload);
             let event = Event { position: self.position(info.stream_sequence), key: key.into(), change };
-            self.signals.push_back(Signal::Event(Arrival { event, deliveries: u64::try_from(info.delivered).unwrap_or(1) }));
+            self.signals
+                .push_back(Signal::Event(Arrival { event, deliveries: u64::try_from(info.delivered).unwrap_or(1) }));
         }
         if verdict.opens {
             self.opened();
@@ -257,7 +258,8 @@ impl NatsSource {
         if !self.opening && self.reopen.is_some_and(|due| due <= now) {
             self.reopen = None;
             self.opening = true;
-            let (context, settings, reporter) = (self.context.clone(), Arc::clone(&self.settings), self.reporter.clone());
+            let (context, settings, reporter) =
+                (self.context.clone(), Arc::clone(&self.settings), self.reporter.clone());
             tokio::spawn(async move {
                 let opened = consumer::open(&context, &settings).await.map(Box::new);
                 let _ = reporter.send(Report::Opened(opened));
@@ -509,11 +511,14 @@ impl Source for NatsSource {
     fn lapsed(&mut self) {
         self.gate.close();
         self.messages = None;
-        let unread: Vec<Position> =
-            self.signals.iter().filter_map(|signal| match signal {
+        let unread: Vec<Position> = self
+            .signals
+            .iter()
+            .filter_map(|signal| match signal {
                 Signal::Event(arrival) => Some(arrival.event.position),
                 _ => None,
-            }).collect();
+            })
+            .collect();
         self.release(&unread);
         self.signals.clear();
         self.reopen = Some(Instant::now());
@@ -526,7 +531,8 @@ impl Source for NatsSource {
 
     async fn close(&mut self, rest: &[Position]) {
         let leave = async {
-            if !self.settings.shared && self.is_pinned().await
+            if !self.settings.shared
+                && self.is_pinned().await
                 && let Err(error) = self.stream.unpin_consumer(&self.settings.name, GROUP).await
             {
                 tracing::warn!(cause = %Escaped(&error.to_string()), "cannot give up the work at once; another process takes over after a timeout");
