@@ -280,3 +280,14 @@ proptest! {
         prop_assert_eq!(schedule.busy, 0);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn d2_an_older_event_that_comes_late_waits_for_the_newer_one_that_runs() {
+    let now = Instant::now();
+    let mut schedule = schedule(&[("a", 5, 1)]);
+    assert_eq!(starts(&mut schedule, now), [5]);
+    schedule.insert(arrival("a", 3, 1));
+    assert_eq!(starts(&mut schedule, now), [] as [u64; 0]);
+    end(&mut schedule, 5);
+    assert_eq!(starts(&mut schedule, now), [3]);
+}
