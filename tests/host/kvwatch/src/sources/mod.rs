@@ -1,0 +1,4 @@
+//! Where events come from.
+
+#[cfg(feature = "serve")]
+pub mod nats;
