@@ -115,7 +115,7 @@ macro_rules! calls {
 pub(crate) mod wasi_io {
     use core::mem::MaybeUninit;
 
-pub(crate) use inbound_keyvalue_host::StreamError;
+    pub(crate) use inbound_keyvalue_host::StreamError;
 
     use crate::sys::draft;
 

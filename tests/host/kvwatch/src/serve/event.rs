@@ -58,6 +58,28 @@ impl fmt::Display for Position {
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a str);
 
+impl Escaped<'_> {
+    /// The whole text, however long: for text whose length is bounded elsewhere.
+    ///
+    /// ```
+    /// # use kvwatch::serve::Escaped;
+    /// assert_eq!(Escaped::whole(&"\n".repeat(1000)).len(), 2000);
+    /// ```
+    #[must_use]
+    pub fn whole(text: &str) -> String {
+        let mut escaped = String::with_capacity(text.len());
+        for character in text.chars() {
+            // The quotes are printable: escaped, they would only be harder to read.
+            if matches!(character, '"' | '\'') {
+                escaped.push(character);
+            } else {
+                escaped.extend(character.escape_debug());
+            }
+        }
+        escaped
+    }
+}
+
 /// The most characters that [`Escaped`] prints.
 const SHOWN: usize = 256;
 

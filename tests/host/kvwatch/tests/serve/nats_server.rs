@@ -10,21 +10,21 @@ use async_nats::jetstream::{self, Context, stream};
 use crate::record::Failure;
 
 /// The program, if there is one.
-pub fn find() -> Option<PathBuf> {
+pub(crate) fn find() -> Option<PathBuf> {
     let path = std::env::var_os("NATS_SERVER").map_or_else(|| PathBuf::from("nats-server"), PathBuf::from);
     let version = Command::new(&path).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     version.is_ok_and(|status| status.success()).then_some(path)
 }
 
 /// A running server. It is killed when this is dropped.
-pub struct Server {
+pub(crate) struct Server {
     folder: tempfile::TempDir,
-    pub port: u16,
+    pub(crate) port: u16,
     child: Child,
 }
 
 impl Server {
-    pub async fn start() -> Result<Self, Failure> {
+    pub(crate) async fn start() -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let child = spawn(&folder, port)?;
@@ -34,7 +34,7 @@ impl Server {
     }
 
     /// Kills the server with -9 and starts it again, with the same data.
-    pub async fn restart(&mut self, pause: Duration) -> Result<(), Failure> {
+    pub(crate) async fn restart(&mut self, pause: Duration) -> Result<(), Failure> {
         self.child.kill()?;
         self.child.wait()?;
         tokio::time::sleep(pause).await;
@@ -43,12 +43,12 @@ impl Server {
         Ok(())
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
     /// A connection of the test itself, once JetStream answers.
-    pub async fn context(&self) -> Result<Context, Failure> {
+    pub(crate) async fn context(&self) -> Result<Context, Failure> {
         for _ in 0..100 {
             if let Ok(client) = async_nats::connect(self.url()).await {
                 let context = jetstream::new(client);
@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// Makes a bucket that keeps so many values of a key.
-    pub async fn bucket(&self, name: &str, history: i64) -> Result<Context, Failure> {
+    pub(crate) async fn bucket(&self, name: &str, history: i64) -> Result<Context, Failure> {
         let context = self.context().await?;
         context
             .create_stream(stream::Config {

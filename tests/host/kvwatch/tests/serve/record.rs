@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// One line: an event started or ended.
 #[derive(Clone, Debug)]
-pub struct Line {
-    pub end: bool,
-    pub process: u32,
-    pub sequence: u64,
-    pub key: String,
+pub(crate) struct Line {
+    pub(crate) end: bool,
+    pub(crate) process: u32,
+    pub(crate) sequence: u64,
+    pub(crate) key: String,
 }
 
-pub fn read(folder: &Path) -> Vec<Line> {
+pub(crate) fn read(folder: &Path) -> Vec<Line> {
     let text = std::fs::read_to_string(folder.join("record")).unwrap_or_default();
     let line = |line: &str| {
         let mut words = line.splitn(5, ' ');
@@ -30,19 +30,19 @@ pub fn read(folder: &Path) -> Vec<Line> {
 }
 
 /// The sequences of the dead letters.
-pub fn letters(folder: &Path) -> Vec<u64> {
+pub(crate) fn letters(folder: &Path) -> Vec<u64> {
     let text = std::fs::read_to_string(folder.join("dead.jsonl")).unwrap_or_default();
     let sequence = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["sequence"].as_u64();
     text.lines().filter_map(sequence).collect()
 }
 
 /// The events that finished, or became dead letters.
-pub fn done(folder: &Path) -> BTreeSet<u64> {
+pub(crate) fn done(folder: &Path) -> BTreeSet<u64> {
     read(folder).into_iter().filter(|line| line.end).map(|line| line.sequence).chain(letters(folder)).collect()
 }
 
 /// Waits until so many events are done.
-pub async fn wait_for(folder: &Path, count: usize, limit: Duration) -> Result<(), Failure> {
+pub(crate) async fn wait_for(folder: &Path, count: usize, limit: Duration) -> Result<(), Failure> {
     let begun = Instant::now();
     while done(folder).len() < count {
         if begun.elapsed() > limit {
@@ -59,7 +59,7 @@ pub async fn wait_for(folder: &Path, count: usize, limit: Duration) -> Result<()
 
 /// D1 and D2 from outside: the events 1 to `last` are done but those in `except`, and an event started only after every
 /// older event of its key was done.
-pub fn check(folder: &Path, last: u64, except: &[u64]) -> Result<(), Failure> {
+pub(crate) fn check(folder: &Path, last: u64, except: &[u64]) -> Result<(), Failure> {
     let done = done(folder);
     let lost: Vec<u64> = (1..=last).filter(|it| !done.contains(it) && !except.contains(it)).collect();
     if !lost.is_empty() {
@@ -69,7 +69,7 @@ pub fn check(folder: &Path, last: u64, except: &[u64]) -> Result<(), Failure> {
 }
 
 /// D2 from outside.
-pub fn check_order(folder: &Path) -> Result<(), Failure> {
+pub(crate) fn check_order(folder: &Path) -> Result<(), Failure> {
     let lines = read(folder);
     let mut keys: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
     for line in &lines {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 
 use crate::nats_server::Server;
+use crate::program::{self, Program};
 use crate::record::{self, Failure, check, check_order, wait_for};
 use crate::watcher::{Options, Process};
 
@@ -13,7 +14,7 @@ type Test = fn() -> Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
 
 macro_rules! tests {
     ($($name:ident,)*) => {
-        pub const ALL: &[(&str, Test)] = &[$((stringify!($name), || Box::pin($name())),)*];
+        pub(crate) const ALL: &[(&str, Test)] = &[$((stringify!($name), || Box::pin($name())),)*];
     };
 }
 
@@ -30,6 +31,8 @@ tests!(
     bucket_removed_and_created_again,
     missing_store_has_its_own_exit_code_and_wait_waits,
     restarts_leave_one_consumer_and_other_settings_are_refused,
+    program_killed_in_the_middle_loses_nothing_and_keeps_the_order,
+    program_without_a_bucket_exits_with_its_own_code,
 );
 
 const LONG: Duration = Duration::from_secs(60);
@@ -343,4 +346,59 @@ async fn restarts_leave_one_consumer_and_other_settings_are_refused() -> Result<
         return Err(format!("exit code {code}: {log}").into());
     }
     check_order(folder.path())
+}
+
+async fn program_killed_in_the_middle_loses_nothing_and_keeps_the_order() -> Result<(), Failure> {
+    const EVENTS: usize = 600;
+    const KEYS: usize = 7;
+    let (server, context, folder, _) = setup().await?;
+    let folder = folder.path();
+    let component = program::audit_log(folder)?;
+    let from = format!("{}/b", server.url());
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let arguments = ["--since", "all", "--workers", "3", "--ack-wait", "2s", "--listen", &port.to_string()];
+    let mut running = Program::start(&component, &from, folder, &arguments)?;
+    let load = tokio::spawn(async move {
+        for number in 1..=EVENTS {
+            let key = format!("$KV.b.k{}", number % KEYS);
+            context.publish(key, program::value(number).into()).await?.await?;
+            pause(10).await;
+        }
+        Ok::<_, Failure>(())
+    });
+    for handled in [50, 200, 350] {
+        program::wait_for(folder, handled).await?;
+        running.kill()?;
+        running = Program::start(&component, &from, folder, &arguments)?;
+    }
+    load.await??;
+    program::wait_for(folder, EVENTS).await?;
+    program::check(folder, EVENTS, KEYS)?;
+    let (status, metrics) = program::get(port, "/metrics").await?;
+    if !status.contains("200") || !metrics.contains("kvwatch_handled_total{watcher=\"audit\"}") {
+        return Err(format!("{status}: {metrics}").into());
+    }
+    for (path, code) in [("/healthz", "200"), ("/readyz", "200"), ("/nothing", "404")] {
+        let (status, _) = program::get(port, path).await?;
+        if !status.contains(code) {
+            return Err(format!("{path}: {status}").into());
+        }
+    }
+    running.signal("-TERM")?;
+    match running.end().await? {
+        0 => Ok(()),
+        code => Err(format!("exit code {code} after SIGTERM").into()),
+    }
+}
+
+async fn program_without_a_bucket_exits_with_its_own_code() -> Result<(), Failure> {
+    let server = Server::start().await?;
+    let folder = tempfile::tempdir()?;
+    let component = program::audit_log(folder.path())?;
+    let code = Program::start(&component, &format!("{}/b", server.url()), folder.path(), &[])?.end().await?;
+    let log = std::fs::read_to_string(folder.path().join("log"))?;
+    if code != 3 || !log.contains("has no bucket `b`") {
+        return Err(format!("exit code {code}: {log}").into());
+    }
+    Ok(())
 }

@@ -12,28 +12,28 @@ use kvwatch::sources::nats::{self, NatsSource, Since};
 
 use crate::record::Failure;
 
-pub const COMMAND: &str = "serve-events";
+pub(crate) const COMMAND: &str = "serve-events";
 
 /// How a process serves.
 #[derive(Clone, Debug)]
-pub struct Options {
-    pub url: String,
-    pub bucket: String,
-    pub folder: std::path::PathBuf,
-    pub workers: usize,
+pub(crate) struct Options {
+    pub(crate) url: String,
+    pub(crate) bucket: String,
+    pub(crate) folder: std::path::PathBuf,
+    pub(crate) workers: usize,
     /// Milliseconds.
-    pub work: u64,
-    pub ack_wait: u64,
-    pub shared: bool,
+    pub(crate) work: u64,
+    pub(crate) ack_wait: u64,
+    pub(crate) shared: bool,
     /// Values that begin with this end the process.
-    pub poison: String,
+    pub(crate) poison: String,
     /// Values that begin with this trap.
-    pub trap: String,
-    pub wait: bool,
+    pub(crate) trap: String,
+    pub(crate) wait: bool,
 }
 
 impl Options {
-    pub fn new(url: &str, bucket: &str, folder: &Path) -> Self {
+    pub(crate) fn new(url: &str, bucket: &str, folder: &Path) -> Self {
         Self {
             url: url.to_owned(),
             bucket: bucket.to_owned(),
@@ -50,10 +50,10 @@ impl Options {
 }
 
 /// A process that serves. It is killed when this is dropped.
-pub struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
-    pub fn start(options: &Options) -> Result<Self, Failure> {
+    pub(crate) fn start(options: &Options) -> Result<Self, Failure> {
         let Options { url, bucket, folder, workers, work, ack_wait, shared, poison, trap, wait } = options;
         let log = OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
         Command::new(std::env::current_exe()?)
@@ -69,27 +69,27 @@ impl Process {
             .map_err(Into::into)
     }
 
-    pub fn signal(&self, signal: &str) -> Result<(), Failure> {
+    pub(crate) fn signal(&self, signal: &str) -> Result<(), Failure> {
         Command::new("kill").args([signal, &self.0.id().to_string()]).status()?;
         Ok(())
     }
 
-    pub fn kill(&mut self) -> Result<(), Failure> {
+    pub(crate) fn kill(&mut self) -> Result<(), Failure> {
         self.0.kill()?;
         self.0.wait()?;
         Ok(())
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
-    pub fn has_ended(&mut self) -> Result<Option<i32>, Failure> {
+    pub(crate) fn has_ended(&mut self) -> Result<Option<i32>, Failure> {
         Ok(self.0.try_wait()?.map(|status| status.code().unwrap_or(-1)))
     }
 
     /// Waits for the end, up to some seconds, and returns the exit code.
-    pub async fn end(&mut self) -> Result<i32, Failure> {
+    pub(crate) async fn end(&mut self) -> Result<i32, Failure> {
         for _ in 0..200 {
             if let Some(code) = self.has_ended()? {
                 return Ok(code);
@@ -106,7 +106,7 @@ impl Drop for Process {
     }
 }
 
-pub fn main() {
+pub(crate) fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let result = runtime.block_on(serve());
     // A handler that is still running is not waited for.
