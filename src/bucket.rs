@@ -1,6 +1,6 @@
 use crate::error::{Call, Error};
 use crate::handle::{BucketResource, Handle, raw_handle};
-use crate::sys::types;
+use crate::sys::{Raw, types};
 
 /// A bucket: the collection of key-value pairs in which a change happened, or one that was opened by name.
 ///
@@ -23,7 +23,7 @@ pub struct Bucket {
 
 impl Bucket {
     #[inline]
-    pub(crate) fn adopt(raw: u32) -> Self {
+    pub(crate) fn adopt(raw: Raw) -> Self {
         Self { handle: Handle::new(raw) }
     }
 

@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 
 use crate::handle::{ErrorResource, Handle};
-use crate::sys::types;
+use crate::sys::{Raw, types};
 
 /// What can go wrong between a watcher and its host.
 ///
@@ -120,7 +120,7 @@ pub enum Error {
 impl Error {
     /// The error for a refused `call`. `raw` is the host's error handle.
     #[cold]
-    pub(crate) fn from_host(call: Call, raw: u32) -> Self {
+    pub(crate) fn from_host(call: Call, raw: Raw) -> Self {
         Self::Host { call, trace: take_trace(raw) }
     }
 
@@ -163,7 +163,7 @@ impl From<Error> for io::Error {
 
 /// Reads and drops the host's error.
 #[cold]
-pub(crate) fn take_trace(raw: u32) -> String {
+pub(crate) fn take_trace(raw: Raw) -> String {
     types::trace(Handle::<ErrorResource>::new(raw).as_raw())
 }
 

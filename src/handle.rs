@@ -4,12 +4,12 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 
-use crate::sys::{types, wasi_io};
+use crate::sys::{Raw, number_of, types, wasi_io};
 
 /// A resource of the draft: its name and the function that drops a handle of it.
 pub(crate) trait Resource {
     const NAME: &'static str;
-    fn drop(raw: u32);
+    fn drop(raw: Raw);
 }
 
 macro_rules! resources {
@@ -20,7 +20,7 @@ macro_rules! resources {
             impl Resource for $resource {
                 const NAME: &'static str = $name;
                 #[inline]
-                fn drop(raw: u32) {
+                fn drop(raw: Raw) {
                     $drop(raw);
                 }
             }
@@ -42,25 +42,25 @@ resources! {
 /// Any `u32` is a handle, 0 too, so no number stands for "no handle". A handle is valid only in the instance that received it,
 /// so it is neither `Send` nor `Sync`.
 pub(crate) struct Handle<R: Resource> {
-    raw: u32,
+    raw: Raw,
     resource: PhantomData<*const R>,
 }
 
 impl<R: Resource> Handle<R> {
     /// Takes ownership of `raw`, which must be a live handle of this resource that nothing else owns.
     #[inline]
-    pub(crate) fn new(raw: u32) -> Self {
+    pub(crate) fn new(raw: Raw) -> Self {
         Self { raw, resource: PhantomData }
     }
 
     #[inline]
-    pub(crate) fn as_raw(&self) -> u32 {
+    pub(crate) fn as_raw(&self) -> Raw {
         self.raw
     }
 
     /// Gives up ownership: the caller decides what happens to the handle.
     #[inline]
-    pub(crate) fn into_raw(self) -> u32 {
+    pub(crate) fn into_raw(self) -> Raw {
         ManuallyDrop::new(self).raw
     }
 }
@@ -74,11 +74,11 @@ impl<R: Resource> Drop for Handle<R> {
 
 impl<R: Resource> fmt::Debug for Handle<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}#{}", R::NAME, self.raw)
+        write!(f, "{}#{}", R::NAME, number_of(self.raw))
     }
 }
 
-/// Adds `as_raw`, `into_raw` and `from_raw` to a type that always owns a handle. The type needs a function `adopt(raw: u32)`.
+/// Adds `as_raw`, `into_raw` and `from_raw` to a type that always owns a handle. The type needs a function `adopt(raw: Raw)`.
 ///
 /// The parameters are the type, the path to its handle, a value to show it with, the draft's drop function, and what a handle
 /// for `from_raw` must be.
@@ -97,7 +97,7 @@ macro_rules! raw_handle {
             #[must_use]
             #[inline]
             pub fn as_raw(&self) -> u32 {
-                self.$($field).+.as_raw()
+                $crate::sys::number_of(self.$($field).+.as_raw())
             }
 
             #[doc = concat!("Gives up the handle without a call. The caller must call `", $drop, "`, or leave the handle to the host.")]
@@ -111,7 +111,7 @@ macro_rules! raw_handle {
             #[must_use = "a handle that nobody drops stays with the host"]
             #[inline]
             pub fn into_raw(self) -> u32 {
-                self.$($field).+.into_raw()
+                $crate::sys::number_of(self.$($field).+.into_raw())
             }
 
             /// Takes ownership of a handle.
@@ -132,7 +132,7 @@ macro_rules! raw_handle {
             #[must_use]
             #[allow(unsafe_code, reason = "the caller asserts the ownership of a handle")]
             pub unsafe fn from_raw(raw: u32) -> Self {
-                Self::adopt(raw)
+                Self::adopt($crate::sys::raw_of(raw))
             }
         }
     };

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::error::{Call, Error, take_trace};
 use crate::handle::{Handle, PayloadResource};
 use crate::stream::InputStream;
-use crate::sys::types;
+use crate::sys::{Raw, number_of, raw_of, types};
 
 /// The value that a key was set to, not read yet: the draft's `payload`.
 ///
@@ -45,7 +45,7 @@ pub struct Payload {
 
 impl Payload {
     #[inline]
-    pub(crate) fn adopt(raw: u32) -> Self {
+    pub(crate) fn adopt(raw: Raw) -> Self {
         Self { unread: Some(Handle::new(raw)), stream: None, refusal: None }
     }
 
@@ -241,7 +241,7 @@ impl Payload {
     /// ```
     #[must_use]
     pub fn as_raw(&self) -> Option<u32> {
-        self.unread.as_ref().map(Handle::as_raw)
+        self.unread.as_ref().map(|handle| number_of(handle.as_raw()))
     }
 
     /// Gives up the handle without a call. The caller must consume it or call `drop-payload`.
@@ -258,7 +258,7 @@ impl Payload {
     /// ```
     pub fn into_raw(self) -> Result<u32, Self> {
         match self {
-            Self { unread: Some(handle), .. } => Ok(handle.into_raw()),
+            Self { unread: Some(handle), .. } => Ok(number_of(handle.into_raw())),
             reading => Err(reading),
         }
     }
@@ -281,7 +281,7 @@ impl Payload {
     #[must_use]
     #[allow(unsafe_code, reason = "the caller asserts the ownership of a handle")]
     pub unsafe fn from_raw(raw: u32) -> Self {
-        Self::adopt(raw)
+        Self::adopt(raw_of(raw))
     }
 
     /// The stream, opened now if it is not open yet.

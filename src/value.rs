@@ -3,7 +3,7 @@ use std::io::{self, Write};
 use crate::error::Error;
 use crate::handle::{Handle, ValueResource, raw_handle};
 use crate::stream::{Fault, OutputStream};
-use crate::sys::types;
+use crate::sys::{Raw, types};
 
 /// A value that a guest writes: the draft's `value`, and the output stream that writes its body.
 ///
@@ -42,7 +42,7 @@ enum Body {
 
 impl Value {
     #[inline]
-    fn adopt(raw: u32) -> Self {
+    fn adopt(raw: Raw) -> Self {
         Self { body: Body::Unopened, handle: Handle::new(raw) }
     }
 

@@ -3,7 +3,7 @@ use std::fmt;
 
 use crate::bucket::Bucket;
 use crate::payload::Payload;
-use crate::sys;
+use crate::sys::{self, Reported};
 
 /// The key that was set or deleted: the draft's `key`, a string.
 ///
@@ -205,7 +205,7 @@ impl fmt::Display for Operation {
 pub struct Failure<'a> {
     operation: Operation,
     key: Key<'a>,
-    error: Box<dyn StdError>,
+    error: Reported,
 }
 
 impl<'a> Failure<'a> {
@@ -230,7 +230,7 @@ impl<'a> Failure<'a> {
     /// What the handler returned, owned.
     #[must_use]
     pub fn into_error(self) -> Box<dyn StdError> {
-        self.error
+        self.error.into_inner()
     }
 
     /// Ends the event with a trap, which tells the host that the event failed.
@@ -247,7 +247,7 @@ impl<'a> Failure<'a> {
 
 impl fmt::Display for Failure<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {:?} failed: {}", self.operation, self.key, self.error)?;
+        write!(f, "{} of {:?} failed: {}", self.operation, self.key, &*self.error)?;
         let mut source = self.error.source();
         while let Some(cause) = source {
             write!(f, ": {cause}")?;
@@ -266,7 +266,11 @@ pub(crate) fn deliver_set<'a, W: HandleWatch>(
     key: Key<'a>,
     payload: Payload,
 ) -> Result<(), Failure<'a>> {
-    watcher.on_set(bucket, key, payload).map_err(|error| Failure { operation: Operation::Set, key, error })
+    watcher.on_set(bucket, key, payload).map_err(|error| Failure {
+        operation: Operation::Set,
+        key,
+        error: Reported::new(error),
+    })
 }
 
 /// Gives `watcher` a delete, as [`deliver_set`] gives it a set.
@@ -277,5 +281,9 @@ pub(crate) fn deliver_delete<'a, W: HandleWatch>(
     bucket: Bucket,
     key: Key<'a>,
 ) -> Result<(), Failure<'a>> {
-    watcher.on_delete(bucket, key).map_err(|error| Failure { operation: Operation::Delete, key, error })
+    watcher.on_delete(bucket, key).map_err(|error| Failure {
+        operation: Operation::Delete,
+        key,
+        error: Reported::new(error),
+    })
 }

@@ -93,8 +93,8 @@ fn the_allocator_counts() {
 /// Drops what `make` makes, and fails if that allocates.
 #[track_caller]
 fn drops_without_allocating<T>(what: &str, host: &mut TestHost<Idle>, make: impl FnOnce(&mut TestHost<Idle>) -> T) {
-    let made = make(host);
-    let ((), counted) = counted(|| drop(made));
+    let dropped = make(host);
+    let ((), counted) = counted(|| drop(dropped));
     assert_eq!(counted.allocations, 0, "dropping {what} allocates: {counted:?}");
     let violations = host.settle();
     assert!(violations.is_empty(), "dropping {what}: {violations:?}");

@@ -6,6 +6,7 @@ use super::buffer::Buffer;
 use super::{Fault, Length, MAX_READ, attempt};
 use crate::error::Call;
 use crate::handle::{Handle, InputStreamResource};
+use crate::sys::Raw;
 use crate::sys::wasi_io::{self, StreamError};
 
 /// The host's half of an input stream.
@@ -15,40 +16,55 @@ pub(super) struct HostStream {
     state: State,
 }
 
-// The tag has a byte of its own: a tag that shares a byte with the fault's tag must be decoded at every call.
+// The tag has a byte of its own: a tag that shares a byte with the fault's tag must be decoded at every call. `Limited` is last:
+// if no limit is set, the compiler can see that the tag is smaller.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 enum State {
     Open,
     Ended,
-    /// No more than `left` of `limit` bytes may come.
-    Limited {
-        left: usize,
-        limit: usize,
-        size: Option<u64>,
-    },
     Failed(Fault),
+    Limited(Limit),
+}
+
+/// No more than `left` of `max` bytes may come.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    left: usize,
+    max: usize,
+    size: Option<u64>,
+    /// Always [`find_end`]. It is called through this pointer, so that only a watcher that sets a limit links its code.
+    find_end: fn(Raw, usize, Option<u64>) -> Result<(), Fault>,
+}
+
+/// Fails if there are bytes beyond a limit. Only another byte tells whether the limit is also the end.
+fn find_end(raw: Raw, limit: usize, size: Option<u64>) -> Result<(), Fault> {
+    let beyond = &mut [MaybeUninit::uninit()];
+    match attempt(Call::Read, 1, Fault::NotReady(Call::Read), || wasi_io::read_into(raw, beyond))? {
+        (0, _) => Ok(()),
+        _ => Err(Fault::TooLarge { limit, size }),
+    }
 }
 
 impl HostStream {
     #[inline]
-    pub(super) fn adopt(raw: u32) -> Self {
+    pub(super) fn adopt(raw: Raw) -> Self {
         Self { handle: Handle::new(raw), state: State::Open }
     }
 
     #[inline]
-    pub(super) fn as_raw(&self) -> u32 {
+    pub(super) fn as_raw(&self) -> Raw {
         self.handle.as_raw()
     }
 
     #[inline]
-    pub(super) fn into_raw(self) -> u32 {
+    pub(super) fn into_raw(self) -> Raw {
         self.handle.into_raw()
     }
 
     #[inline]
     pub(super) fn is_limited(&self) -> bool {
-        matches!(self.state, State::Limited { .. })
+        matches!(self.state, State::Limited(_))
     }
 
     /// Fails if the stream must not be used again.
@@ -62,21 +78,25 @@ impl HostStream {
         &mut self,
         call: Call,
         len: u64,
-        mut answer: impl FnMut(u32, u64) -> Result<(T, bool), StreamError>,
+        mut answer: impl FnMut(Raw, u64) -> Result<(T, bool), StreamError>,
     ) -> Result<T, Fault> {
+        let raw = self.handle.as_raw();
         let asked = match self.state {
             State::Open => len,
-            _ => self.allowed(len)?,
+            State::Ended => return Ok(T::default()),
+            State::Failed(fault) => return Err(fault),
+            State::Limited(Limit { left, .. }) if left > 0 => len.min(left as u64),
+            State::Limited(limit) => {
+                (limit.find_end)(raw, limit.max, limit.size).map_err(|fault| self.fail(fault))?;
+                self.state = State::Ended;
+                return Ok(T::default());
+            }
         };
-        if asked == 0 {
-            return Ok(T::default());
-        }
-        let raw = self.handle.as_raw();
         match attempt(call, asked, Fault::NotReady(call), || answer(raw, asked)) {
             Ok((data, end)) => {
                 if end {
                     self.state = State::Ended;
-                } else if let State::Limited { left, .. } = &mut self.state {
+                } else if let State::Limited(Limit { left, .. }) = &mut self.state {
                     // No more than `asked`, and so no more than `left`.
                     *left -= usize::try_from(data.length()).unwrap_or(*left);
                 }
@@ -86,36 +106,7 @@ impl HostStream {
         }
     }
 
-    /// How many of `len` bytes a stream that is not simply open may ask for; 0 at the end.
-    #[cold]
-    fn allowed(&mut self, len: u64) -> Result<u64, Fault> {
-        match self.state {
-            State::Open => Ok(len),
-            State::Ended => Ok(0),
-            State::Failed(fault) => Err(fault),
-            State::Limited { left, .. } if left > 0 => Ok(len.min(left as u64)),
-            State::Limited { limit, size, .. } => {
-                // Only another byte tells whether the limit was also the end.
-                self.state = State::Open;
-                let more = self.pull(Call::Read, 1, |raw, asked| {
-                    let (list, end) = wasi_io::read(raw, asked)?;
-                    Ok((list.len(), end))
-                });
-                match more {
-                    Ok(0) => Ok(0),
-                    Ok(_) => Err(self.fail(Fault::TooLarge { limit, size })),
-                    Err(fault) => {
-                        if fault.may_pass() {
-                            self.state = State::Limited { left: 0, limit, size };
-                        }
-                        Err(fault)
-                    }
-                }
-            }
-        }
-    }
-
-    #[cold]
+    #[inline]
     pub(super) fn fail(&mut self, fault: Fault) -> Fault {
         if !fault.may_pass() {
             self.state = State::Failed(fault);
@@ -124,14 +115,14 @@ impl HostStream {
     }
 
     /// Allows `left` more bytes. A smaller limit that was set before stays.
-    pub(super) fn limit(&mut self, limit: usize, left: usize, size: Option<u64>) {
+    pub(super) fn limit(&mut self, max: usize, left: usize, size: Option<u64>) {
         let before = match self.state {
             State::Open => usize::MAX,
-            State::Limited { left, .. } => left,
+            State::Limited(limit) => limit.left,
             State::Ended | State::Failed(_) => return,
         };
         if left < before {
-            self.state = State::Limited { left, limit, size };
+            self.state = State::Limited(Limit { left, max, size, find_end });
         }
     }
 
@@ -147,13 +138,17 @@ impl HostStream {
     pub(super) fn read_into(&mut self, buf: &mut [MaybeUninit<u8>]) -> Result<usize, Fault> {
         let room = buf.len().min(MAX_READ) as u64;
         self.pull(Call::Read, room, |raw, asked| {
-            let asked = usize::try_from(asked).unwrap_or(usize::MAX);
-            wasi_io::read_into(raw, &mut buf[..asked])
+            let room = usize::try_from(asked).map_or(buf.len(), |asked| asked.min(buf.len()));
+            wasi_io::read_into(raw, &mut buf[..room])
         })
     }
 
     /// Reads into the memory of `buffer`, which must be empty.
     pub(super) fn fill(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
+        // At the end no memory is needed.
+        if matches!(self.state, State::Ended) {
+            return Ok(());
+        }
         let chunk = buffer.memory();
         let read = self.pull(Call::Read, MAX_READ as u64, |raw, asked| wasi_io::read_to(raw, asked, chunk));
         if let Err(fault) = read {

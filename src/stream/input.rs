@@ -8,7 +8,7 @@ use super::buffer::Buffer;
 use super::host_stream::HostStream;
 use crate::error::{Call, Error};
 use crate::handle::raw_handle;
-use crate::sys::wasi_io;
+use crate::sys::{Raw, wasi_io};
 
 /// A smaller buffer is filled from a chunk: one call to the host for every few bytes would cost more than the copy.
 const DIRECT: usize = 4 * 1024;
@@ -65,7 +65,7 @@ pub(super) enum Next<'a> {
 
 impl InputStream {
     #[inline]
-    pub(crate) fn adopt(raw: u32) -> Self {
+    pub(crate) fn adopt(raw: Raw) -> Self {
         Self { host: HostStream::adopt(raw), buffer: Buffer::new() }
     }
 
@@ -122,7 +122,8 @@ impl InputStream {
         };
         Ok(list.map(|list| {
             let mut chunk = Bytes::from(list);
-            chunk.advance(consumed);
+            // Without `min` the compiler does not see that this cannot panic, and keeps the code to format the panic.
+            chunk.advance(consumed.min(chunk.len()));
             chunk
         }))
     }

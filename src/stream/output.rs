@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use super::{Fault, attempt};
 use crate::error::{Call, Error};
 use crate::handle::{Handle, OutputStreamResource, raw_handle};
+use crate::sys::Raw;
 use crate::sys::wasi_io::{self, StreamError};
 
 /// A stream that takes bytes: the draft's `output-stream`.
@@ -36,7 +37,7 @@ pub struct OutputStream {
 
 impl OutputStream {
     #[inline]
-    pub(crate) fn adopt(raw: u32) -> Self {
+    pub(crate) fn adopt(raw: Raw) -> Self {
         Self { handle: Handle::new(raw), fault: Cell::new(None) }
     }
 
@@ -92,7 +93,7 @@ impl OutputStream {
     }
 
     #[inline]
-    pub(super) fn raw(&self) -> u32 {
+    pub(super) fn raw(&self) -> Raw {
         self.handle.as_raw()
     }
 
@@ -101,7 +102,7 @@ impl OutputStream {
         &self,
         call: Call,
         len: u64,
-        mut answer: impl FnMut(u32) -> Result<u64, StreamError>,
+        mut answer: impl FnMut(Raw) -> Result<u64, StreamError>,
     ) -> Result<u64, Fault> {
         self.check()?;
         let raw = self.raw();

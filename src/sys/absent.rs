@@ -3,10 +3,10 @@
 use std::fmt::Display;
 
 macro_rules! absent {
-    ($(fn $name:ident($($parameter:ident: $type:ty),*) $(-> $result:ty)? $(= $nothing:expr)?;)*) => {
+    ($(fn $name:ident($($handle:ident: $raw:ident),*; $($parameter:ident: $type:ty),*) $(-> $result:ty)? $(= $nothing:expr)?;)*) => {
         $(
             #[track_caller]
-            pub(crate) fn $name($(_: $type),*) $(-> $result)? {
+            pub(crate) fn $name($(_: $raw,)* $(_: $type),*) $(-> $result)? {
                 super::no_host(stringify!($name))
             }
         )*
@@ -33,23 +33,27 @@ pub(crate) fn trap(message: &impl Display) -> ! {
 pub(crate) mod wasi_io {
     use core::mem::MaybeUninit;
 
-    use crate::sys::draft;
+    use crate::sys::{Raw, draft};
 
     /// A failed stream operation. It carries no reason.
     pub(crate) struct StreamError;
 
     draft::wasi_io!(absent);
     absent! {
-        fn read_into(src: u32, buf: &mut [MaybeUninit<u8>]) -> Result<(usize, bool), StreamError>;
-        fn read_to(src: u32, len: u64, chunk: &mut Vec<u8>) -> Result<(usize, bool), StreamError>;
+        fn read_into(src: Raw; buf: &mut [MaybeUninit<u8>]) -> Result<(usize, bool), StreamError>;
+        fn read_to(src: Raw; len: u64, chunk: &mut Vec<u8>) -> Result<(usize, bool), StreamError>;
     }
 }
 
 pub(crate) mod types {
-    use crate::sys::draft;
+    use crate::sys::{Raw, draft};
 
     draft::types!(absent);
     absent! {
-        fn payload_consume_sync(payload: u32) -> Result<Vec<u8>, u32>;
+        fn open_bucket(; name: &str) -> Result<Raw, Raw>;
+        fn new_value(;) -> Raw;
+        fn value_write_body(value: Raw;) -> Result<Raw, ()>;
+        fn payload_consume_sync(payload: Raw;) -> Result<Vec<u8>, Raw>;
+        fn payload_consume_async(payload: Raw;) -> Result<Raw, Raw>;
     }
 }

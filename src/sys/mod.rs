@@ -1,7 +1,7 @@
 //! The seam between the SDK and its host: the draft's functions under the draft's names, a trap, and no policy.
 //!
-//! On wasm the functions are the generated bindings. On every other target they are the test host of [`crate::testing`]. Without
-//! the feature `testing` they are functions that say how to get a test host.
+//! On wasm the functions are the generated bindings. On every other target they call the test hosts of the thread. Without the
+//! feature `testing` they are functions that say how to get a test host.
 
 #[cfg(all(target_family = "wasm", target_feature = "atomics"))]
 compile_error!(
@@ -25,7 +25,14 @@ pub(crate) use {
 };
 
 #[cfg(all(not(target_family = "wasm"), feature = "testing"))]
-pub(crate) use crate::testing::seam::{trap, types, wasi_io};
+pub(crate) mod native;
+#[cfg(all(not(target_family = "wasm"), feature = "testing"))]
+pub(crate) use native::{Raw, Reported, number_of, raw_of, trap, types, wasi_io};
+
+#[cfg(any(target_family = "wasm", not(feature = "testing")))]
+mod bare;
+#[cfg(any(target_family = "wasm", not(feature = "testing")))]
+pub(crate) use bare::{Raw, Reported, number_of, raw_of};
 
 #[cfg(not(any(target_family = "wasm", feature = "testing")))]
 mod absent;

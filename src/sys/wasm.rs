@@ -72,19 +72,28 @@ pub(crate) mod wasi_io {
         allocating_for_rust(|| wasi_io::read(src, len))
     }
 
+    /// A list that the host has passed during a call with room for it. It must be given to [`landing::landed`] once.
+    struct HostList {
+        start: *mut u8,
+        len: usize,
+        end: bool,
+    }
+
     /// Reads. The list is in `room` if it fits there.
-    fn read_with_room(src: u32, len: u64, room: &mut [MaybeUninit<u8>]) -> Result<(Landed, bool), StreamError> {
+    ///
+    /// This leaves `landed` to its callers. They match on its result at once, so the compiler never builds that result.
+    #[inline]
+    fn read_with_room(src: u32, len: u64, room: &mut [MaybeUninit<u8>]) -> Result<HostList, StreamError> {
         let mut result = MaybeUninit::<ReadResult>::uninit();
         let address = result.as_mut_ptr();
         // SAFETY: `address` is valid for the result's size and alignment, and the host writes the result there.
         landing::with_room(room, || unsafe { read_raw(src, len, address) });
-        // SAFETY: the host always writes the tag. If the tag is 0, it also writes the list and the flag. The list is what the
-        // host passed for this room, and `landed` is called once.
+        // SAFETY: the host always writes the tag. If the tag is 0, it also writes the list and the flag.
         unsafe {
             if (*address).is_err != 0 {
                 return Err(StreamError { dummy: 0 });
             }
-            Ok((landing::landed((*address).list, (*address).list_len, room), (*address).end != 0))
+            Ok(HostList { start: (*address).list, len: (*address).list_len, end: (*address).end != 0 })
         }
     }
 
@@ -92,35 +101,36 @@ pub(crate) mod wasi_io {
     ///
     /// No host should send more than it was asked for. If one does, `buf` stays as it was, and the length shows it.
     pub(crate) fn read_into(src: u32, buf: &mut [MaybeUninit<u8>]) -> Result<(usize, bool), StreamError> {
-        let (landed, end) = read_with_room(src, buf.len() as u64, buf)?;
-        let len = match landed {
-            Landed::InRoom(len) => len,
-            Landed::Allocated(list) => copy(&list, buf),
-        };
+        let HostList { start, len, end } = read_with_room(src, buf.len() as u64, buf)?;
+        // SAFETY: the host has passed the list for this room, and this is the only call for it.
+        if let Landed::Allocated(list) = unsafe { landing::landed(start, len, buf) } {
+            copy(&list, buf);
+        }
         Ok((len, end))
     }
 
-    /// Copies a list that fits; returns its length in any case.
+    /// Copies a list that fits.
     #[cold]
-    fn copy(list: &[u8], buf: &mut [MaybeUninit<u8>]) -> usize {
+    fn copy(list: &[u8], buf: &mut [MaybeUninit<u8>]) {
         if let Some(start) = buf.get_mut(..list.len()) {
             for (to, from) in start.iter_mut().zip(list) {
                 to.write(*from);
             }
         }
-        list.len()
     }
 
     /// `read`, with the list as the content of `chunk`. The list is in the memory of `chunk` if it fits there, else in memory of
     /// its own.
     pub(crate) fn read_to(src: u32, len: u64, chunk: &mut Vec<u8>) -> Result<(usize, bool), StreamError> {
         chunk.clear();
-        let (landed, end) = read_with_room(src, len, chunk.spare_capacity_mut())?;
-        match landed {
+        let room = chunk.spare_capacity_mut();
+        let HostList { start, len, end } = read_with_room(src, len, room)?;
+        // SAFETY: the host has passed the list for this room, and this is the only call for it.
+        match unsafe { landing::landed(start, len, room) } {
             // SAFETY: the host has written so many bytes from the start of the chunk's memory on (fact L).
-            Landed::InRoom(len) => unsafe { chunk.set_len(len) },
+            Landed::InRoom => unsafe { chunk.set_len(len) },
             Landed::Allocated(list) => *chunk = list,
         }
-        Ok((chunk.len(), end))
+        Ok((len, end))
     }
 }

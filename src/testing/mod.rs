@@ -1,7 +1,8 @@
-//! Watchers tested on your own machine: plain `cargo test`, with no wasm tooling at all. Needs the feature `testing`.
+//! Tests of a watcher on your own machine: plain `cargo test`, without wasm tools. Needs the feature `testing`.
 //!
-//! A [`TestHost`] gives a watcher sets and deletes through the dispatch that its component's export uses, and accounts for every
-//! handle after each event: one that leaks or is dropped twice fails the test, with its kind and the line that it came from.
+//! A [`TestHost`] gives a watcher sets and deletes through the dispatch that its component's export uses. After each event it
+//! accounts for every handle. A handle that was leaked or dropped twice fails the test, with its kind and the line that it came
+//! from.
 //!
 //! ```
 //! # use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
@@ -16,16 +17,16 @@
 //! # }
 //! use inbound_keyvalue::testing::{Content, Personality, TestHost};
 //!
-//! // The host that does all that a watcher could wish.
+//! // A host that does everything that the draft describes.
 //! let mut host = TestHost::<Sizes>::new();
 //! host.set("motd", "hello").expect_handled();
 //! assert_eq!(host.watcher().unwrap().0, [5]);
 //!
-//! // A failure, by its text.
+//! // The text of a failure.
 //! let failure = host.set("motd", b"\xff".as_slice()).expect_failure();
 //! assert!(failure.starts_with("on-set of \"motd\" failed: the payload is not UTF-8"));
 //!
-//! // A host that refuses to hand payloads out; any other deviation is said the same way.
+//! // A host that refuses to give payloads. Every other deviation is set the same way.
 //! let broken = Personality::deviating(|host| host.consume_sync_error = Some("out of memory".into()));
 //! let mut host = TestHost::<Sizes>::with(broken);
 //! let failure = host.set("motd", Content::repeat("a line\n", 1 << 30)).expect_failure();
@@ -36,21 +37,25 @@
 //! |---|---|
 //! | give a watcher events | [`TestHost::set`], [`delete`](TestHost::delete), [`replay`](TestHost::replay) for recorded ones |
 //! | make payloads | anything that is bytes or text, or a [`Content`]: repeated, generated, a file, JSON |
-//! | see what came of an event | [`Outcome`]: its [`Ending`], the values written, the calls made |
+//! | see what an event did | [`Outcome`]: its [`Ending`], the values written, the calls made |
+//! | test for an error's type | [`Outcome::error`] |
 //! | test under every host | [`Personality::all`] |
 //! | start over | [`TestHost::fresh_instance`], or [`Instance::PerEvent`] for every event |
 //! | choose which buckets exist | [`TestHost::buckets`] |
 //! | test a function by itself | [`TestHost::payload`], [`TestHost::bucket`], then [`TestHost::settle`] |
 //!
-//! Beneath it, [`Host`] is the world itself on bare handles; `kvwatch` puts the same one behind components in wasmtime, so what
-//! a native test sees is what a component does.
+//! [`Host`] is the world itself on bare handles. `kvwatch` puts the same host behind components in wasmtime. So a watcher behaves in
+//! a native test as it does in a component.
 
-pub(crate) mod seam;
+mod outcome;
+mod replay;
 mod watcher;
 
 pub use inbound_keyvalue_host::{
-    AfterEnd, BadHandle, BadLine, Called, Change, ConsumedPayload, Content, End, Event, EventError, Events, Fault,
-    Given, Host, Instance, Kind, Numbering, Origin, Personality, Problem, Reading, Repeat, Size, SizeHint, StreamError,
-    Streamed, Transfer, Trap, Violation, Writing, Written,
+    AfterEnd, BadHandle, BadLine, Called, Change, ConsumedPayload, Content, Details, End, Event, EventError,
+    EventProblem, Events, Fault, Given, Host, HostLimits, Instance, IntoContent, Kind, Numbering, Origin, Personality,
+    Problem, Reading, Repeat, Size, SizeHint, StreamError, Streamed, Transfer, Trap, Violation, Writing, Written,
 };
-pub use watcher::{Ending, Outcome, TestHost};
+pub use outcome::{Ending, Outcome};
+pub use replay::{ReplayCause, ReplayError};
+pub use watcher::TestHost;

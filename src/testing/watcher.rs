@@ -1,32 +1,37 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
-use std::fs::File;
-use std::io::BufReader;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::rc::Rc;
 
-use inbound_keyvalue_host::{
-    BadLine, Change, Content, Event, Events, Host, Instance, Personality, Problem, Violation, Written,
-};
+use inbound_keyvalue_host::{Change, Event, Host, Instance, IntoContent, Personality, Violation};
 
-use super::seam::{self, Entered, Shared, Unwound};
+use super::outcome::{Ending, HandlerError, Outcome};
+use super::replay::{self, ReplayError};
 use crate::bucket::Bucket;
 use crate::export::Registered;
 use crate::payload::Payload;
+use crate::sys::native::{Entered, Shared, Unwound};
 use crate::watch::{Failure, HandleWatch, Operation, deliver_delete, deliver_set};
 
 /// A host for one watcher, in the process of a native test.
 ///
-/// It gives the watcher sets and deletes as a real host does, through the dispatch that the component's export uses. The
-/// watcher is made, by its `Default` or `init`, when the first event comes, and kept until one traps.
+/// It gives the watcher sets and deletes as a real host does, through the dispatch that the component's export uses. The first
+/// event makes the watcher, with its `Default` or `init`. The watcher is kept until an event traps.
 ///
-/// After each event the host accounts for every handle: one that was leaked, dropped twice or misused fails the test, with its
-/// kind and where it came from. [`tolerate`](Self::tolerate) leaves that to the test.
+/// After each event the host accounts for every handle of the event. A handle that was leaked, dropped twice or misused fails the
+/// test, and the message names its kind and its origin. After [`tolerate`](Self::tolerate) the test decides.
 ///
-/// While a `TestHost` lives, what its thread does outside a watcher goes to it too: [`payload`](Self::payload) and
-/// [`bucket`](Self::bucket) hand out what a function needs that is tested alone. Other threads do not see it.
+/// # Outside an event
+///
+/// [`payload`](Self::payload) and [`bucket`](Self::bucket) make what a function takes that is tested alone. They stay usable when
+/// an event comes and ends, until [`settle`](Self::settle).
+///
+/// A thread can have several hosts. Each handle goes to the host that made it, inside and outside events.
+/// [`Bucket::open`](crate::Bucket::open), [`Value::new`](crate::Value::new) and `from_raw` have no handle that names a host. They
+/// go to the host whose event is running, or outside events to the host that was made last and is alive. Other threads do not
+/// see the hosts of this one.
 ///
 /// ```
 /// use inbound_keyvalue::testing::TestHost;
@@ -48,95 +53,22 @@ use crate::watch::{Failure, HandleWatch, Operation, deliver_delete, deliver_set}
 /// host.set("b", "two").expect_handled();
 /// assert_eq!(host.watcher().unwrap().0, 4);
 /// ```
-pub struct TestHost<W> {
+pub struct TestHost<W, F = fn() -> W> {
     host: Shared,
-    init: Box<dyn FnMut() -> W>,
+    init: F,
     watcher: Option<W>,
     tolerant: bool,
-    _entered: Entered,
-}
-
-/// What became of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "a watcher's failure is only known from here: call `expect_handled`"]
-#[non_exhaustive]
-pub struct Outcome {
-    /// How the event ended.
-    pub ending: Ending,
-    /// What was done wrong with handles.
-    pub violations: Vec<Violation>,
-    /// What was written to each `Value` that the watcher made, in the order of their making.
-    pub values: Vec<Written>,
-    /// How many calls the watcher made to the host.
-    pub calls: u64,
-}
-
-/// How an event ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Ending {
-    /// The handler returned `Ok`.
-    Handled,
-    /// The handler returned an error, and the watcher's own `on_error` went on. The failure is as its `Display` says it.
-    Noted(String),
-    /// The event trapped: by [`Failure::trap`](crate::Failure::trap), or in a call to the host.
-    Trapped(String),
-    /// The handler panicked, which in a component is a trap.
-    Panicked(String),
-}
-
-impl Outcome {
-    /// Whether the handler returned `Ok`.
-    #[must_use]
-    pub fn is_handled(&self) -> bool {
-        self.ending == Ending::Handled
-    }
-
-    /// Fails the test unless the handler returned `Ok`.
-    ///
-    /// # Panics
-    ///
-    /// With the failure, unless the event was handled.
-    #[track_caller]
-    pub fn expect_handled(&self) {
-        assert!(self.is_handled(), "the event was not handled: {}", self.ending);
-    }
-
-    /// Fails the test unless the handler failed, and gives the failure: the text of the trap, of the panic, or of what
-    /// `on_error` noted.
-    ///
-    /// # Panics
-    ///
-    /// When the event was handled.
-    #[track_caller]
-    #[must_use]
-    pub fn expect_failure(self) -> String {
-        match self.ending {
-            Ending::Handled => panic!("the event was handled, and should have failed"),
-            Ending::Noted(failure) | Ending::Trapped(failure) | Ending::Panicked(failure) => failure,
-        }
-    }
-}
-
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Handled => f.write_str("handled"),
-            Self::Noted(failure) => write!(f, "noted by on_error: {failure}"),
-            Self::Trapped(failure) => write!(f, "trapped: {failure}"),
-            Self::Panicked(failure) => write!(f, "panicked: {failure}"),
-        }
-    }
+    entered: Entered,
 }
 
 impl<W: Registered> TestHost<W> {
-    /// A host that does all that a watcher could wish.
+    /// A host with the default [`Personality`], which does everything that the draft describes.
     #[must_use]
     pub fn new() -> Self {
         Self::with(Personality::default())
     }
 
-    /// A host that deviates.
+    /// A host with a [`Personality`] of its own.
     ///
     /// ```
     /// # use inbound_keyvalue::testing::{Personality, TestHost};
@@ -153,12 +85,13 @@ impl<W: Registered> TestHost<W> {
     /// ```
     #[must_use]
     pub fn with(personality: Personality) -> Self {
-        Self::with_watcher(personality, W::init)
+        Self::with_watcher(personality, W::init as fn() -> W)
     }
 }
 
-impl<W: HandleWatch> TestHost<W> {
-    /// A host whose watcher is made otherwise than the component's: one of several variants, or one that is not registered.
+impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
+    /// A host whose watcher `init` makes: a watcher with other settings, one that is not registered, or one that borrows from the
+    /// test.
     ///
     /// `init` is called for each fresh instance.
     ///
@@ -175,21 +108,25 @@ impl<W: HandleWatch> TestHost<W> {
     /// let mut host = TestHost::with_watcher(Personality::default(), || Limited { bytes: 10 });
     /// host.set("key", "value").expect_handled();
     /// ```
+    ///
+    /// `F` is the type of `init`. A function that takes any host is generic over it: `fn check<W, F>(host: &mut TestHost<W, F>)`.
     #[must_use]
-    pub fn with_watcher(personality: Personality, init: impl FnMut() -> W + 'static) -> Self {
+    pub fn with_watcher(personality: Personality, init: F) -> Self {
         let host = Rc::new(RefCell::new(Host::new(personality)));
-        Self { _entered: Entered::new(&host), host, init: Box::new(init), watcher: None, tolerant: false }
+        Self { entered: Entered::new(&host), host, init, watcher: None, tolerant: false }
     }
 
     /// Sets `key`: the watcher's `on_set`.
     ///
     /// # Panics
     ///
-    /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
+    /// If the watcher leaked or misused a handle, unless the host [tolerates](Self::tolerate) it.
     #[track_caller]
-    pub fn set(&mut self, key: &str, content: impl Into<Content>) -> Outcome {
-        let given = self.host.borrow_mut().begin_set(&content.into());
-        let (bucket, payload) = (Bucket::adopt(given.bucket), Payload::adopt(given.payload));
+    pub fn set<C>(&mut self, key: impl AsRef<str>, content: impl IntoContent<C>) -> Outcome {
+        let key = key.as_ref();
+        let given = self.host.borrow_mut().begin_set(&content.into_content());
+        let (bucket, payload) =
+            (Bucket::adopt(self.entered.raw(given.bucket)), Payload::adopt(self.entered.raw(given.payload)));
         self.deliver(Operation::Set, key, |watcher| deliver_set(watcher, bucket, key, payload))
     }
 
@@ -197,39 +134,40 @@ impl<W: HandleWatch> TestHost<W> {
     ///
     /// # Panics
     ///
-    /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
+    /// If the watcher leaked or misused a handle, unless the host [tolerates](Self::tolerate) it.
     #[track_caller]
-    pub fn delete(&mut self, key: &str) -> Outcome {
-        let bucket = Bucket::adopt(self.host.borrow_mut().begin_delete());
+    pub fn delete(&mut self, key: impl AsRef<str>) -> Outcome {
+        let key = key.as_ref();
+        let given = self.host.borrow_mut().begin_delete();
+        let bucket = Bucket::adopt(self.entered.raw(given));
         self.deliver(Operation::Delete, key, |watcher| deliver_delete(watcher, bucket, key))
     }
 
-    /// Gives the watcher an event.
+    /// Gives the watcher an event: [`set`](Self::set) or [`delete`](Self::delete).
     ///
     /// # Panics
     ///
-    /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
+    /// If the watcher leaked or misused a handle, unless the host [tolerates](Self::tolerate) it.
     #[track_caller]
     pub fn event(&mut self, event: &Event) -> Outcome {
         match &event.change {
-            Change::Set(content) => self.set(&event.key, content.clone()),
+            Change::Set(content) => self.set(&event.key, content),
             Change::Delete => self.delete(&event.key),
         }
     }
 
-    /// Gives the watcher the events recorded in a file, as `kvwatch run` does.
+    /// Gives the watcher the events that a file records, as `kvwatch run` does.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or a line of it is no event; no event is given to the watcher then.
+    /// If the file cannot be opened, or a line of it is not an event. The watcher gets no event then.
     ///
     /// # Panics
     ///
-    /// When the watcher leaked or misused a handle, unless [tolerated](Self::tolerate).
+    /// If the watcher leaked or misused a handle, unless the host [tolerates](Self::tolerate) it.
     #[track_caller]
-    pub fn replay(&mut self, path: impl AsRef<Path>) -> Result<Vec<Outcome>, BadLine> {
-        let file = File::open(path).map_err(|error| BadLine { line: 0, problem: Problem::Io(error) })?;
-        let events = Events::new(BufReader::new(file)).collect::<Result<Vec<_>, _>>()?;
+    pub fn replay(&mut self, path: impl AsRef<Path>) -> Result<Vec<Outcome>, ReplayError> {
+        let events = replay::recorded(path.as_ref())?;
         Ok(events.iter().map(|event| self.event(event)).collect())
     }
 
@@ -245,7 +183,7 @@ impl<W: HandleWatch> TestHost<W> {
         }
         let (init, watcher) = (&mut self.init, &mut self.watcher);
         let mut noted = None;
-        let caught = seam::catch(&self.host, || {
+        let (caught, error) = self.entered.run(|| {
             let watcher = watcher.get_or_insert_with(init);
             if let Err(failure) = event(watcher) {
                 noted = Some(failure.to_string());
@@ -261,7 +199,7 @@ impl<W: HandleWatch> TestHost<W> {
             }
         };
         if trapped {
-            // A trap takes the instance with it, and no code of the guest's runs after it.
+            // A trap ends the instance. No code of the guest runs after it.
             self.host.borrow_mut().set_trapped();
             self.watcher = None;
         }
@@ -270,6 +208,7 @@ impl<W: HandleWatch> TestHost<W> {
             ending,
             values: host.values().to_vec(),
             calls: host.calls(),
+            error: error.map(HandlerError::new),
             violations: if trapped { host.end_trapped() } else { host.end() },
         };
         drop(host);
@@ -280,20 +219,20 @@ impl<W: HandleWatch> TestHost<W> {
         outcome
     }
 
-    /// Drops the watcher: the next event goes to a fresh one, as on a host that makes an instance an event.
+    /// Drops the watcher. The next event gets a fresh one, as on a host that makes an instance for each event.
     pub fn fresh_instance(&mut self) {
         self.watcher = None;
     }
 }
 
-impl<W> TestHost<W> {
-    /// Leaves violations to the test: they are in [`Outcome::violations`], and fail nothing by themselves.
+impl<W, F> TestHost<W, F> {
+    /// Leaves violations to the test. They are in [`Outcome::violations`], and do not fail the test.
     pub fn tolerate(&mut self) -> &mut Self {
         self.tolerant = true;
         self
     }
 
-    /// The watcher, as the last event left it; `None` before the first event and after a trap.
+    /// The watcher as the last event left it. `None` before the first event and after a trap.
     #[must_use]
     pub fn watcher(&self) -> Option<&W> {
         self.watcher.as_ref()
@@ -305,28 +244,31 @@ impl<W> TestHost<W> {
         self
     }
 
-    /// A payload outside an event, for code that takes one.
-    pub fn payload(&mut self, content: impl Into<Content>) -> Payload {
-        Payload::adopt(self.host.borrow_mut().give_payload(content.into()))
+    /// A payload outside an event, for a function that takes one.
+    pub fn payload<C>(&mut self, content: impl IntoContent<C>) -> Payload {
+        let given = self.host.borrow_mut().give_payload(content.into_content());
+        Payload::adopt(self.entered.raw(given))
     }
 
-    /// A bucket outside an event, for code that takes one.
+    /// A bucket outside an event, for a function that takes one.
     pub fn bucket(&mut self) -> Bucket {
-        Bucket::adopt(self.host.borrow_mut().begin_delete())
+        let given = self.host.borrow_mut().give_bucket();
+        Bucket::adopt(self.entered.raw(given))
     }
 
-    /// Ends what was done outside an event, and tells what was done wrong with handles.
+    /// Forgets all handles that were made outside events, and returns what was done wrong with them. A handle that is still alive
+    /// is a leak.
     pub fn settle(&mut self) -> Vec<Violation> {
         self.host.borrow_mut().end()
     }
 
-    /// The host itself.
+    /// The host itself, to read. While the test holds it, no other call reaches the host.
     #[must_use]
     pub fn host(&self) -> impl Deref<Target = Host> + '_ {
         self.host.borrow()
     }
 
-    /// The host itself.
+    /// The host itself, to change. While the test holds it, no other call reaches the host.
     pub fn host_mut(&mut self) -> impl DerefMut<Target = Host> + '_ {
         self.host.borrow_mut()
     }
@@ -338,7 +280,7 @@ impl<W: Registered> Default for TestHost<W> {
     }
 }
 
-impl<W: fmt::Debug> fmt::Debug for TestHost<W> {
+impl<W: fmt::Debug, F> fmt::Debug for TestHost<W, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestHost").field("watcher", &self.watcher).field("host", &self.host).finish_non_exhaustive()
     }

@@ -118,7 +118,7 @@ fn run(name: &str, binary: &[u8]) {
                     };
                     assert_eq!(seen_key.bytes, key.as_bytes(), "{name}");
                     assert!(seen_payload.bytes == payload, "{name}: {way} of {payload_len} bytes gave others");
-                    neighbours_bytes.push(of_neighbour.bytes.to_vec());
+                    neighbours_bytes.push(of_neighbour.bytes.clone());
                     let outcome = session.delete(&key);
                     assert!(outcome.is_clean(), "{name}: {outcome:?}");
                     assert_eq!(outcome.values[0].bytes, key.as_bytes(), "{name}");

@@ -147,3 +147,16 @@ fn h1_a_panic_names_operation_and_key() {
     assert_eq!(outcome.ending, Ending::Panicked("on-set of \"k\" panicked: not empty".to_owned()));
     host.set("k", "").expect_handled();
 }
+
+#[test]
+fn a_test_sets_all_that_is_bytes_or_text() {
+    let mut host = TestHost::<exercise::Exerciser>::new();
+    let (key, text) = (String::from("ignore"), String::from("text"));
+    host.set(&key, &text).expect_handled();
+    host.set(key.as_str(), text.as_str()).expect_handled();
+    host.set(key.clone(), text.as_bytes()).expect_handled();
+    host.set(std::borrow::Cow::from(&key), b"text").expect_handled();
+    host.set(&key, [0, 159]).expect_handled();
+    host.set(&key, std::borrow::Cow::from(text.as_bytes())).expect_handled();
+    host.delete(&key).expect_handled();
+}

@@ -10,6 +10,7 @@ mod properties;
 mod regressions;
 mod streams;
 mod surface;
+mod testing;
 
 use inbound_keyvalue::testing::{Personality, TestHost};
 

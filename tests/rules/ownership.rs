@@ -221,3 +221,16 @@ fn o9_dropping_while_a_handler_panics_is_harmless() {
     );
     host.settle();
 }
+
+#[test]
+fn o9_dropping_after_its_host_or_while_it_is_borrowed_is_harmless() {
+    let mut gone = host();
+    let bucket = gone.bucket();
+    drop(gone);
+    drop(bucket);
+    let mut borrowed = host();
+    let bucket = borrowed.bucket();
+    let held = borrowed.host_mut();
+    drop(bucket);
+    drop(held);
+}

@@ -20,8 +20,8 @@ static FOR_RUST: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool
 
 /// Where the bytes of a list are.
 pub(in crate::sys) enum Landed {
-    /// So many bytes at the start of the room.
-    InRoom(usize),
+    /// At the start of the room.
+    InRoom,
     /// In an allocation, because the list is larger than the room.
     Allocated(Vec<u8>),
 }
@@ -64,7 +64,7 @@ pub(in crate::sys) unsafe fn landed(start: *mut u8, len: usize, room: &[MaybeUni
     // Without bytes there is no allocation, and the address means nothing.
     if len == 0 || start.cast_const() == room.as_ptr().cast() {
         // The list is not longer than the room: else the host would have got another address (fact L).
-        return Landed::InRoom(len);
+        return Landed::InRoom;
     }
     // SAFETY: the caller promises that the list is the host's, and it is in no room. So facts L and O hold for it.
     Landed::Allocated(unsafe { Vec::from_raw_parts(start, len, len) })

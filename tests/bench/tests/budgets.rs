@@ -50,12 +50,15 @@ const INSTRUCTIONS: &[Budget] = &[
     budget("7 B whole, `Bytes`", 527, 1.0),
     budget("64 KiB whole", 1_048_957, 1.0),
     budget("64 KiB whole, `Bytes`", 1_048_972, 1.0),
-    budget("7 B streamed, chunks", 640, 1.0),
-    budget("7 B streamed, `BufRead`", 533, 1.0),
-    budget("7 B streamed, `Read`", 555, 1.0),
-    budget("4 MiB streamed, chunks", 67_128_399, 1.005),
-    budget("4 MiB streamed, `BufRead`", 67_120_814, 1.0),
-    budget("4 MiB streamed, `Read`", 67_122_600, 1.0),
+    // 19 more than 640, for the rules: the state has a fourth case, a payload's limit, which each read tells apart, and the
+    // bytes that `BufRead` has buffered come first in a chunk too.
+    budget("7 B streamed, chunks", 659, 1.0),
+    // 17 more than 533, for the limit's case, and because a fault is latched before it becomes an error.
+    budget("7 B streamed, `BufRead`", 550, 1.0),
+    budget("7 B streamed, `Read`", 509, 1.0),
+    budget("4 MiB streamed, chunks", 67_129_552, 1.005),
+    budget("4 MiB streamed, `BufRead`", 67_121_587, 1.0),
+    budget("4 MiB streamed, `Read`", 67_119_782, 1.0),
     budget("delete", 109, 1.0),
     budget("7 B, the README's watcher", 2_242, 1.0),
 ];
@@ -67,9 +70,10 @@ const BYTES: &[Budget] = &[
     budget("the least that reads `Bytes`", 16_817, NONE),
     budget("the least that reads text", 13_183, 1.0),
     budget("the README's", 25_798, 1.25),
-    budget("sums up chunks", 18_891, NONE),
-    budget("sums up through `BufRead`", 21_345, NONE),
-    budget("sums up through `Read`", 23_134, NONE),
+    // 94 and 22 more than before: the limit's case, and the call through its pointer. Its code is not linked.
+    budget("sums up chunks", 18_985, NONE),
+    budget("sums up through `BufRead`", 21_367, NONE),
+    budget("sums up through `Read`", 23_042, NONE),
 ];
 
 /// Allocations in a thousand reads: counted, whatever compiled them.

@@ -303,8 +303,8 @@ impl Law<'_> {
     fn finish(&mut self, reader: Reader, finale: &Finale) -> Checked {
         match (finale, reader) {
             (_, Reader::Gone) => Ok(()),
-            (Finale::ToEnd, Reader::Payload(mut payload)) => self.to_the_end(&mut payload),
-            (Finale::ToEnd, Reader::Stream(mut stream)) => self.to_the_end(&mut stream),
+            (Finale::ToEnd, Reader::Payload(mut payload)) => self.read_to_the_end(&mut payload),
+            (Finale::ToEnd, Reader::Stream(mut stream)) => self.read_to_the_end(&mut stream),
             (Finale::Bytes, Reader::Payload(payload)) => {
                 let synchronous = payload.as_raw().is_some();
                 self.whole(payload.into_bytes().map(Vec::from), synchronous)
@@ -318,7 +318,7 @@ impl Law<'_> {
                 let whole = match payload.into_string() {
                     Ok(text) => Ok(text.into_bytes()),
                     Err(Error::Utf8 { position, bytes, .. }) => {
-                        let invalid = str::from_utf8(&bytes).err().map(|error| error.valid_up_to());
+                        let invalid = std::str::from_utf8(&bytes).err().map(|error| error.valid_up_to());
                         ensure!(invalid == Some(position), "not UTF-8 at {position}, but at {invalid:?}");
                         Ok(bytes)
                     }
@@ -362,7 +362,7 @@ impl Law<'_> {
     }
 
     /// Reads until the end or an error that stays.
-    fn to_the_end(&mut self, reader: &mut impl BufRead) -> Checked {
+    fn read_to_the_end(&mut self, reader: &mut impl BufRead) -> Checked {
         for _ in 0..self.most_tries() {
             let mut rest = Vec::new();
             let outcome = reader.read_to_end(&mut rest);

@@ -42,6 +42,14 @@ pub enum Error {
         /// What is wrong with it.
         source: Cause,
     },
+    /// It asks for more than kvwatch compiles for a watcher.
+    #[error("{watcher} is too large: {reason}; build a smaller component")]
+    TooLarge {
+        /// What it was loaded from.
+        watcher: String,
+        /// What there is too much of.
+        reason: String,
+    },
     /// It does not export `handle-watch`.
     #[error(
         "{watcher} has no `wasi:keyvalue/handle-watch` export: put `#[handle_watch]` on the watcher ({})",
@@ -55,8 +63,8 @@ pub enum Error {
     },
     /// It imports what no host of this world has.
     #[error(
-        "{watcher} cannot run here: {}; a watcher has `wasi:keyvalue/wasi-io`, `wasi:keyvalue/types` and WASI 0.2, and \
-         must do without anything else",
+        "{watcher} cannot run here: {}; a watcher has `wasi:keyvalue/wasi-io`, `wasi:keyvalue/types` and WASI 0.2 \
+         without wasi:http; build it without the rest, or replace an interface by traps with `--stub INTERFACE`",
         list("it imports", imports)
     )]
     UnknownImports {
@@ -77,10 +85,15 @@ pub enum Error {
 
 type Cause = Box<dyn StdError + Send + Sync>;
 
+/// How many names a message lists: a file can have a hundred thousand.
+const MOST: usize = 10;
+
 fn list(verb: &str, names: &[String]) -> String {
     if names.is_empty() {
         return format!("{verb} nothing");
     }
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    format!("{verb} {}", names.join(", "))
+    let shown: Vec<String> = names.iter().take(MOST).map(|name| format!("`{}`", name.escape_debug())).collect();
+    let more = names.len().saturating_sub(MOST);
+    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{verb} {}{rest}", shown.join(", "))
 }

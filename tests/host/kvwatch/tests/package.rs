@@ -36,7 +36,7 @@ fn package(folder: &TempDir, name: &str) -> PathBuf {
     let manifest = package.join("Cargo.toml");
     let patch = format!("\n[patch.crates-io]\ninbound-keyvalue = {{ path = '{}' }}\n", repository.display());
     fs::write(&manifest, fs::read_to_string(&manifest).unwrap() + &patch).unwrap();
-    // What is in the lock is downloaded already.
+    // The package gets the same releases as this repository. cargo downloads those that the machine lacks.
     fs::copy(repository.join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
     package
 }

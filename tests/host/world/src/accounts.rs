@@ -1,9 +1,7 @@
-//! Who holds what: every live handle, where it came from, and what was done wrong with one.
+//! What a guest can do wrong with handles, and where a handle came from.
 
 use std::fmt;
 use std::panic::Location;
-
-use crate::personality::Numbering;
 
 /// A kind of handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,7 +16,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const COUNT: usize = 6;
+    pub(crate) const COUNT: usize = 6;
 }
 
 impl fmt::Display for Kind {
@@ -34,12 +32,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Where a handle came from: the call that gave it to the guest and, in a native test, the line that made the call.
+/// Where a handle came from: the call that made it and, in a native test, the line of that call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The draft's function, `on-set` and `on-delete` among them.
+    /// The draft's function. It is `on-set` or `on-delete` for the handles that the host passes to a watcher.
     pub call: &'static str,
-    /// The caller, where it is known.
+    /// The line that made the call, if it is known.
     pub location: Option<&'static Location<'static>>,
 }
 
@@ -61,14 +59,57 @@ impl fmt::Display for Origin {
 pub struct Violation {
     /// What was done.
     pub fault: Fault,
-    /// The kind that the call was about.
+    /// The kind of handle that the call expected.
     pub kind: Kind,
     /// The handle.
     pub handle: u32,
     /// The draft's function that was called; for a leak, the end of the event.
     pub call: &'static str,
-    /// Where the handle came from, where that is known.
+    /// Where the handle came from, if that is known.
     pub origin: Option<Origin>,
+}
+
+/// The violations of an event. Only the first ones are kept, so that a guest cannot fill the host's memory with them.
+#[derive(Debug, Default)]
+pub(crate) struct Violations {
+    kept: Vec<Violation>,
+    total: u64,
+    /// Whether they are only counted.
+    counted: bool,
+}
+
+impl Violations {
+    const MOST: usize = 64;
+
+    /// Starts an event. Violations since the end of the last one belong to it.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.total = self.kept.len() as u64;
+    }
+
+    pub(crate) fn set_keep(&mut self, keep: bool) {
+        self.counted = !keep;
+    }
+
+    pub(crate) fn note(&mut self, violation: Violation) {
+        self.total += 1;
+        if !self.counted && self.kept.len() < Self::MOST {
+            self.kept.push(violation);
+        }
+    }
+
+    pub(crate) fn count(&mut self, violations: u64) {
+        self.total += violations;
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self) -> Vec<Violation> {
+        std::mem::take(&mut self.kept)
+    }
 }
 
 /// What can be done wrong with a handle.
@@ -93,9 +134,9 @@ pub enum Fault {
     ReadAfterEnd,
     /// A stream was used after it failed.
     UsedAfterFailure,
-    /// A read or write of no bytes, which some hosts take for something else.
+    /// A read or write of length 0. Some hosts give it another meaning.
     Empty,
-    /// A read of more than any host can be asked for.
+    /// A read of more than 16 MiB. Some hosts allocate as much as a guest asks for.
     Unbounded,
 }
 
@@ -143,131 +184,4 @@ impl fmt::Display for Violation {
             None => Ok(()),
         }
     }
-}
-
-/// A handle that is live, or was earlier in this event.
-#[derive(Debug)]
-pub(crate) struct Entry<T> {
-    pub(crate) handle: u32,
-    pub(crate) kind: Kind,
-    life: Life,
-    pub(crate) origin: Origin,
-    pub(crate) object: T,
-}
-
-/// Whether the guest has a handle, and if not, how it gave it up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
-    Live,
-    Dropped,
-    Consumed,
-}
-
-/// All handles of an instance, in the order in which they were given. There are few at a time: a walk over them is quicker than
-/// a map.
-///
-/// An entry stays where it is when its handle is given up. To move it would cost more than all else that an event does here.
-#[derive(Debug)]
-pub(crate) struct Table<T> {
-    numbering: Numbering,
-    entries: Vec<Entry<T>>,
-    dead: usize,
-    /// Whether numbers have begun anew behind the last.
-    wrapped: bool,
-    next: [u32; Kind::COUNT],
-}
-
-/// So many past handles are remembered at least. What was before them is not told.
-const REMEMBERED: usize = 64;
-
-impl<T> Table<T> {
-    pub(crate) fn new(numbering: Numbering) -> Self {
-        Self { numbering, entries: Vec::new(), dead: 0, wrapped: false, next: [numbering.first; Kind::COUNT] }
-    }
-
-    #[inline]
-    pub(crate) fn insert(&mut self, kind: Kind, origin: Origin, object: T) -> u32 {
-        let Numbering { per_kind, reuse, first, .. } = self.numbering;
-        let counter = &mut self.next[if per_kind { kind as usize } else { 0 }];
-        let mut handle = if reuse { first } else { *counter };
-        // Of numbers that are given out one after the other, none is taken before they begin anew.
-        if reuse || self.wrapped {
-            let taken = |entry: &Entry<T>, handle| entry.handle == handle && (!per_kind || entry.kind == kind);
-            while self.entries.iter().any(|entry| entry.life == Life::Live && taken(entry, handle)) {
-                handle = handle.wrapping_add(1);
-            }
-        }
-        *counter = handle.wrapping_add(1);
-        self.wrapped |= *counter == 0;
-        self.entries.push(Entry { handle, kind, life: Life::Live, origin, object });
-        handle
-    }
-
-    #[inline]
-    pub(crate) fn get(&mut self, kind: Kind, handle: u32) -> Option<&mut Entry<T>> {
-        find_live(&mut self.entries, kind, handle)
-    }
-
-    /// Takes a handle from the guest.
-    #[inline]
-    pub(crate) fn remove(&mut self, kind: Kind, handle: u32, end: Life) -> Option<&mut Entry<T>> {
-        if self.dead >= 2 * REMEMBERED {
-            self.forget();
-        }
-        let entry = find_live(&mut self.entries, kind, handle)?;
-        entry.life = end;
-        self.dead += 1;
-        Some(entry)
-    }
-
-    /// Forgets the older ones of the past handles. This is done for many at a time, as it moves all that are left.
-    #[cold]
-    fn forget(&mut self) {
-        self.entries.retain(|entry| {
-            let forgotten = entry.life != Life::Live && self.dead > REMEMBERED;
-            self.dead -= usize::from(forgotten);
-            !forgotten
-        });
-    }
-
-    /// Why there is no such handle.
-    pub(crate) fn missing(&self, kind: Kind, handle: u32, call: &'static str) -> Violation {
-        let per_kind = self.numbering.per_kind;
-        let same = |entry: &&Entry<T>| entry.handle == handle;
-        // A number given out again stands for the new thing only.
-        let last = self.entries.iter().rev().filter(same).find(|entry| !per_kind || entry.kind == kind);
-        let other = self.live().find(same);
-        let (fault, origin) = match (last, other) {
-            (Some(last), _) if last.kind == kind && last.life == Life::Consumed => {
-                (Fault::ConsumedBefore, Some(last.origin))
-            }
-            (Some(last), _) if last.kind == kind => (Fault::DroppedBefore, Some(last.origin)),
-            (_, Some(other)) => (Fault::WrongKind(other.kind), Some(other.origin)),
-            _ => (Fault::Unknown, None),
-        };
-        Violation { fault, kind, handle, call, origin }
-    }
-
-    /// Whether the guest has no handle.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.dead == self.entries.len()
-    }
-
-    pub(crate) fn live(&self) -> impl Iterator<Item = &Entry<T>> {
-        self.entries.iter().filter(|entry| entry.life == Life::Live)
-    }
-
-    /// Forgets all handles, as a host does that drops an instance.
-    #[inline]
-    pub(crate) fn clear(&mut self) {
-        self.entries.clear();
-        self.dead = 0;
-    }
-}
-
-/// The latest first: what a guest was given last it gives up first.
-#[inline]
-fn find_live<T>(entries: &mut [Entry<T>], kind: Kind, handle: u32) -> Option<&mut Entry<T>> {
-    let wanted = |entry: &&mut Entry<T>| entry.handle == handle && entry.kind == kind && entry.life == Life::Live;
-    entries.iter_mut().rev().find(wanted)
 }

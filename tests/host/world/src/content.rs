@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -6,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// What a key is set to: the bytes behind a [`Payload`], from memory, a file, or made up as they are read.
+/// The value of a key: the bytes of a payload. They are in memory, in a file, or generated when they are read.
 ///
-/// Cheap to clone. Anything that is bytes or text converts into it, and is copied then.
+/// A clone is cheap. Bytes and text convert into a `Content`. The conversion copies them.
 ///
 /// ```
 /// use inbound_keyvalue_host::Content;
@@ -35,7 +36,7 @@ enum Source {
 }
 
 impl Content {
-    /// `len` bytes of `pattern` over and over; of zeroes if it is empty.
+    /// `len` bytes that repeat `pattern`. An empty pattern stands for zeroes.
     #[must_use]
     pub fn repeat(pattern: impl Into<Bytes>, len: u64) -> Self {
         let pattern = pattern.into();
@@ -43,13 +44,13 @@ impl Content {
         Self { source: Source::Repeat(pattern.into()), len }
     }
 
-    /// `len` bytes, made by `fill` as they are read: it is given an offset and the buffer to fill from there on.
+    /// `len` bytes that `fill` makes when they are read. `fill` gets an offset, and the buffer for the bytes from that offset on.
     #[must_use]
     pub fn generate(len: u64, fill: impl Fn(u64, &mut [u8]) + Send + Sync + 'static) -> Self {
         Self { source: Source::Generated(Arc::new(fill)), len }
     }
 
-    /// What is in a file, read as the guest reads it.
+    /// The bytes of a file. The host reads them when the guest does.
     ///
     /// # Errors
     ///
@@ -81,7 +82,7 @@ impl Content {
         self.len == 0
     }
 
-    /// Up to `len` bytes from `offset` on: fewer only at the end.
+    /// `len` bytes from `offset` on, or fewer at the end of the content.
     ///
     /// # Errors
     ///
@@ -132,6 +133,70 @@ impl<T: Into<Bytes>> From<T> for Content {
     fn from(bytes: T) -> Self {
         let bytes = bytes.into();
         Self { len: bytes.len() as u64, source: Source::Bytes(bytes.as_ref().into()) }
+    }
+}
+
+/// Everything that a key can be set to: all that is `AsRef<[u8]>` and `Cow<str>`, which are copied, and [`Content`], which is not.
+///
+/// `Form` only tells the implementations apart, and the compiler finds it. A function of your own that takes every form is
+/// `fn take<F>(content: impl IntoContent<F>)`.
+///
+/// ```
+/// use std::borrow::Cow;
+/// use inbound_keyvalue_host::{Content, IntoContent};
+///
+/// fn len<F>(content: impl IntoContent<F>) -> u64 {
+///     content.into_content().len()
+/// }
+///
+/// let text = String::from("text");
+/// assert_eq!(len(&text) + len(text.as_str()) + len(b"text") + len(text.as_bytes()) + len([1, 2, 3]), 19);
+/// assert_eq!(len(Cow::from(&text)), 4);
+/// assert_eq!(len(Content::repeat("x", 1 << 40)), 1 << 40);
+/// ```
+pub trait IntoContent<Form = AnyBytes> {
+    /// The content.
+    fn into_content(self) -> Content;
+}
+
+/// The form of all that is `AsRef<[u8]>`.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum AnyBytes {}
+
+/// The form of `Cow<str>`. The standard library may make it an `AsRef<[u8]>` one day, so it cannot have the other form too.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum CowText {}
+
+impl<T: AsRef<[u8]>> IntoContent for T {
+    fn into_content(self) -> Content {
+        let bytes = self.as_ref();
+        Content { len: bytes.len() as u64, source: Source::Bytes(bytes.into()) }
+    }
+}
+
+impl IntoContent<CowText> for Cow<'_, str> {
+    fn into_content(self) -> Content {
+        self.as_bytes().into_content()
+    }
+}
+
+impl IntoContent<CowText> for &Cow<'_, str> {
+    fn into_content(self) -> Content {
+        self.as_bytes().into_content()
+    }
+}
+
+impl IntoContent for Content {
+    fn into_content(self) -> Content {
+        self
+    }
+}
+
+impl IntoContent for &Content {
+    fn into_content(self) -> Content {
+        self.clone()
     }
 }
 

@@ -5,11 +5,15 @@
 //!
 //! | module | what it contains |
 //! |---|---|
-//! | `accounts` | live handles, their origin, and violations of the rules of ownership |
-//! | `content` | what a key is set to: bytes in memory, in a file, or generated |
+//! | `accounts` | violations of the rules of ownership, and where a handle came from |
+//! | `table` | live handles |
+//! | `content` | the value of a key: bytes in memory, in a file, or generated |
 //! | `events` | recorded events and their file format |
-//! | `host` | the draft's functions on bare handles |
-//! | `personality` | how a host may deviate from a well-behaved one |
+//! | `host` | the host's state, and an event from its begin to its end |
+//! | `host::wasi_io`, `host::types` | the draft's functions on bare handles, one file for each interface |
+//! | `host::limits` | what a host keeps for a guest, the limits on it, and the end of calls that take too long |
+//! | `host::written` | the bodies of values |
+//! | `personality` | how a host may deviate from a well-behaved one, one file for each behaviour |
 
 mod accounts;
 mod content;
@@ -17,11 +21,12 @@ mod events;
 mod host;
 mod operation;
 mod personality;
+mod table;
 
 pub use accounts::{Fault, Kind, Origin, Violation};
-pub use content::Content;
-pub use events::{BadLine, Change, Event, EventError, Events, Problem};
-pub use host::{Called, Given, Host, StreamError, Streamed, Trap, Written};
+pub use content::{Content, IntoContent};
+pub use events::{BadLine, Change, Event, EventError, EventProblem, Events, Problem, UnknownField, open_events};
+pub use host::{Called, Details, Given, Host, HostLimits, StreamError, Streamed, Trap, Written};
 pub use operation::Operation;
 pub use personality::{
     AfterEnd, BadHandle, ConsumedPayload, End, Instance, Numbering, Personality, Reading, Repeat, Size, SizeHint,

@@ -15,6 +15,9 @@ use std::process::ExitCode;
 
 use component::Interfaces;
 use harness::{cargo_component, test};
+use mistakes::{
+    a_second_watcher_in_one_crate_does_not_compile, the_test_host_says_what_to_run_where_the_target_is_wasm,
+};
 use project::{Outside, Project, copy};
 use readme::Readme;
 
@@ -31,6 +34,8 @@ fn main() -> ExitCode {
         test!(examples_work_outside_the_repository),
         test!(examples_build_with_cargo_component).needs(cargo_component),
         test!(what_registers_no_watcher_exports_none),
+        test!(a_second_watcher_in_one_crate_does_not_compile),
+        test!(the_test_host_says_what_to_run_where_the_target_is_wasm),
     ])
 }
 

@@ -19,8 +19,7 @@ fn refused(name: &str, source: &str, arguments: &[&str]) -> String {
     project.cargo_fails(&command)
 }
 
-#[test]
-fn a_second_watcher_in_one_crate_does_not_compile() {
+pub(crate) fn a_second_watcher_in_one_crate_does_not_compile() {
     let source = "
 use inbound_keyvalue::{HandleWatch, handle_watch};
 
@@ -43,8 +42,7 @@ impl HandleWatch for First {}
     assert!(message.contains("src/lib.rs:9:"), "it names the second watcher: {message}");
 }
 
-#[test]
-fn the_test_host_says_what_to_run_where_the_target_is_wasm() {
+pub(crate) fn the_test_host_says_what_to_run_where_the_target_is_wasm() {
     let source = "
 use inbound_keyvalue::HandleWatch;
 use inbound_keyvalue::testing::{Personality, TestHost};

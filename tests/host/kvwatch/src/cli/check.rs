@@ -1,18 +1,27 @@
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use anstream::{AutoStream, ColorChoice};
 use clap::Args;
-use kvwatch::{Anatomy, ByteSize, Engine, Module, Provider, Watcher};
+use kvwatch::{Anatomy, ByteSize, Engine, Import, Module, Provider, Watcher};
 
+use super::progress::Spinner;
 use super::stats::table;
 use super::style::{self, STRONG};
 use super::watcher::WatcherArgs;
 use super::{Result, chain};
+
+/// What the names of the modules that `wit-component` adds start with.
+const ADAPTER: &str = "wit-component:adapter:";
 
 /// Tell whether a watcher fits the world, what it imports beyond it, and how large it is
 ///
 /// Imports beyond the world are told with the target that they come from: a watcher for wasm32-wasip2 imports WASI 0.2 itself,
 /// and one for wasm32-wasip1, which is what `cargo component build` builds for, by an adapter. One for wasm32-unknown-unknown
 /// imports the world and nothing else.
+///
+/// The imports and the sizes are also shown for a watcher that does not fit.
 ///
 /// Exits with 0 where it fits, and with 2 where it does not.
 #[derive(Args, Debug)]
@@ -24,68 +33,131 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let component = self.watcher.component()?;
-        let watcher = component.load(&Engine::new()?)?;
+        let engine = Engine::new()?;
+        let imports = Watcher::imports_in(&engine, &component.name, &component.bytes)?;
         let anatomy = Anatomy::of(&component.bytes)
-            .map_err(|error| format!("{} cannot be taken apart: {}", watcher.name(), chain(&*error)))?;
-        style::print(&format!("{} fits the world wasi:keyvalue/inbound-keyvalue", watcher.name()))?;
-        imports(&watcher, &anatomy)?;
-        sizes(&anatomy)
+            .map_err(|error| format!("cannot read the parts of {}: {}", component.name, chain(&*error)))?;
+        let loaded = {
+            let _spinner = Spinner::new("compiling");
+            component.load(&engine)
+        };
+        let mut page = String::new();
+        let fits = if loaded.is_ok() { "fits" } else { "does not fit" };
+        writeln!(page, "{} {fits} the world wasi:keyvalue/inbound-keyvalue", component.name)?;
+        write_imports(&mut page, &imports, &anatomy)?;
+        write_sizes(&mut page, &anatomy)?;
+        show(&page)?;
+        loaded.map(|_| ExitCode::SUCCESS)
     }
 }
 
-fn imports(watcher: &Watcher, anatomy: &Anatomy) -> Result<()> {
-    list("It imports of the world", &names(watcher, Provider::World))?;
-    let wasi = names(watcher, Provider::Wasi);
+/// Writes the page. A reader that closes the pipe early, as `head -1` does, changes no verdict.
+fn show(page: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let page = if stdout.is_terminal() { as_text(page) } else { page.to_owned() };
+    match stdout.write_all(page.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// A title. It is the only thing on the page that has a style.
+fn title(text: &str) -> String {
+    let coloured = !matches!(AutoStream::choice(&io::stdout()), ColorChoice::Never);
+    if coloured { style::styled(STRONG, text) } else { text.to_owned() }
+}
+
+/// The page with the control characters of its names as text: the name of a component or a module can be any text, and a
+/// terminal would obey it.
+fn as_text(page: &str) -> String {
+    let (start, end) = (STRONG.render().to_string(), STRONG.render_reset().to_string());
+    let line = |line: &str| match line.strip_prefix(&*start).and_then(|line| line.split_once(&*end)) {
+        Some((title, rest)) => format!("{start}{}{end}{}", escaped(title), escaped(rest)),
+        None => escaped(line),
+    };
+    page.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, c| {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
+}
+
+fn write_imports(page: &mut String, imports: &[Import], anatomy: &Anatomy) -> Result<()> {
+    list(page, "It imports of the world", &names(imports, Provider::World))?;
+    let unknown = names(imports, Provider::Unknown);
+    if !unknown.is_empty() {
+        list(page, "It imports what kvwatch does not offer", &unknown)?;
+    }
+    let wasi = names(imports, Provider::Wasi);
+    if wasi.is_empty() {
+        return list(page, "It imports beyond the world", &[]);
+    }
     // Some are imported for their types only, which no module does: they go with the others.
     let has_adapter = anatomy.modules.iter().any(Module::is_adapter);
     let by_adapter = |name: &str| has_adapter && anatomy.importers(name).all(Module::is_adapter);
-    let (adapted, own): (Vec<_>, Vec<_>) = wasi.iter().copied().partition(|name| by_adapter(name));
-    if wasi.is_empty() {
-        return list("It imports beyond the world", &[]);
-    }
+    let (adapted, own): (Vec<_>, Vec<_>) = wasi.into_iter().partition(|name| by_adapter(name));
     if !adapted.is_empty() {
-        list("It imports beyond the world, by the adapter of wasm32-wasip1", &adapted)?;
+        list(page, "It imports beyond the world, by the adapter of wasm32-wasip1", &adapted)?;
     }
     if !own.is_empty() {
-        list("It imports beyond the world, as built for wasm32-wasip2", &own)?;
+        list(page, "It imports beyond the world, as built for wasm32-wasip2", &own)?;
     }
-    style::print("kvwatch has all of WASI 0.2; other hosts of watchers may not")?;
+    writeln!(page, "kvwatch offers WASI 0.2 without wasi:http; other hosts of watchers may offer less")?;
     Ok(())
 }
 
-fn names(watcher: &Watcher, provider: Provider) -> Vec<&String> {
-    watcher.imports().iter().filter(|import| import.provider == provider).map(|import| &import.name).collect()
+fn names(imports: &[Import], provider: Provider) -> Vec<&str> {
+    imports.iter().filter(|import| import.provider == provider).map(|import| &*import.name).collect()
 }
 
-fn list(title: &str, names: &[&String]) -> Result<()> {
-    if names.is_empty() {
-        style::print(&format!("\n{}: nothing", style::styled(STRONG, title)))?;
-        return Ok(());
-    }
-    style::print(&format!("\n{}:", style::styled(STRONG, title)))?;
+fn list(page: &mut String, heading: &str, names: &[&str]) -> Result<()> {
+    let nothing = if names.is_empty() { " nothing" } else { "" };
+    writeln!(page, "\n{}:{nothing}", title(heading))?;
     for name in names {
-        style::print(&format!("  {name}"))?;
+        writeln!(page, "  {name}")?;
     }
     Ok(())
 }
 
-fn sizes(anatomy: &Anatomy) -> Result<ExitCode> {
+fn write_sizes(page: &mut String, anatomy: &Anatomy) -> Result<()> {
     let size = |bytes| if bytes == 0 { String::new() } else { ByteSize(bytes).to_string() };
     let row = |name: String, sizes: [u64; 5]| [vec![name], sizes.map(size).to_vec()].concat();
+    let sizes = |modules: &[&Module]| {
+        let sum = |of: fn(&Module) -> u64| modules.iter().map(|module| of(module)).sum::<u64>();
+        [sum(|it| it.code), sum(|it| it.data), sum(|it| it.custom), sum(Module::rest), sum(|it| it.bytes)]
+    };
     let mut rows = Vec::new();
-    for (index, module) in anatomy.modules.iter().enumerate() {
-        rows.push(row(part(index, module), [module.code, module.data, module.custom, module.rest(), module.bytes]));
+    for (index, module) in anatomy.modules.iter().enumerate().filter(|(_, module)| other_adapter(module).is_none()) {
+        rows.push(row(part(index, module), sizes(&[module])));
     }
-    let outside = anatomy.custom + anatomy.rest();
-    rows.push(row("around them".to_owned(), [0, 0, anatomy.custom, anatomy.rest(), outside]));
-    let sum = |of: fn(&Module) -> u64| anatomy.modules.iter().map(of).sum::<u64>();
-    let (custom, rest) = (sum(|module| module.custom) + anatomy.custom, sum(Module::rest) + anatomy.rest());
-    rows.push(row(
-        "all".to_owned(),
-        [sum(|module| module.code), sum(|module| module.data), custom, rest, anatomy.bytes],
-    ));
-    style::print(&format!("\n{}", table(&["size", "code", "data", "custom", "rest", "all"], &rows)))?;
-    Ok(ExitCode::SUCCESS)
+    let adapters: Vec<_> = anatomy.modules.iter().filter(|module| other_adapter(module).is_some()).collect();
+    if !adapters.is_empty() {
+        rows.push(row(format!("other adapters: {}", adapters.len()), sizes(&adapters)));
+    }
+    let (custom, rest) = (anatomy.custom, anatomy.rest());
+    rows.push(row("around them".to_owned(), [0, 0, custom, rest, custom + rest]));
+    let [code, data, in_custom, in_rest, _] = sizes(&anatomy.modules.iter().collect::<Vec<_>>());
+    rows.push(row("all".to_owned(), [code, data, in_custom + custom, in_rest + rest, anatomy.bytes]));
+    let table = table(&["size", "code", "data", "custom", "rest", "all"], &rows);
+    let (header, rows) = table.split_once('\n').unwrap_or((&table, ""));
+    let header = anstream::adapter::strip_str(header).to_string();
+    writeln!(page, "\n{}\n{rows}", title(&header))?;
+    if !adapters.is_empty() {
+        list(page, "The other adapters are", &adapters.into_iter().filter_map(other_adapter).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+/// The name of an adapter that is not the one of `wasm32-wasip1`. Python's tools add one for each library.
+fn other_adapter(module: &Module) -> Option<&str> {
+    module.name.as_deref()?.strip_prefix(ADAPTER).filter(|_| !module.is_adapter())
 }
 
 /// What a core module is in the component.
@@ -97,5 +169,17 @@ fn part(index: usize, module: &Module) -> String {
             name.strip_prefix("wit-component").map_or(name, |part| part.trim_start_matches([':', '-'])).to_owned()
         }
         None => format!("module {index}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_names_as_text_and_keeps_titles() {
+        let title = style::styled(STRONG, "It imports");
+        let page = format!("{title}: nothing\n  \u{1b}[2Jgone\u{7}\n");
+        assert_eq!(as_text(&page), format!("{title}: nothing\n  \\u{{1b}}[2Jgone\\u{{7}}\n"));
     }
 }

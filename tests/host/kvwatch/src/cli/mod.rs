@@ -3,6 +3,8 @@
 mod args;
 mod check;
 mod completions;
+mod escape;
+mod guest;
 mod new;
 mod progress;
 mod prompt;
@@ -12,6 +14,7 @@ mod runner;
 mod screen;
 #[cfg(all(feature = "serve", unix))]
 mod serve;
+mod signals;
 mod stats;
 mod style;
 mod watch;
@@ -34,7 +37,19 @@ const UNABLE: u8 = 2;
 
 /// The exit code where the store of `kvwatch serve` is missing.
 #[cfg(all(feature = "serve", unix))]
-const MISSING: u8 = 3;
+const MISSING: u8 = 4;
+/// The exit code where standard output could not be written.
+const OUTPUT_FAILED: u8 = 3;
+
+/// The exit codes of all subcommands, as the help of `run` shows them.
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  all events were handled; or the reader of standard output had enough
+    1  an event failed, or the watcher broke a rule for handles
+    2  the watcher or the arguments cannot be used, the events cannot be read
+       to their end, or --strict met a line that is not an event
+    3  standard output cannot be written (a full disk)
+  130  Ctrl-C ended the run; 143: SIGTERM did";
 
 /// Runs key-value watchers: components of the world wasi:keyvalue/inbound-keyvalue
 #[derive(Debug, Parser)]
@@ -75,11 +90,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Completions(completions) => completions.run(),
     };
     result.unwrap_or_else(|error| {
-        // Whoever reads standard output and has enough of it is no failure to be told of.
-        if !is_broken_pipe(&*error) {
-            style::error(&chain(&*error));
+        // A reader of standard output that has enough is not a failure.
+        if is_broken_pipe(&*error) {
+            return ExitCode::SUCCESS;
         }
-        UNABLE.into()
+        style::error(&chain(&*error));
+        if style::CannotWrite::is(&*error) { OUTPUT_FAILED.into() } else { UNABLE.into() }
     })
 }
 

@@ -2,17 +2,20 @@
 
 use std::io;
 
-use kvwatch::world::{BadLine, Change, Event, EventError, Problem};
+use kvwatch::world::{BadLine, Change, Event};
 use kvwatch::{Operation, Outcome};
 use serde::Serialize;
 
 use super::stats::{Figures, Stats, nanoseconds};
-use super::{chain, style};
+use super::{escape, style};
 
 /// Where a run's progress is told.
 pub(crate) trait Report {
     /// An event is over. `number` counts them from 1.
     fn event(&mut self, number: u64, event: &Event, outcome: &Outcome) -> io::Result<()>;
+
+    /// A remark of the source.
+    fn warning(&mut self, message: &str) -> io::Result<()>;
 
     /// A line is no event, and may be the end of the run.
     fn bad_line(&mut self, source: &str, bad: &BadLine, end: bool) -> io::Result<()>;
@@ -28,23 +31,6 @@ pub(crate) fn operation(event: &Event) -> Operation {
     }
 }
 
-fn problem(problem: &Problem) -> String {
-    match problem {
-        Problem::Io(error) => error.to_string(),
-        Problem::Event(error) => bad_event(error),
-        _ => String::from("it is no event"),
-    }
-}
-
-/// What is wrong with an event. Which line it is in, is told with it: the parser, which is given one line, says that it is the
-/// first.
-pub(crate) fn bad_event(error: &EventError) -> String {
-    let text = chain(error);
-    let EventError::Json(json) = error else { return text };
-    let place = format!(" at line {} column {}", json.line(), json.column());
-    text.replacen(&place, &format!(", at column {}", json.column()), 1)
-}
-
 /// Lines for people, on standard error. Standard output is the watcher's.
 pub(crate) struct Plain {
     /// Whether the watcher has a standard error to say something on.
@@ -55,7 +41,7 @@ impl Report for Plain {
     fn event(&mut self, _number: u64, event: &Event, outcome: &Outcome) -> io::Result<()> {
         // What the watcher had to say of it is on standard error already.
         if let Some(trapped) = outcome.trapped() {
-            style::error(&trapped.headline());
+            style::error(&escape::line(&trapped.headline()));
         }
         for violation in &outcome.violations {
             let rule = violation.fault.rule();
@@ -64,9 +50,14 @@ impl Report for Plain {
         Ok(())
     }
 
+    fn warning(&mut self, message: &str) -> io::Result<()> {
+        style::warning(message);
+        Ok(())
+    }
+
     fn bad_line(&mut self, source: &str, bad: &BadLine, end: bool) -> io::Result<()> {
         let label = if end { style::error } else { style::warning };
-        label(&format!("{source}:{}: {}", bad.line, problem(&bad.problem)));
+        label(&format!("{source}:{}: {}", bad.line, bad.problem));
         Ok(())
     }
 
@@ -87,8 +78,18 @@ impl Report for Plain {
 /// JSON for programs, on standard output, an object a line.
 pub(crate) struct Json;
 
+/// The version of the objects. It changes when a field goes away or gets another meaning, not when a field is added.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct WarningLine<'a> {
+    version: u32,
+    warning: &'a str,
+}
+
 #[derive(Serialize)]
 struct EventLine<'a> {
+    version: u32,
     event: u64,
     op: &'static str,
     key: &'a str,
@@ -96,9 +97,13 @@ struct EventLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     trap: Option<TrapObject<'a>>,
     violations: Vec<ViolationObject>,
-    values: Vec<ValueObject>,
+    values: Vec<ValueObject<'a>>,
     stdout: &'a str,
     stderr: &'a str,
+    #[serde(skip_serializing_if = "is_zero")]
+    stdout_missing: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    stderr_missing: u64,
     calls: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     nanoseconds: Option<u64>,
@@ -121,12 +126,15 @@ struct ViolationObject {
 }
 
 #[derive(Serialize)]
-struct ValueObject {
+struct ValueObject<'a> {
     len: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct BadLineLine<'a> {
+    version: u32,
     bad_line: BadLineObject<'a>,
 }
 
@@ -134,11 +142,14 @@ struct BadLineLine<'a> {
 struct BadLineObject<'a> {
     source: &'a str,
     line: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
     message: String,
 }
 
 #[derive(Serialize)]
 struct SummaryLine {
+    version: u32,
     summary: SummaryObject,
 }
 
@@ -148,6 +159,7 @@ struct SummaryObject {
     failed: u64,
     violations: u64,
     bad_lines: u64,
+    wrote_stderr: u64,
     nanoseconds: u64,
     mean_nanoseconds: u64,
     longest_nanoseconds: u64,
@@ -189,6 +201,7 @@ impl OperationObject {
 impl Report for Json {
     fn event(&mut self, number: u64, event: &Event, outcome: &Outcome) -> io::Result<()> {
         write(&EventLine {
+            version: VERSION,
             event: number,
             op: match operation(event) {
                 Operation::Set => "set",
@@ -206,9 +219,18 @@ impl Report for Json {
                 .iter()
                 .map(|violation| ViolationObject { rule: violation.fault.rule(), message: violation.to_string() })
                 .collect(),
-            values: outcome.values.iter().map(|value| ValueObject { len: value.len }).collect(),
+            values: outcome
+                .values
+                .iter()
+                .map(|value| ValueObject {
+                    len: value.len,
+                    value: str::from_utf8(&value.bytes).ok().filter(|text| text.len() as u64 == value.len),
+                })
+                .collect(),
             stdout: &outcome.stdout,
             stderr: &outcome.stderr,
+            stdout_missing: outcome.stdout_missing,
+            stderr_missing: outcome.stderr_missing,
             calls: outcome.calls,
             nanoseconds: outcome.duration.map(nanoseconds),
             peak_memory: outcome.peak_memory,
@@ -216,19 +238,30 @@ impl Report for Json {
         })
     }
 
+    fn warning(&mut self, message: &str) -> io::Result<()> {
+        write(&WarningLine { version: VERSION, warning: message })
+    }
+
     fn bad_line(&mut self, source: &str, bad: &BadLine, _end: bool) -> io::Result<()> {
-        write(&BadLineLine { bad_line: BadLineObject { source, line: bad.line, message: problem(&bad.problem) } })
+        let column = match &bad.problem {
+            kvwatch::world::Problem::Event(error) => Some(error.column),
+            _ => None,
+        };
+        let bad_line = BadLineObject { source, line: bad.line, column, message: bad.problem.to_string() };
+        write(&BadLineLine { version: VERSION, bad_line })
     }
 
     fn summary(&mut self, stats: &Stats) -> io::Result<()> {
         let all = stats.all();
         let [(_, set), (_, delete)] = stats.operations();
         write(&SummaryLine {
+            version: VERSION,
             summary: SummaryObject {
                 events: all.events,
                 failed: all.failed,
                 violations: all.violations,
                 bad_lines: stats.bad_lines,
+                wrote_stderr: stats.wrote_stderr,
                 nanoseconds: nanoseconds(all.time),
                 mean_nanoseconds: nanoseconds(all.mean()),
                 longest_nanoseconds: nanoseconds(all.longest),
@@ -240,5 +273,10 @@ impl Report for Json {
 }
 
 fn write(object: &impl Serialize) -> io::Result<()> {
-    style::print(&serde_json::to_string(object)?)
+    style::print_exactly(&serde_json::to_string(object)?)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

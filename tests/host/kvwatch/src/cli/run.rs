@@ -1,24 +1,32 @@
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal as _};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use kvwatch::world::{Instance, Personality};
-use kvwatch::{ByteSize, Engine, Output, Stream, Watched};
+use kvwatch::sources::Lines;
+use kvwatch::world::{Events, Instance, Personality, open_events};
+use kvwatch::{ByteSize, Engine, Grants, Output, Watched};
 
+use super::guest::GuestOutput;
 use super::progress::Progress;
 use super::report::{Json, Plain, Report};
 use super::runner::Runner;
+use super::signals::Signals;
 use super::watch::{Change, Watch};
 use super::watcher::WatcherArgs;
-use super::{FAILED, Result, UNABLE, args, prompt, screen, style};
+use super::{EXIT_CODES, FAILED, OUTPUT_FAILED, Result, UNABLE, args, chain, is_broken_pipe, prompt, style};
 
 const EXAMPLES: &str = r#"Events:
   {"op":"set","key":"users/ada","value":"hello"}
   {"op":"set","key":"avatars/ada","base64":"iVBORw0KGgo="}
-  {"op":"delete","key":"users/ada"}"#;
+  {"op":"set","key":"avatars/bob","file":"bob.png"}
+  {"op":"delete","key":"users/ada"}
+A "file" is relative to the file of events. Other fields are passed over.
+
+--json writes an object for each event, one for each bad line, and a summary.
+docs/json.md describes them."#;
 
 /// Give a watcher events, and tell what became of them
 ///
@@ -31,11 +39,12 @@ const EXAMPLES: &str = r#"Events:
 /// component when its file does. The store stays as it is, and the watcher starts with a fresh instance. Events from a file are
 /// given again to the new watcher, and also when the file changes. A watcher that does not build leaves the old one at work.
 ///
-/// Exits with 0 where all events were handled; with 1 where one failed, or the watcher did something wrong with a handle; and
-/// with 2 where the watcher cannot be run, or the events cannot be read to their end. A line that is no event is passed over,
-/// and alone makes no failure of a run, unless it is --strict.
+/// A line that is not an event is reported and passed over. Alone it does not make the run fail, even if no line was an event
+/// (the summary says so). With --strict, the first such line ends the run with the exit code 2.
+///
+/// Ctrl-C and SIGTERM end a run after the event in hand, with the summary. A second one ends it at once.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub(crate) struct Run {
     #[command(flatten)]
@@ -61,17 +70,33 @@ pub(crate) struct Run {
     #[arg(long)]
     strict: bool,
 
+    /// Refuse a line that is longer
+    #[arg(long, value_name = "SIZE", default_value = "1GiB")]
+    max_line: ByteSize,
+
     /// Let an event take no longer, as 500ms or 2s
     #[arg(long, value_name = "TIME", value_parser = args::duration)]
     time: Option<Duration>,
 
-    /// Let an instance have no more linear memory, as 64MiB
+    /// Let an instance have no more memory, its tables included, as 64MiB
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
 
     /// Let an event consume no more fuel, which is about an instruction
     #[arg(long, value_name = "NUMBER")]
     fuel: Option<u64>,
+
+    /// Set an environment variable of the watcher; without a value, to what kvwatch itself has
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+
+    /// Let the watcher read and write a folder, or only read it
+    #[arg(long, value_name = "HOST::GUEST[:ro]")]
+    dir: Vec<String>,
+
+    /// Replace an interface that kvwatch does not have by functions that trap
+    #[arg(long, value_name = "INTERFACE")]
+    stub: Vec<String>,
 
     /// Write a JSON object to standard output for every event, with what the watcher wrote in it, and one for the summary
     #[arg(long)]
@@ -86,6 +111,7 @@ impl Run {
             personality.instance = Instance::PerEvent;
         }
         let limits = Engine::builder()
+            .grants(grants(&self.env, &self.dir, &self.stub)?)
             .time_limit(self.time)
             .memory_limit(self.memory.map(|ByteSize(bytes)| bytes))
             .fuel_limit(self.fuel);
@@ -95,47 +121,122 @@ impl Run {
         let component = self.watcher.component()?;
         let watcher = component.load(&engine)?;
         let has_stderr = watcher.imports().iter().any(|import| import.name.starts_with("wasi:cli/stderr@"));
-        let output = if self.json { Output::captured() } else { source.output() };
+        let output = if self.json { Output::captured() } else { Output::to(GuestOutput::new()) };
         let store = Watched::new(watcher.session().personality(personality).output(output).timed().build());
         let report: Box<dyn Report> = if self.json { Box::new(Json) } else { Box::new(Plain { has_stderr }) };
         let mut runner = Runner::new(store, report, self.strict);
         let watch = self.watch.then(|| Watch::new(&self.watcher, &engine, component, source.path())).transpose()?;
-        let complete = match source {
-            Source::Stdin => runner.replay("standard input", io::stdin().lock(), watch.as_ref())?,
-            Source::Prompt => {
-                prompt::run(&mut runner, watch.as_ref())?;
-                true
-            }
-            Source::File(path) => {
-                let complete = replay_file(&mut runner, &path)?;
-                if let Some(watch) = &watch {
-                    follow(&mut runner, &path, watch)?;
+        let max_line = usize::try_from(self.max_line.0).unwrap_or(usize::MAX);
+        let limits = ReadLimits { max_line };
+        if matches!(source, Source::Prompt) {
+            prompt::run(&mut runner, watch.as_ref(), limits)?;
+            return finish(&mut runner, Ok(true), None);
+        }
+        let signals = Signals::install()?;
+        runner.end_with(signals.clone());
+        let ended = match source {
+            Source::File(path, file) => {
+                let mut ended = replay_file(&mut runner, &path, file, limits, Some(&signals));
+                if let (Some(watch), Ok(_), None) = (&watch, &ended, signals.code()) {
+                    ended = follow(&mut runner, &path, watch, limits, &signals).map(|()| true);
                 }
-                complete
+                ended
+            }
+            Source::Stdin | Source::Prompt => {
+                let events = Events::new(signals.stoppable(io::stdin())).max_line(max_line).files_in("");
+                runner.replay(&mut Lines::new("standard input", events), watch.as_ref())
             }
         };
-        let stats = runner.summary()?;
-        Ok(if !complete {
-            UNABLE.into()
-        } else if stats.is_clean() {
-            ExitCode::SUCCESS
-        } else {
-            FAILED.into()
-        })
+        finish(&mut runner, ended, signals.code())
     }
 }
 
-/// Gives the watcher the events of a file.
-pub(super) fn replay_file(runner: &mut Runner, path: &Path) -> Result<bool> {
-    let name = path.display();
-    let (len, file) = File::open(path)
-        .and_then(|file| Ok((file.metadata()?.len(), file)))
-        .map_err(|error| format!("cannot read events from {name}: {error}"))?;
-    runner.replay(&name.to_string(), Progress::new(BufReader::new(file), len), None)
+/// What the flags grant.
+fn grants(env: &[String], dirs: &[String], stubs: &[String]) -> Result<Grants> {
+    let mut grants = Grants::new();
+    for variable in env {
+        grants = if let Some((name, value)) = variable.split_once('=') {
+            grants.env(name, value)
+        } else {
+            let value = std::env::var(variable)
+                .map_err(|error| format!("--env {variable}: {error}; give the value, as `--env {variable}=VALUE`"))?;
+            grants.env(variable, value)
+        };
+    }
+    for dir in dirs {
+        let Some((host, guest)) = dir.split_once("::").filter(|(host, guest)| !host.is_empty() && !guest.is_empty())
+        else {
+            return Err(
+                format!("--dir {dir} names no two folders: write `--dir HOST::GUEST` or `HOST::GUEST:ro`").into()
+            );
+        };
+        grants = match guest.strip_suffix(":ro") {
+            Some(guest) => grants.read_only_dir(host, guest),
+            None => grants.dir(host, guest),
+        };
+    }
+    Ok(stubs.iter().fold(grants, kvwatch::Grants::stub))
+}
+
+/// How much of the events is held in memory.
+#[derive(Clone, Copy)]
+pub(super) struct ReadLimits {
+    max_line: usize,
+}
+
+/// Tells the summary, and chooses the exit code.
+fn finish(runner: &mut Runner, ended: Result<bool>, signal: Option<u8>) -> Result<ExitCode> {
+    let complete = match ended {
+        Ok(complete) => complete,
+        Err(error) if is_broken_pipe(&*error) => {
+            // The reader had enough. Only the summary on standard error is still read.
+            let stats = runner.summary().unwrap_or_default();
+            return Ok(if stats.is_clean() { ExitCode::SUCCESS } else { FAILED.into() });
+        }
+        Err(error) if style::CannotWrite::is(&*error) => {
+            style::error(&chain(&*error));
+            let _ = runner.summary();
+            return Ok(OUTPUT_FAILED.into());
+        }
+        Err(error) => return Err(error),
+    };
+    let stats = runner.summary()?;
+    Ok(if let Some(code) = signal {
+        code.into()
+    } else if !complete {
+        UNABLE.into()
+    } else if stats.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        FAILED.into()
+    })
+}
+
+/// Gives the watcher the events of a file that is open.
+pub(super) fn replay_file(
+    runner: &mut Runner,
+    path: &Path,
+    file: File,
+    limits: ReadLimits,
+    signals: Option<&Signals>,
+) -> Result<bool> {
+    let metadata = file.metadata()?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let name = path.display().to_string();
+    let reader: Box<dyn io::BufRead> = match signals {
+        Some(signals) => Box::new(signals.stoppable(file)),
+        None => Box::new(io::BufReader::new(file)),
+    };
+    // Only a regular file has a length to compare with.
+    let reader = if metadata.is_file() { Box::new(Progress::new(reader, metadata.len())) } else { reader };
+    let events = Events::new(reader).max_line(limits.max_line).files_in(folder);
+    runner.replay(&mut Lines::new(name, events), None)
 }
 
 /// Gives it to them again, with every change, for as long as it is let.
-fn follow(runner: &mut Runner, path: &Path, watch: &Watch) -> Result<()> {
+fn follow(runner: &mut Runner, path: &Path, watch: &Watch, limits: ReadLimits, signals: &Signals) -> Result<()> {
+    // Between two replays there is no event to wait for, and the summary was told.
+    signals.end_at_once();
     loop {
         runner.summary()?;
         style::say(&style::styled(style::FAINT, "waiting for a change: Ctrl-C ends it"));
@@ -143,15 +244,20 @@ fn follow(runner: &mut Runner, path: &Path, watch: &Watch) -> Result<()> {
             runner.reload(*watcher);
         }
         // A file that is gone now is back with the next change.
-        if let Err(error) = replay_file(runner, path) {
-            style::error(&error.to_string());
+        let replayed = open_events(path).map_err(Into::into);
+        let replayed = replayed.and_then(|file| replay_file(runner, path, file, limits, Some(signals)));
+        match replayed {
+            Err(error) if style::CannotWrite::is(&*error) => return Err(error),
+            Err(error) => style::error(&error.to_string()),
+            Ok(_) => {}
         }
     }
 }
 
 /// Where events come from.
 enum Source {
-    File(PathBuf),
+    /// A file or a named pipe, opened once.
+    File(PathBuf, File),
     Stdin,
     Prompt,
 }
@@ -159,10 +265,7 @@ enum Source {
 impl Source {
     fn of(path: Option<&Path>) -> Result<Self> {
         match path {
-            Some(path) if path.as_os_str() != "-" => {
-                File::open(path).map_err(|error| format!("cannot read events from {}: {error}", path.display()))?;
-                Ok(Self::File(path.to_owned()))
-            }
+            Some(path) if path.as_os_str() != "-" => Ok(Self::File(path.to_owned(), open_events(path)?)),
             None if io::stdin().is_terminal() => Ok(Self::Prompt),
             _ => Ok(Self::Stdin),
         }
@@ -170,20 +273,8 @@ impl Source {
 
     fn path(&self) -> Option<&Path> {
         match self {
-            Self::File(path) => Some(path),
+            Self::File(path, _) => Some(path),
             Self::Stdin | Self::Prompt => None,
         }
-    }
-
-    /// Where the watcher's output goes: past the bar, where there may be one.
-    fn output(&self) -> Output {
-        if matches!(self, Self::Stdin) || !screen::is_watched() {
-            return Output::inherited();
-        }
-        Output::lines(|stream, line| match stream {
-            // Whoever closed the other end wants no more of it: that is not the watcher's failure.
-            Stream::Stdout => _ = style::print_as_it_is(line),
-            Stream::Stderr => style::say_as_it_is(line),
-        })
     }
 }

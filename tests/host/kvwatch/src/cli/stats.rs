@@ -11,6 +11,8 @@ use super::style::{self, STRONG};
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     pub(crate) bad_lines: u64,
+    /// The events that were handled, and in which the watcher wrote to its standard error.
+    pub(crate) wrote_stderr: u64,
     set: Figures,
     delete: Figures,
     unexplained: bool,
@@ -36,6 +38,7 @@ impl Stats {
             Operation::Delete => &mut self.delete,
         };
         figures.count(outcome);
+        self.wrote_stderr += u64::from(outcome.is_handled() && outcome.wrote_stderr);
         let unexplained = |cause: &Cause| matches!(cause, Cause::Wasm(_));
         self.unexplained |=
             outcome.trapped().is_some_and(|trapped| unexplained(&trapped.cause) && trapped.last_words.is_empty());
@@ -79,6 +82,12 @@ impl Stats {
         }
         if self.bad_lines > 0 {
             counts.push(plural(self.bad_lines, "bad line"));
+        }
+        if self.wrote_stderr > 0 {
+            counts.push(format!("{} handled with messages on standard error", self.wrote_stderr));
+        }
+        if all.events == 0 && self.bad_lines > 0 {
+            counts.push("no line was an event".to_owned());
         }
         counts.join(", ")
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
 
-use super::screen;
+use super::{escape, screen};
 
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -13,19 +13,19 @@ pub(crate) const FAINT: Style = Style::new().dimmed();
 pub(crate) const STRONG: Style = Style::new().bold();
 
 pub(crate) fn error(message: &str) {
-    say(&labelled(ERROR, "error", message));
+    say(&labelled(ERROR, "error", &escape::lines(message)));
 }
 
 pub(crate) fn warning(message: &str) {
-    say(&labelled(WARNING, "warning", message));
+    say(&labelled(WARNING, "warning", &escape::lines(message)));
 }
 
 pub(crate) fn violation(message: &str) {
-    say(&labelled(ERROR, "violation", message));
+    say(&labelled(ERROR, "violation", &escape::lines(message)));
 }
 
 pub(crate) fn note(message: &str) {
-    say(&labelled(NOTE, "note", message));
+    say(&labelled(NOTE, "note", &escape::lines(message)));
 }
 
 pub(crate) fn labelled(style: Style, label: &str, message: &str) -> String {
@@ -50,17 +50,30 @@ pub(crate) fn say_aside(message: &str) {
     }
 }
 
-/// Says what a watcher says, whose colours are its own business.
-pub(crate) fn say_as_it_is(line: &str) {
-    let _ = screen::past_the_bar(|| writeln!(io::stderr(), "{line}"));
-}
-
-/// Writes what a watcher writes.
-pub(crate) fn print_as_it_is(line: &str) -> io::Result<()> {
-    screen::to_stdout(|| writeln!(io::stdout(), "{line}"))
-}
-
 /// Writes to standard output, as the result of a subcommand.
 pub(crate) fn print(line: &str) -> io::Result<()> {
-    screen::to_stdout(|| writeln!(anstream::stdout(), "{line}"))
+    screen::to_stdout(|| writeln!(anstream::stdout(), "{line}")).map_err(CannotWrite::named)
+}
+
+/// Writes a line for programs to standard output. Unlike [`print`], it never removes anything from the text.
+pub(crate) fn print_exactly(line: &str) -> io::Result<()> {
+    screen::to_stdout(|| writeln!(io::stdout(), "{line}")).map_err(CannotWrite::named)
+}
+
+/// Standard output cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output, and what follows would be lost: {0}")]
+pub(crate) struct CannotWrite(io::Error);
+
+impl CannotWrite {
+    /// The same error, which now says what could not be written. Its kind stays.
+    pub(crate) fn named(error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), Self(error))
+    }
+
+    /// Whether an error is of this type.
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the path of the method is longer than the closure")]
+    pub(crate) fn is(error: &(dyn std::error::Error + 'static)) -> bool {
+        error.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<Self>())
+    }
 }

@@ -1,6 +1,9 @@
+use std::collections::HashSet;
 use std::ops::Range;
 
 use wasmparser::{BinaryReaderError, ComponentName, CustomSectionReader, KnownCustom, Name, Parser, Payload};
+
+use super::interface::are_compatible;
 
 /// What a component is made of, and how large each part is.
 ///
@@ -75,9 +78,11 @@ impl Anatomy {
                     module.name = module_name(section).or(module.name.take());
                 }
                 (Payload::ImportSection(section), Some(module)) => {
+                    // There can be a hundred thousand.
+                    let mut known: HashSet<&str> = HashSet::new();
                     for import in section.clone().into_imports() {
                         let interface = import?.module;
-                        if !module.imports.iter().any(|known| known == interface) {
+                        if known.insert(interface) {
                             module.imports.push(interface.to_owned());
                         }
                     }
@@ -112,17 +117,17 @@ impl Anatomy {
         self.bytes.saturating_sub(modules).saturating_sub(self.custom)
     }
 
-    /// The core modules that import functions of an interface.
+    /// The core modules that import functions of an interface, of this version or a compatible one.
     pub fn importers<'a>(&'a self, interface: &'a str) -> impl Iterator<Item = &'a Module> {
-        self.modules.iter().filter(move |module| module.imports.iter().any(|import| import == interface))
+        self.modules.iter().filter(move |module| module.imports.iter().any(|import| are_compatible(import, interface)))
     }
 }
 
 impl Module {
-    /// Whether it is the adapter by which a module for `wasm32-wasip1` is made a component.
+    /// Whether it is the adapter that makes a component of a module for `wasm32-wasip1`.
     #[must_use]
     pub fn is_adapter(&self) -> bool {
-        self.name.as_ref().is_some_and(|name| name.starts_with("wit-component:adapter:"))
+        self.name.as_deref() == Some("wit-component:adapter:wasi_snapshot_preview1")
     }
 
     /// How much of it is neither code nor data nor a custom section.
@@ -160,7 +165,7 @@ mod tests {
                     (data (i32.const 0) "0123456789")
                     (func))
                 (component (core module $inner))
-                (core module $wit-component:adapter:wasi (import "wasi:io/streams@0.2.0" "f" (func))))"#,
+                (core module $wit-component:adapter:wasi_snapshot_preview1 (import "wasi:io/streams@0.2.0" "f" (func))))"#,
         )
         .unwrap();
         let anatomy = Anatomy::of(&component).unwrap();

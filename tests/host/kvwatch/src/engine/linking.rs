@@ -3,14 +3,19 @@
 //! It is written out where bindings could be generated, which would copy each key and each payload once more on its way to the
 //! guest.
 
+use std::sync::Arc;
+
 use inbound_keyvalue_host::{Called, Host as Keyvalue, Streamed};
 use wasmtime::component::types::{ComponentExtern, ComponentItem};
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentType, InstancePre, Linker, Lower, ResourceTable, Type, TypedFunc,
+    Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Linker, Lower, ResourceTable, ResourceType,
+    Type, TypedFunc,
 };
 use wasmtime::error::Context as _;
-use wasmtime::{ResourceLimiter, Result, Store, StoreContextMut, bail, ensure};
+use wasmtime::{Result, Store, StoreContextMut, Trap, bail, ensure};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::limits::Memory;
 
 /// The interface that every watcher exports.
 pub(crate) const HANDLE_WATCH: &str = "wasi:keyvalue/handle-watch";
@@ -19,13 +24,27 @@ pub(crate) const HANDLE_WATCH: &str = "wasi:keyvalue/handle-watch";
 pub(crate) struct State {
     pub(crate) keyvalue: Keyvalue,
     pub(crate) memory: Memory,
+    counts_fuel: bool,
+    /// What was granted and cannot be had.
+    denied: Option<wasmtime::Error>,
     wasi: WasiCtx,
     table: ResourceTable,
 }
 
 impl State {
-    pub(crate) fn new(keyvalue: Keyvalue, memory: Memory, wasi: WasiCtx) -> Self {
-        Self { keyvalue, memory, wasi, table: ResourceTable::new() }
+    pub(crate) fn new(
+        keyvalue: Keyvalue,
+        memory: Memory,
+        counts_fuel: bool,
+        wasi: WasiCtx,
+        denied: Option<wasmtime::Error>,
+    ) -> Self {
+        Self { keyvalue, memory, counts_fuel, denied, wasi, table: ResourceTable::new() }
+    }
+
+    /// Fails if the instance does not have all that was granted.
+    pub(crate) fn granted(&mut self) -> Result<()> {
+        self.denied.take().map_or(Ok(()), Err)
     }
 }
 
@@ -42,16 +61,114 @@ macro_rules! define {
         $(
             interface.func_wrap($name, |mut guest: StoreContextMut<'_, State>, ($($parameter,)*): ($($type,)*)| {
                 let $host = &mut guest.data_mut().keyvalue;
-                $call
+                let result = $call?;
+                charge(guest, &result)?;
+                Ok(result)
             })?;
         )*
     };
 }
 
-/// All that a watcher may import: the world, and WASI.
-pub(crate) fn linker(engine: &wasmtime::Engine) -> Result<Linker<State>> {
+/// All that a watcher may import, for a watcher that never waits.
+pub(crate) fn direct(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+    world(&mut linker)?;
+    Ok(linker)
+}
+
+/// All that a watcher may import, for a watcher that may wait: it runs in a fiber.
+pub(crate) fn waiting(engine: &wasmtime::Engine) -> Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    world(&mut linker)?;
+    Ok(linker)
+}
+
+/// Adds functions that trap for every function of an import.
+pub(crate) fn stub(linker: &mut Linker<State>, component: &Component, import: &str) -> Result<()> {
+    let engine = linker.engine().clone();
+    let types = component.component_type();
+    let Some(ComponentExtern { ty: ComponentItem::ComponentInstance(interface), .. }) =
+        types.get_import(&engine, import)
+    else {
+        bail!("its import `{import}` is not an interface, and cannot be a stub");
+    };
+    let mut instance = linker.instance(import)?;
+    for (name, item) in interface.exports(&engine) {
+        match item.ty {
+            ComponentItem::ComponentFunc(_) => {
+                let function = format!("it called `{name}` of `{import}`, which is only a stub here");
+                instance.func_new(name, move |_, _, _, _| Err(wasmtime::Error::msg(function.clone())))?;
+            }
+            ComponentItem::Resource(_) => instance.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Fuel for a call of the host, and the number of bytes that the host moves for one more.
+const FUEL_FOR_A_CALL: u64 = 100;
+const BYTES_FOR_FUEL: u64 = 8;
+
+/// Takes the fuel for a call: otherwise a guest could have the host work for it.
+#[inline]
+fn charge(mut guest: StoreContextMut<'_, State>, result: &impl Moved) -> Result<()> {
+    if !guest.data().counts_fuel {
+        return Ok(());
+    }
+    let price = FUEL_FOR_A_CALL.saturating_add(result.moved() / BYTES_FOR_FUEL);
+    let left = guest.get_fuel()?.checked_sub(price);
+    guest.set_fuel(left.unwrap_or(0))?;
+    left.map(|_| ()).ok_or_else(|| Trap::OutOfFuel.into())
+}
+
+/// How many bytes the host moved for a result.
+trait Moved {
+    fn moved(&self) -> u64 {
+        0
+    }
+}
+
+impl Moved for () {}
+impl Moved for (u32,) {}
+impl Moved for (u64,) {}
+impl Moved for (Result<u32, u32>,) {}
+impl Moved for (Result<u32, ()>,) {}
+
+impl Moved for (String,) {
+    fn moved(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
+impl Moved for (Result<Arc<[u8]>, u32>,) {
+    fn moved(&self) -> u64 {
+        self.0.as_ref().map_or(0, |bytes| bytes.len() as u64)
+    }
+}
+
+impl Moved for (Result<(Vec<u8>, bool), StreamError>,) {
+    fn moved(&self) -> u64 {
+        self.0.as_ref().map_or(0, |(bytes, _)| bytes.len() as u64)
+    }
+}
+
+impl Moved for (Result<(u64, bool), StreamError>,) {
+    fn moved(&self) -> u64 {
+        self.0.as_ref().map_or(0, |&(count, _)| count)
+    }
+}
+
+impl Moved for (Result<u64, StreamError>,) {
+    fn moved(&self) -> u64 {
+        *self.0.as_ref().unwrap_or(&0)
+    }
+}
+
+/// The world's own functions.
+fn world(linker: &mut Linker<State>) -> Result<()> {
     define! { linker.instance("wasi:keyvalue/wasi-io")?;
         "read" => |host, src: u32, len: u64| streamed(host.read(src, len));
         "skip" => |host, src: u32, len: u64| streamed(host.skip(src, len));
@@ -76,7 +193,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> Result<Linker<State>> {
         "payload-consume-async" => |host, payload: u32| called(host.payload_consume_async(payload));
         "size" => |host, payload: u32| called(host.size(payload));
     }
-    Ok(linker)
+    Ok(())
 }
 
 /// The draft's `stream-error`.
@@ -138,63 +255,18 @@ impl HandleWatchPre {
 
     pub(crate) fn instantiate(&self, store: &mut Store<State>) -> Result<HandleWatch> {
         let instance = self.instance.instantiate(&mut *store)?;
+        self.exports(store, &instance)
+    }
+
+    pub(crate) async fn instantiate_async(&self, store: &mut Store<State>) -> Result<HandleWatch> {
+        let instance = self.instance.instantiate_async(&mut *store).await?;
+        self.exports(store, &instance)
+    }
+
+    fn exports(&self, store: &mut Store<State>, instance: &Instance) -> Result<HandleWatch> {
         Ok(HandleWatch {
             on_set: instance.get_typed_func(&mut *store, self.on_set)?,
             on_delete: instance.get_typed_func(&mut *store, self.on_delete)?,
         })
-    }
-}
-
-/// The linear memory of an instance: counted, and limited.
-#[derive(Debug, Default)]
-pub(crate) struct Memory {
-    limit: Option<usize>,
-    size: usize,
-    granted: usize,
-    refused: bool,
-}
-
-impl Memory {
-    pub(crate) fn new(limit: Option<u64>) -> Self {
-        Self { limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)), ..Self::default() }
-    }
-
-    /// Starts an event.
-    pub(crate) fn begin(&mut self) {
-        self.refused = false;
-    }
-
-    /// How many bytes there are. Linear memory does not shrink: this is also the most that there have been.
-    pub(crate) fn size(&self) -> u64 {
-        self.size as u64
-    }
-
-    /// Whether the limit was in the way of this event.
-    pub(crate) fn refused(&self) -> bool {
-        self.refused
-    }
-}
-
-impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
-        let more = desired.saturating_sub(current);
-        let size = self.size.saturating_add(more);
-        let refused = self.limit.is_some_and(|limit| size > limit);
-        self.granted = if refused { 0 } else { more };
-        self.size += self.granted;
-        self.refused |= refused;
-        Ok(!refused)
-    }
-
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> Result<()> {
-        self.size -= std::mem::take(&mut self.granted);
-        Ok(())
-    }
-
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
-        // A table is memory of the host's: it is not let grow past what the guest may have of its own.
-        let refused = self.limit.is_some_and(|limit| desired.saturating_mul(size_of::<usize>()) > limit);
-        self.refused |= refused;
-        Ok(!refused)
     }
 }

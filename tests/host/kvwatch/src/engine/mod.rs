@@ -1,16 +1,25 @@
 //! wasmtime behind the world: linking, sessions, limits and what a watcher prints.
 
 mod anatomy;
+mod grants;
+mod interface;
+mod limits;
 mod linking;
+mod outcome;
 mod output;
+mod preflight;
 mod runtime;
 mod session;
 mod store;
+mod uncounted;
+mod waiting;
 pub(crate) mod watcher;
 
 pub use anatomy::{Anatomy, Module};
-pub use output::{Output, Stream};
+pub use grants::{Grants, Provider};
+pub use outcome::{Cause, Ending, Outcome, Trapped};
+pub use output::{Output, Sink, Stream};
 pub use runtime::{Engine, EngineBuilder, Limits};
-pub use session::{Cause, Ending, Outcome, Session, SessionBuilder, Trapped};
+pub use session::{Session, SessionBuilder};
 pub use store::{MemoryStore, Watched};
-pub use watcher::{Import, Provider, Watcher};
+pub use watcher::{Import, Watcher};

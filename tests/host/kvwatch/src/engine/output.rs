@@ -19,12 +19,22 @@ pub struct Output(Target);
 enum Target {
     #[default]
     Discarded,
-    Inherited(String),
+    Prefixed(String),
     Captured,
     Lines(Box<Lines>),
+    Sink(Box<dyn Sink>),
 }
 
 type Lines = dyn FnMut(Stream, &str) + Send;
+
+/// Receives what a watcher writes, byte for byte and as soon as it is written.
+pub trait Sink: Send {
+    /// The watcher wrote `bytes`. They may end in the middle of a line or of a character.
+    fn write(&mut self, stream: Stream, bytes: &[u8]);
+
+    /// An event ended. The watcher may have left a line without an end.
+    fn end(&mut self) {}
+}
 
 /// One of the two streams that a watcher writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,16 +61,24 @@ impl Output {
         Self(Target::Discarded)
     }
 
-    /// It goes, line by line, to this process's own streams.
+    /// The bytes go unchanged to the standard output and standard error of this process.
+    ///
+    /// Use it only where these are not a terminal, or where the watcher is trusted: a terminal obeys escape sequences.
     #[must_use]
     pub fn inherited() -> Self {
-        Self::prefixed("")
+        Self::to(Inherited)
+    }
+
+    /// The bytes go unchanged to `sink`.
+    #[must_use]
+    pub fn to(sink: impl Sink + 'static) -> Self {
+        Self(Target::Sink(Box::new(sink)))
     }
 
     /// It goes, line by line, to this process's own streams, each line behind `prefix`.
     #[must_use]
     pub fn prefixed(prefix: impl Into<String>) -> Self {
-        Self(Target::Inherited(prefix.into()))
+        Self(Target::Prefixed(prefix.into()))
     }
 
     /// It goes to each event's [`Outcome`](crate::Outcome): the first MiB of either stream.
@@ -76,13 +94,31 @@ impl Output {
     }
 }
 
+/// This process's own streams.
+struct Inherited;
+
+impl Sink for Inherited {
+    fn write(&mut self, stream: Stream, bytes: &[u8]) {
+        // A closed or full stream is not the watcher's failure.
+        let _ = match stream {
+            Stream::Stdout => io::stdout().write_all(bytes),
+            Stream::Stderr => io::stderr().write_all(bytes),
+        };
+    }
+
+    fn end(&mut self) {
+        let _ = io::stdout().flush();
+    }
+}
+
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
             Target::Discarded => "Discarded",
-            Target::Inherited(_) => "Inherited",
+            Target::Prefixed(_) => "Prefixed",
             Target::Captured => "Captured",
             Target::Lines(_) => "Lines",
+            Target::Sink(_) => "Sink",
         })
     }
 }
@@ -103,6 +139,8 @@ struct Written {
     output: Output,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
+    /// How many bytes of the standard output and the standard error were not captured.
+    missing: [u64; 2],
     stderr_line: Vec<u8>,
     last_words: VecDeque<String>,
 }
@@ -112,6 +150,8 @@ struct Written {
 pub(crate) struct Words {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// How many bytes of the standard output and the standard error are missing behind the text.
+    pub(crate) missing: [u64; 2],
     pub(crate) last: Vec<String>,
 }
 
@@ -121,6 +161,7 @@ impl Console {
             output,
             stdout: Vec::new(),
             stderr: Vec::new(),
+            missing: [0; 2],
             stderr_line: Vec::new(),
             last_words: VecDeque::new(),
         };
@@ -177,7 +218,9 @@ impl Written {
             Target::Captured => {
                 let room = MOST_CAPTURED.saturating_sub(pending.len()).min(bytes.len());
                 pending.extend_from_slice(&bytes[..room]);
+                self.missing[stream as usize] += (bytes.len() - room) as u64;
             }
+            Target::Sink(sink) => sink.write(stream, bytes),
             target => each_line(pending, bytes, |line| pass_on(target, stream, line)),
         }
     }
@@ -187,12 +230,20 @@ impl Written {
             remember(&mut self.last_words, &self.stderr_line);
             self.stderr_line.clear();
         }
-        let mut words = Words { last: self.last_words.drain(..).collect(), ..Words::default() };
+        if let Target::Sink(sink) = &mut self.output.0 {
+            sink.end();
+        }
+        let missing = std::mem::take(&mut self.missing);
+        let mut words = Words { missing, last: self.last_words.drain(..).collect(), ..Words::default() };
         for (stream, pending, text) in [
             (Stream::Stdout, &mut self.stdout, &mut words.stdout),
             (Stream::Stderr, &mut self.stderr, &mut words.stderr),
         ] {
             if matches!(self.output.0, Target::Captured) {
+                let missing = &mut words.missing[stream as usize];
+                if *missing > 0 {
+                    *missing += cut_at_character(pending);
+                }
                 *text = String::from_utf8_lossy(pending).into_owned();
             } else if !pending.is_empty() {
                 pass_on(&mut self.output.0, stream, pending);
@@ -220,6 +271,19 @@ fn each_line(pending: &mut Vec<u8>, bytes: &[u8], mut line: impl FnMut(&[u8])) {
     }
 }
 
+/// Removes the start of a character from the end of the text, and returns its length.
+fn cut_at_character(text: &mut Vec<u8>) -> u64 {
+    let tail = text.len().saturating_sub(3);
+    // The tail may start in the middle of a character as well.
+    let start = (tail..text.len()).find(|at| text[*at] & 0xc0 != 0x80).unwrap_or(tail);
+    let cut = match str::from_utf8(&text[start..]) {
+        Err(error) if error.error_len().is_none() => text.len() - start - error.valid_up_to(),
+        _ => 0,
+    };
+    text.truncate(text.len() - cut);
+    cut as u64
+}
+
 fn remember(last_words: &mut VecDeque<String>, line: &[u8]) {
     const LONGEST: usize = 4 * 1024;
     let line = String::from_utf8_lossy(&line[..line.len().min(LONGEST)]);
@@ -235,8 +299,8 @@ fn remember(last_words: &mut VecDeque<String>, line: &[u8]) {
 
 fn pass_on(target: &mut Target, stream: Stream, line: &[u8]) {
     match target {
-        Target::Discarded | Target::Captured => {}
-        Target::Inherited(prefix) => {
+        Target::Discarded | Target::Captured | Target::Sink(_) => {}
+        Target::Prefixed(prefix) => {
             let mut whole = Vec::with_capacity(prefix.len() + line.len() + 1);
             whole.extend_from_slice(prefix.as_bytes());
             whole.extend_from_slice(line);
@@ -361,8 +425,39 @@ mod tests {
         let words = console.end();
         assert_eq!((&*words.stdout, &*words.stderr), ("out", "err\u{fffd}\n"));
         console.stdout().pass(&vec![b'a'; MOST_CAPTURED + 1]);
-        assert_eq!(console.end().stdout.len(), MOST_CAPTURED);
+        let words = console.end();
+        assert_eq!((words.stdout.len(), words.missing), (MOST_CAPTURED, [1, 0]));
         assert_eq!(console.end().stdout, "");
+    }
+
+    #[test]
+    fn a_capture_is_cut_between_two_characters_and_says_how_much_is_missing() {
+        for character in ["a", "é", "€", "😀"] {
+            for before in 0..4 {
+                let text = format!("{}{}", "x".repeat(before), character.repeat(MOST_CAPTURED));
+                let console = Console::new(Output::captured());
+                console.stderr().pass(text.as_bytes());
+                let words = console.end();
+                assert!(text.starts_with(&words.stderr) && words.stderr.len() > MOST_CAPTURED - 4);
+                assert_eq!(words.missing, [0, (text.len() - words.stderr.len()) as u64]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_sink_gets_the_same_bytes() {
+        struct All(Arc<Mutex<Vec<u8>>>);
+        impl Sink for All {
+            fn write(&mut self, _: Stream, bytes: &[u8]) {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+            }
+        }
+        let seen = Arc::default();
+        let console = Console::new(Output::to(All(Arc::clone(&seen))));
+        let bytes = [&vec![b'a'; 3 * LONGEST_LINE][..], b"\xff\r\n\x1b[2Jno end"].concat();
+        bytes.chunks(1000).for_each(|piece| console.stdout().pass(piece));
+        console.end();
+        assert_eq!(*seen.lock().unwrap(), bytes);
     }
 
     #[test]

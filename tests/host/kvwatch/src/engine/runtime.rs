@@ -1,10 +1,14 @@
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::grants::Grants;
 use super::linking::{self, State};
+use super::preflight::Preflight;
 use crate::error::Error;
 
 /// What compiles and runs watchers, and the limits that they run under. Cheap to clone.
@@ -19,22 +23,44 @@ use crate::error::Error;
 /// ```
 #[derive(Clone)]
 pub struct Engine {
-    wasm: wasmtime::Engine,
-    linker: Linker<State>,
+    on_demand: Machine,
+    pooled: Option<Machine>,
     limits: Limits,
     counts_fuel: bool,
+    grants: Arc<Grants>,
+}
+
+/// A wasmtime engine, and all that a watcher may import in it.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    pub(crate) wasm: wasmtime::Engine,
+    /// For components that import nothing that may wait. Their calls need no fiber.
+    pub(crate) direct: Linker<State>,
+    /// For all others.
+    pub(crate) waiting: Linker<State>,
+}
+
+impl Machine {
+    fn new(config: &Config, limits: Limits) -> wasmtime::Result<Self> {
+        let wasm = wasmtime::Engine::new(config)?;
+        if let Some(limit) = limits.time {
+            start_clock(&wasm, Limits::tick(limit))?;
+        }
+        Ok(Self { direct: linking::direct(&wasm)?, waiting: linking::waiting(&wasm)?, wasm })
+    }
 }
 
 /// What an event may use. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How long it may take, the making of its instance included. Time in which the watcher sleeps is noticed when it wakes.
+    /// How long it may take. The making of its instance counts, and so does time in which the watcher waits. Time in which the
+    /// host passes on what the watcher writes does not count.
     pub time: Option<Duration>,
-    /// How many bytes of linear memory its instance may have.
+    /// How many bytes its instance may have in linear memories and tables together. An entry of a table is a pointer of the host.
     pub memory: Option<u64>,
     /// How much [fuel](https://docs.rs/wasmtime/latest/wasmtime/struct.Config.html#method.consume_fuel) it may consume: about
-    /// one for an instruction.
+    /// one for an instruction. A call of a function of the world costs 100, and one more for each 8 bytes that it moves.
     pub fuel: Option<u64>,
 }
 
@@ -42,14 +68,6 @@ impl Limits {
     /// How often the clock of the time limit ticks.
     fn tick(limit: Duration) -> Duration {
         (limit / 20).clamp(Duration::from_millis(1), Duration::from_millis(100))
-    }
-
-    /// How many ticks the time limit is, from anywhere between two.
-    pub(crate) fn ticks(self) -> Option<u64> {
-        let limit = self.time?;
-        let ticks = limit.as_nanos().div_ceil(Self::tick(limit).as_nanos()) + 1;
-        // Far off, and far from overflowing what it is added to.
-        Some(u64::try_from(ticks).unwrap_or(u64::MAX).min(u64::MAX / 2))
     }
 }
 
@@ -74,15 +92,21 @@ impl Engine {
         self.limits
     }
 
-    pub(crate) fn wasm(&self) -> &wasmtime::Engine {
-        &self.wasm
+    /// What watchers are granted beyond the world.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
     }
 
-    pub(crate) fn linker(&self) -> &Linker<State> {
-        &self.linker
+    /// What runs this component: the pool, if there is one and the component fits into it.
+    pub(crate) fn machine_for(&self, component: &Preflight) -> &Machine {
+        self.pooled.as_ref().filter(|_| fits_pool(component)).unwrap_or(&self.on_demand)
     }
 
-    /// What an event is given of fuel, where that is counted.
+    pub(crate) fn on_demand(&self) -> &Machine {
+        &self.on_demand
+    }
+
+    /// The fuel that an event gets, if fuel is counted.
     pub(crate) fn fuel(&self) -> Option<u64> {
         self.counts_fuel.then(|| self.limits.fuel.unwrap_or(u64::MAX))
     }
@@ -101,6 +125,7 @@ pub struct EngineBuilder {
     limits: Limits,
     counts_fuel: bool,
     pooled: Option<u32>,
+    grants: Grants,
 }
 
 impl EngineBuilder {
@@ -110,7 +135,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Lets an instance have no more bytes of linear memory.
+    /// Lets an instance have no more bytes in linear memories and tables together.
     pub fn memory_limit(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.limits.memory = bytes.into();
         self
@@ -129,9 +154,15 @@ impl EngineBuilder {
     }
 
     /// Allocates up front what `instances` at a time need. Instances are then made a lot faster, which counts where every event
-    /// has its own.
+    /// has its own. A component that needs more than the pool has runs without it.
     pub fn pooled(mut self, instances: u32) -> Self {
         self.pooled = Some(instances);
+        self
+    }
+
+    /// Grants watchers something beyond the world. Without this call, they are granted nothing.
+    pub fn grants(mut self, grants: Grants) -> Self {
+        self.grants = grants;
         self
     }
 
@@ -139,42 +170,64 @@ impl EngineBuilder {
     ///
     /// # Errors
     ///
-    /// When wasmtime does not support this machine, or there is no address space for the pool.
+    /// When wasmtime does not support this machine, there is no address space for the pool, or a granted folder cannot be read.
     pub fn build(self) -> Result<Engine, Error> {
+        /// A deep recursion is told by its innermost functions.
+        const FRAMES: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+        self.grants.check().map_err(|(path, source)| Error::Read { path: path.to_owned(), source })?;
         let counts_fuel = self.counts_fuel || self.limits.fuel.is_some();
         let mut config = Config::new();
         config
             .consume_fuel(counts_fuel)
             .epoch_interruption(self.limits.time.is_some())
-            // A trap is told by its cause; where in a stripped guest it happened, a backtrace cannot tell.
-            .wasm_backtrace_max_frames(None);
-        if let Some(instances) = self.pooled {
+            .wasm_backtrace_max_frames(Some(FRAMES));
+        let machine = |config: &Config| Machine::new(config, self.limits).map_err(|error| Error::Engine(error.into()));
+        let on_demand = machine(&config)?;
+        let pooled = self.pooled.map(|instances| {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
-        }
-        let wasm = wasmtime::Engine::new(&config).map_err(|error| Error::Engine(error.into()))?;
-        let linker = linking::linker(&wasm).map_err(|error| Error::Engine(error.into()))?;
-        if let Some(limit) = self.limits.time {
-            start_clock(&wasm, Limits::tick(limit)).map_err(|error| Error::Engine(error.into()))?;
-        }
-        Ok(Engine { wasm, linker, limits: self.limits, counts_fuel })
+            machine(&config)
+        });
+        let (limits, grants) = (self.limits, Arc::new(self.grants));
+        Ok(Engine { on_demand, pooled: pooled.transpose()?, limits, counts_fuel, grants })
     }
 }
 
+/// How many core instances, and how many tables, a component may have in the pool.
+const POOLED_MODULES: u32 = 16;
+/// How many memories a component may have in the pool.
+const POOLED_MEMORIES: u32 = 2;
+/// How many entries a table may have in the pool.
+const POOLED_ENTRIES: u32 = 20_000;
+/// How many functions a component may have in the pool, where the room of an instance grows with them.
+const POOLED_FUNCTIONS: u64 = 10_000;
+
 /// Room for components as they are built from Rust: the module, and where it is for wasip1 the adapter with its shims.
 fn pool(instances: u32) -> PoolingAllocationConfig {
-    const MODULES: u32 = 16;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(MODULES))
-        .total_memories(instances.saturating_mul(2))
-        .total_tables(instances.saturating_mul(MODULES))
-        .max_core_instances_per_component(MODULES)
-        .max_memories_per_component(2)
-        .max_tables_per_component(MODULES)
+        .total_core_instances(instances.saturating_mul(POOLED_MODULES))
+        .total_memories(instances.saturating_mul(POOLED_MEMORIES))
+        .total_tables(instances.saturating_mul(POOLED_MODULES))
+        .total_stacks(instances)
+        .max_core_instances_per_component(POOLED_MODULES)
+        .max_memories_per_component(POOLED_MEMORIES)
+        .max_tables_per_component(POOLED_MODULES)
+        .table_elements(POOLED_ENTRIES as usize)
         // What a small guest touches is quicker wiped than given back.
         .linear_memory_keep_resident(1 << 20)
         .table_keep_resident(1 << 16);
     pool
+}
+
+/// Whether the pool has room for this component. The table of a component that starts with few entries may still grow to the
+/// pool's bound only.
+fn fits_pool(component: &Preflight) -> bool {
+    let needs = component.needs;
+    needs.core_instances <= POOLED_MODULES.into()
+        && needs.memories <= POOLED_MEMORIES.into()
+        && needs.tables <= POOLED_MODULES.into()
+        && needs.largest_table < POOLED_ENTRIES.into()
+        && component.functions <= POOLED_FUNCTIONS
 }
 
 /// Ticks as long as the engine lives.

@@ -1,16 +1,21 @@
 use std::fmt;
 use std::mem;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use inbound_keyvalue_host::{Change, Content, Event, Host, Instance, Operation, Personality, Trap, Violation, Written};
-use wasmtime::Store;
-use wasmtime_wasi::{I32Exit, WasiCtx};
+use inbound_keyvalue_host::{
+    Change, Content, Event, Host, HostLimits, Instance, Operation, Personality, Trap as HostTrap, Violation,
+};
+use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::WasiCtx;
 
-use super::linking::{HandleWatch, Memory, State};
+use super::limits::{Clock, Memory};
+use super::linking::{HandleWatch, State};
+use super::outcome::{Cause, Ending, Outcome, Trapped, backtrace};
 use super::output::{Console, Output, Words};
-use super::runtime::Limits;
+use super::uncounted::Uncounted;
+use super::waiting::{wait_for, within};
 use super::watcher::Watcher;
-use crate::units::ByteSize;
 
 /// Gives a watcher events, one after the other.
 ///
@@ -22,8 +27,8 @@ pub struct Session {
     console: Console,
     per_event: bool,
     timed: bool,
-    /// What every event is given of time, in ticks, and of fuel.
-    ticks: Option<u64>,
+    /// The time and the fuel of every event, if there are limits.
+    clock: Option<Arc<Clock>>,
     fuel: Option<u64>,
 }
 
@@ -37,75 +42,6 @@ pub struct SessionBuilder {
     buckets: Option<Vec<String>>,
     keep_written: Option<usize>,
     timed: bool,
-}
-
-/// What became of an event.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Outcome {
-    /// How it ended.
-    pub ending: Ending,
-    /// What the watcher did wrong with handles.
-    pub violations: Vec<Violation>,
-    /// What was written to each `Value` that the watcher made, in the order of their making.
-    pub values: Vec<Written>,
-    /// How many calls the watcher made to the host.
-    pub calls: u64,
-    /// How long it took, the making of an instance included where one had to be made. Only where the session is
-    /// [timed](SessionBuilder::timed).
-    pub duration: Option<Duration>,
-    /// The bytes of linear memory that the instance had at most, up to the end of this event.
-    pub peak_memory: u64,
-    /// The fuel that it consumed, where the engine counts that.
-    pub fuel: Option<u64>,
-    /// What it wrote to standard output, where that is [captured](Output::captured).
-    pub stdout: String,
-    /// What it wrote to standard error, where that is [captured](Output::captured).
-    pub stderr: String,
-}
-
-/// How an event ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Ending {
-    /// The handler returned.
-    Handled,
-    /// The event trapped, and took the instance with it. The next one goes to a fresh instance.
-    Trapped(Box<Trapped>),
-}
-
-/// An event that trapped. Its `Display` is the [headline](Self::headline), and beneath it the last words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Trapped {
-    /// Which handler was called.
-    pub operation: Operation,
-    /// The key.
-    pub key: String,
-    /// Whether there was no instance yet: the making of one trapped.
-    pub starting: bool,
-    /// Why.
-    pub cause: Cause,
-    /// The last lines that the watcher wrote to its standard error. A failed handler's error is told there, and a panic.
-    pub last_words: Vec<String>,
-}
-
-/// Why an event trapped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Cause {
-    /// The host ended it, for this reason.
-    Host(String),
-    /// The guest's own code did, as wasmtime says it.
-    Wasm(String),
-    /// The guest ended its instance as a program ends its process.
-    Exit,
-    /// It ran into the time limit.
-    Time(Duration),
-    /// It ran into the memory limit, which is so many bytes.
-    Memory(u64),
-    /// It ran into the fuel limit.
-    Fuel(u64),
 }
 
 impl SessionBuilder {
@@ -162,26 +98,63 @@ impl SessionBuilder {
             host.keep_written(bytes);
         }
         let console = Console::new(self.output);
-        let store = store(&self.watcher, &console, host);
-        let timed = self.timed;
-        let engine = self.watcher.engine();
-        let (ticks, fuel) = (engine.limits().ticks(), engine.fuel());
-        Session { watcher: self.watcher, store, guest: None, console, per_event, timed, ticks, fuel }
+        let clock = clock(&self.watcher);
+        let store = store(&self.watcher, &console, clock.as_ref(), host);
+        let (timed, fuel) = (self.timed, self.watcher.engine().fuel());
+        Session { watcher: self.watcher, store, guest: None, console, per_event, timed, clock, fuel }
     }
 }
 
-fn store(watcher: &Watcher, console: &Console, host: Host) -> Store<State> {
-    let wasi = WasiCtx::builder().stdout(console.stdout()).stderr(console.stderr()).build();
-    let memory = Memory::new(watcher.engine().limits().memory);
-    let mut store = Store::new(watcher.engine().wasm(), State::new(host, memory, wasi));
+fn clock(watcher: &Watcher) -> Option<Arc<Clock>> {
+    watcher.engine().limits().time.map(|limit| Arc::new(Clock::new(limit)))
+}
+
+fn store(watcher: &Watcher, console: &Console, clock: Option<&Arc<Clock>>, mut host: Host) -> Store<State> {
+    let engine = watcher.engine();
+    // What the host keeps for a guest is memory too, and a long call of the host is time too.
+    let mut kept = HostLimits::default();
+    kept.bytes = engine.limits().memory.unwrap_or(kept.bytes);
+    host.set_limits(kept);
+    if let Some(clock) = clock.cloned() {
+        host.set_interrupt(move || clock.left().is_none());
+    }
+    let mut wasi = WasiCtx::builder();
+    match clock {
+        Some(clock) => {
+            wasi.stdout(Uncounted::new(console.stdout(), Arc::clone(clock)));
+            wasi.stderr(Uncounted::new(console.stderr(), Arc::clone(clock)));
+        }
+        None => _ = wasi.stdout(console.stdout()).stderr(console.stderr()),
+    }
+    let denied = engine.grants().apply(&mut wasi).err();
+    let memory = Memory::new(engine.limits().memory);
+    let state = State::new(host, memory, engine.fuel().is_some(), wasi.build(), denied);
+    let mut store = Store::new(watcher.wasm(), state);
     store.limiter(|state| &mut state.memory);
+    if let Some(clock) = clock {
+        let clock = Arc::clone(clock);
+        let waits = watcher.runtime().is_some();
+        // Asked at every tick. A watcher that may wait lets others go on then.
+        store.epoch_deadline_callback(move |_| {
+            Ok(match clock.left() {
+                None => UpdateDeadline::Interrupt,
+                Some(_) if waits => UpdateDeadline::Yield(1),
+                Some(_) => UpdateDeadline::Continue(1),
+            })
+        });
+    }
     store
 }
 
 impl Session {
     /// Gives the watcher a set.
+    ///
+    /// It may also be called within a tokio runtime, whose thread then waits. A server calls [`set_async`](Self::set_async).
     #[must_use = "a watcher's failure is only known from here: call `expect_handled`"]
     pub fn set(&mut self, key: &str, content: &Content) -> Outcome {
+        if let Some(runtime) = self.watcher.runtime() {
+            return wait_for(runtime, self.set_async(key, content));
+        }
         let begun = self.begin();
         let given = self.store.data_mut().keyvalue.begin_set(content);
         let event = (given.bucket, key, given.payload);
@@ -190,12 +163,61 @@ impl Session {
     }
 
     /// Gives the watcher a delete.
+    ///
+    /// It may also be called within a tokio runtime, whose thread then waits. A server calls [`delete_async`](Self::delete_async).
     #[must_use = "a watcher's failure is only known from here: call `expect_handled`"]
     pub fn delete(&mut self, key: &str) -> Outcome {
+        if let Some(runtime) = self.watcher.runtime() {
+            return wait_for(runtime, self.delete_async(key));
+        }
         let begun = self.begin();
         let bucket = self.store.data_mut().keyvalue.begin_delete();
         let result = self.running().and_then(|watch| watch.on_delete.call(&mut self.store, (bucket, key)));
         self.end(begun, Operation::Delete, key, result)
+    }
+
+    /// Gives the watcher a set. While the watcher waits for a clock, a file or a socket, the thread is free.
+    ///
+    /// It must be awaited within a tokio runtime whose drivers for time and I/O are enabled. A future that is dropped ends the
+    /// event: call [`renew`](Self::renew) then, because the instance cannot go on.
+    pub async fn set_async(&mut self, key: &str, content: &Content) -> Outcome {
+        if self.watcher.runtime().is_none() {
+            return self.set(key, content);
+        }
+        let begun = self.begin();
+        let given = self.store.data_mut().keyvalue.begin_set(content);
+        let event = (given.bucket, key, given.payload);
+        let clock = self.clock.clone();
+        let call = async {
+            let watch = self.running_async().await?;
+            watch.on_set.call_async(&mut self.store, event).await
+        };
+        let result = within(clock.as_deref(), call).await.unwrap_or_else(|| Err(Trap::Interrupt.into()));
+        self.end(begun, Operation::Set, key, result)
+    }
+
+    /// Gives the watcher a delete, as [`set_async`](Self::set_async) gives it a set.
+    pub async fn delete_async(&mut self, key: &str) -> Outcome {
+        if self.watcher.runtime().is_none() {
+            return self.delete(key);
+        }
+        let begun = self.begin();
+        let bucket = self.store.data_mut().keyvalue.begin_delete();
+        let clock = self.clock.clone();
+        let call = async {
+            let watch = self.running_async().await?;
+            watch.on_delete.call_async(&mut self.store, (bucket, key)).await
+        };
+        let result = within(clock.as_deref(), call).await.unwrap_or_else(|| Err(Trap::Interrupt.into()));
+        self.end(begun, Operation::Delete, key, result)
+    }
+
+    /// Gives the watcher a recorded event, as [`set_async`](Self::set_async) gives it a set.
+    pub async fn event_async(&mut self, event: &Event) -> Outcome {
+        match &event.change {
+            Change::Set(content) => self.set_async(&event.key, content).await,
+            Change::Delete => self.delete_async(&event.key).await,
+        }
     }
 
     /// Gives the watcher a recorded event.
@@ -218,21 +240,21 @@ impl Session {
         // The host lives on: its handles, and what it does at random, go on from where they were.
         let host = mem::replace(&mut self.store.data_mut().keyvalue, Host::new(Personality::default()));
         self.guest = None;
-        self.store = store(&self.watcher, &self.console, host);
+        self.store = store(&self.watcher, &self.console, self.clock.as_ref(), host);
     }
 
     /// Goes on with another watcher, in a fresh instance. What the host does stays as it is, and so do the handles.
     pub fn replace(&mut self, watcher: Watcher) {
-        let engine = watcher.engine();
-        (self.ticks, self.fuel) = (engine.limits().ticks(), engine.fuel());
+        (self.clock, self.fuel) = (clock(&watcher), watcher.engine().fuel());
         self.watcher = watcher;
         self.renew();
     }
 
     fn begin(&mut self) -> Option<Instant> {
         let begun = self.timed.then(Instant::now);
-        if let Some(ticks) = self.ticks {
-            self.store.set_epoch_deadline(ticks);
+        if let Some(clock) = &self.clock {
+            clock.begin();
+            self.store.set_epoch_deadline(1);
         }
         if let Some(fuel) = self.fuel {
             // Fails only where fuel is not counted.
@@ -253,7 +275,18 @@ impl Session {
 
     #[cold]
     fn start(&mut self) -> wasmtime::Result<HandleWatch> {
+        self.store.data_mut().granted()?;
         let guest = self.watcher.pre().instantiate(&mut self.store)?;
+        self.guest = Some(guest);
+        Ok(guest)
+    }
+
+    async fn running_async(&mut self) -> wasmtime::Result<HandleWatch> {
+        if let Some(guest) = self.guest {
+            return Ok(guest);
+        }
+        self.store.data_mut().granted()?;
+        let guest = self.watcher.pre().instantiate_async(&mut self.store).await?;
         self.guest = Some(guest);
         Ok(guest)
     }
@@ -268,10 +301,18 @@ impl Session {
         result: wasmtime::Result<()>,
     ) -> Outcome {
         match result {
+            // Not every function of the host can be interrupted. What ends too late was not handled in time.
+            Ok(()) if self.clock.as_ref().is_some_and(|clock| clock.left().is_none()) => {
+                self.trapped(begun, operation, key, &Trap::Interrupt.into())
+            }
             Ok(()) => {
                 let violations = self.store.data_mut().keyvalue.end();
                 let words = self.console.end();
                 self.outcome(begun, Ending::Handled, violations, words)
+            }
+            // A call of the host that took too long ends with a trap of the host.
+            Err(error) if error.is::<HostTrap>() && self.clock.as_ref().is_some_and(|clock| clock.left().is_none()) => {
+                self.trapped(begun, operation, key, &Trap::Interrupt.into())
             }
             Err(error) => self.trapped(begun, operation, key, &error),
         }
@@ -281,11 +322,21 @@ impl Session {
     fn trapped(&mut self, begun: Option<Instant>, operation: Operation, key: &str, error: &wasmtime::Error) -> Outcome {
         let starting = self.guest.is_none();
         let State { keyvalue, memory, .. } = self.store.data_mut();
-        let cause = Cause::of(error, self.watcher.engine().limits(), memory.refused());
+        let limits = self.watcher.engine().limits();
+        let cause = Cause::of(error, limits, starting, memory.refused());
+        let refused_memory = limits.memory.filter(|_| memory.refused() && !matches!(cause, Cause::Memory(_)));
         let violations = keyvalue.end_trapped();
         let mut words = self.console.end();
         let last_words = mem::take(&mut words.last);
-        let trapped = Trapped { operation, key: key.to_owned(), starting, cause, last_words };
+        let trapped = Trapped {
+            operation,
+            key: key.to_owned(),
+            starting,
+            cause,
+            last_words,
+            backtrace: backtrace(error),
+            refused_memory,
+        };
         let outcome = self.outcome(begun, Ending::Trapped(Box::new(trapped)), violations, words);
         if !self.per_event {
             self.renew();
@@ -315,6 +366,9 @@ impl Session {
             fuel,
             stdout: words.stdout,
             stderr: words.stderr,
+            stdout_missing: words.missing[0],
+            stderr_missing: words.missing[1],
+            wrote_stderr: !words.last.is_empty(),
         }
     }
 }
@@ -326,116 +380,5 @@ impl fmt::Debug for Session {
             .field("console", &self.console)
             .field("host", &self.store.data().keyvalue)
             .finish_non_exhaustive()
-    }
-}
-
-impl Outcome {
-    /// Whether the event was handled, and nothing done wrong with handles.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.is_handled() && self.violations.is_empty()
-    }
-
-    /// How it trapped, if it did.
-    #[must_use]
-    pub fn trapped(&self) -> Option<&Trapped> {
-        match &self.ending {
-            Ending::Handled => None,
-            Ending::Trapped(trapped) => Some(trapped),
-        }
-    }
-
-    /// Whether the handler returned.
-    #[must_use]
-    pub fn is_handled(&self) -> bool {
-        matches!(self.ending, Ending::Handled)
-    }
-
-    /// Fails the test unless the event was handled, and nothing done wrong with handles.
-    ///
-    /// # Panics
-    ///
-    /// With the trap and the violations, if there are any.
-    #[track_caller]
-    pub fn expect_handled(&self) {
-        if let Ending::Trapped(trapped) = &self.ending {
-            panic!("{trapped}");
-        }
-        if !self.violations.is_empty() {
-            let violations: Vec<String> = self.violations.iter().map(ToString::to_string).collect();
-            panic!("the event was handled, and is not clean:\n  {}", violations.join("\n  "));
-        }
-    }
-
-    /// Fails the test unless the event trapped, and gives the trap.
-    ///
-    /// # Panics
-    ///
-    /// When the event was handled.
-    #[track_caller]
-    #[must_use]
-    pub fn expect_trapped(self) -> Trapped {
-        match self.ending {
-            Ending::Handled => panic!("the event was handled, and should have trapped"),
-            Ending::Trapped(trapped) => *trapped,
-        }
-    }
-}
-
-impl Trapped {
-    /// One line: the operation, the key and the cause.
-    ///
-    /// `on-set of "users/ada" trapped: wasm `unreachable` instruction executed`
-    #[must_use]
-    pub fn headline(&self) -> String {
-        let Self { operation, key, cause, .. } = self;
-        let starting = if self.starting { ", as an instance was made for it" } else { "" };
-        format!("{operation} of {key:?} trapped{starting}: {cause}")
-    }
-}
-
-impl fmt::Display for Trapped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.headline())?;
-        for line in &self.last_words {
-            write!(f, "\n    {line}")?;
-        }
-        Ok(())
-    }
-}
-
-impl Cause {
-    /// `refused` tells whether memory was refused.
-    fn of(error: &wasmtime::Error, limits: Limits, refused: bool) -> Self {
-        if let Some(trap) = error.downcast_ref::<Trap>() {
-            return Self::Host(trap.to_string());
-        }
-        if error.is::<I32Exit>() {
-            return Self::Exit;
-        }
-        let trap = error.downcast_ref::<wasmtime::Trap>();
-        match (trap, limits) {
-            (Some(wasmtime::Trap::Interrupt), Limits { time: Some(limit), .. }) => return Self::Time(limit),
-            (Some(wasmtime::Trap::OutOfFuel), Limits { fuel: Some(limit), .. }) => return Self::Fuel(limit),
-            // A guest that is refused memory gives up, or cannot be made at all.
-            (Some(wasmtime::Trap::UnreachableCodeReached) | None, Limits { memory: Some(limit), .. }) if refused => {
-                return Self::Memory(limit);
-            }
-            _ => {}
-        }
-        let message = trap.map_or_else(|| format!("{error:#}"), ToString::to_string);
-        Self::Wasm(message.strip_prefix("wasm trap: ").unwrap_or(&message).to_owned())
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host(reason) | Self::Wasm(reason) => f.write_str(reason),
-            Self::Exit => f.write_str("it exited, which ends the instance"),
-            Self::Time(limit) => write!(f, "it ran into the time limit of {limit:?}"),
-            Self::Memory(limit) => write!(f, "it ran into the memory limit of {}", ByteSize(*limit)),
-            Self::Fuel(limit) => write!(f, "it ran into the fuel limit of {limit}"),
-        }
     }
 }

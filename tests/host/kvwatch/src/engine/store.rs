@@ -3,7 +3,8 @@ use std::collections::btree_map::Iter;
 
 use inbound_keyvalue_host::{Change, Content, Event};
 
-use super::session::{Outcome, Session};
+use super::outcome::Outcome;
+use super::session::Session;
 
 /// A key-value store in memory.
 #[derive(Clone, Debug, Default)]

@@ -1,28 +1,29 @@
 use std::fmt;
 use std::fs;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use wasmtime::component::Component;
 
-use super::linking::{HANDLE_WATCH, HandleWatchPre};
-use super::runtime::Engine;
+use super::grants::{Provider, may_wait};
+use super::linking::{self, HANDLE_WATCH, HandleWatchPre};
+use super::preflight::{Preflight, Refused};
+use super::runtime::{Engine, Machine};
 use super::session::SessionBuilder;
+use super::waiting;
 use crate::error::Error;
-
-/// The world's own imports.
-const WORLD: [&str; 2] = ["wasi:keyvalue/types", "wasi:keyvalue/wasi-io"];
-
-/// The packages of WASI 0.2 that a guest's standard library uses.
-const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
 /// A component that watches, compiled and known to fit the world. Cheap to clone.
 #[derive(Clone)]
 pub struct Watcher {
     engine: Engine,
+    wasm: wasmtime::Engine,
     pre: HandleWatchPre,
     name: Arc<str>,
     imports: Arc<[Import]>,
+    runtime: Option<&'static Handle>,
 }
 
 /// An interface that a watcher imports.
@@ -33,16 +34,6 @@ pub struct Import {
     pub name: String,
     /// Who has it.
     pub provider: Provider,
-}
-
-/// Where an import comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Provider {
-    /// The world `inbound-keyvalue`: every host of watchers has it.
-    World,
-    /// WASI 0.2: `kvwatch` has it, and a host of watchers may not.
-    Wasi,
 }
 
 impl Watcher {
@@ -64,38 +55,45 @@ impl Watcher {
     /// When it is no component, or does not fit the world.
     pub fn from_bytes(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Self, Error> {
         let watcher = || name.to_owned();
-        match Binary::of(bytes) {
-            Some(Binary::Component) => {}
-            Some(Binary::Module) => return Err(Error::CoreModule { watcher: watcher() }),
-            None => return Err(Error::NotWasm { watcher: watcher() }),
-        }
-        let component = Component::from_binary(engine.wasm(), bytes)
-            .map_err(|error| Error::Invalid { watcher: watcher(), source: error.into() })?;
-        let imports = Self::imports_of(&component, engine)
+        let preflight = preflight(name, bytes)?;
+        let imports = Self::imports_of(&preflight, engine)
             .map_err(|imports| Error::UnknownImports { watcher: watcher(), imports })?;
-        let exports = component.component_type();
-        let mut exports = exports.exports(engine.wasm()).map(|(name, _)| name);
-        if !exports.any(|name| name == HANDLE_WATCH) {
-            let component = component.component_type();
-            let exports = component.exports(engine.wasm()).map(|(name, _)| name.to_owned()).collect();
-            return Err(Error::NoExport { watcher: watcher(), exports });
+        if !preflight.exports.iter().any(|name| name == HANDLE_WATCH) {
+            return Err(Error::NoExport { watcher: watcher(), exports: preflight.exports });
         }
-        let pre = HandleWatchPre::new(engine.linker(), &component)
-            .map_err(|error| Error::Mismatch { watcher: watcher(), source: error.into() })?;
-        Ok(Self { engine: engine.clone(), pre, name: name.into(), imports: imports.into() })
+        // A bug in the compiler must end the load, and not the program.
+        let compiled = panic::catch_unwind(AssertUnwindSafe(|| compile(engine, &preflight, bytes)))
+            .map_err(|_| Error::Invalid { watcher: watcher(), source: "the compiler has panicked".into() })?;
+        let (machine, component) =
+            compiled.map_err(|error| Error::Invalid { watcher: watcher(), source: error.into() })?;
+        let mismatch = |error: wasmtime::Error| Error::Mismatch { watcher: watcher(), source: error.into() };
+        let waits = imports.iter().any(|import| may_wait(&import.name, import.provider));
+        let runtime = waits.then(waiting::runtime).transpose().map_err(|error| Error::Engine(error.into()))?;
+        let mut linker = if waits { machine.waiting.clone() } else { machine.direct.clone() };
+        for import in imports.iter().filter(|import| import.provider == Provider::Stub) {
+            linking::stub(&mut linker, &component, &import.name).map_err(mismatch)?;
+        }
+        let pre = HandleWatchPre::new(&linker, &component).map_err(mismatch)?;
+        let wasm = machine.wasm.clone();
+        Ok(Self { engine: engine.clone(), wasm, pre, name: name.into(), imports: imports.into(), runtime })
     }
 
-    /// The imports, or the names of those that there is nothing for.
-    fn imports_of(component: &Component, engine: &Engine) -> Result<Vec<Import>, Vec<String>> {
-        let mut known = Vec::new();
-        let mut unknown = Vec::new();
-        for (name, _) in component.component_type().imports(engine.wasm()) {
-            match Provider::of(name) {
-                Some(provider) => known.push(Import { name: name.to_owned(), provider }),
-                None => unknown.push(name.to_owned()),
-            }
-        }
-        if unknown.is_empty() { Ok(known) } else { Err(unknown) }
+    /// What a component imports, and who provides it. The component is not compiled, and need not fit the world.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not a component, are damaged, or are too large. `name` is what messages call it.
+    pub fn imports_in(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Vec<Import>, Error> {
+        let preflight = preflight(name, bytes)?;
+        Ok(preflight.imports.into_iter().map(|name| Import::of(name, engine)).collect())
+    }
+
+    /// The imports, or the names of those that nobody provides.
+    fn imports_of(preflight: &Preflight, engine: &Engine) -> Result<Vec<Import>, Vec<String>> {
+        let imports: Vec<_> = preflight.imports.iter().map(|name| Import::of(name.clone(), engine)).collect();
+        let unknown = |import: &&Import| import.provider == Provider::Unknown;
+        let unknown: Vec<_> = imports.iter().filter(unknown).map(|import| import.name.clone()).collect();
+        if unknown.is_empty() { Ok(imports) } else { Err(unknown) }
     }
 
     /// What messages call it.
@@ -121,6 +119,16 @@ impl Watcher {
         SessionBuilder::new(self.clone())
     }
 
+    /// The wasmtime engine that it was compiled for.
+    pub(crate) fn wasm(&self) -> &wasmtime::Engine {
+        &self.wasm
+    }
+
+    /// Where it waits, if it may wait.
+    pub(crate) fn runtime(&self) -> Option<&'static Handle> {
+        self.runtime
+    }
+
     pub(crate) fn pre(&self) -> &HandleWatchPre {
         &self.pre
     }
@@ -132,14 +140,36 @@ impl fmt::Debug for Watcher {
     }
 }
 
-impl Provider {
-    fn of(import: &str) -> Option<Self> {
-        if WORLD.contains(&import) {
-            return Some(Self::World);
-        }
-        let wasi = WASI.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.");
-        wasi.then_some(Self::Wasi)
+/// Reads a component, and refuses what is none, is damaged or is too large.
+fn preflight(name: &str, bytes: &[u8]) -> Result<Preflight, Error> {
+    let watcher = || name.to_owned();
+    match Binary::of(bytes) {
+        Some(Binary::Component) => {}
+        Some(Binary::Module) => return Err(Error::CoreModule { watcher: watcher() }),
+        None => return Err(Error::NotWasm { watcher: watcher() }),
     }
+    Preflight::of(bytes).map_err(|refused| match refused {
+        Refused::Damaged(error) => Error::Invalid { watcher: watcher(), source: error.into() },
+        Refused::TooLarge(reason) => Error::TooLarge { watcher: watcher(), reason },
+    })
+}
+
+impl Import {
+    fn of(name: String, engine: &Engine) -> Self {
+        Self { provider: engine.grants().provider(&name), name }
+    }
+}
+
+/// Compiles a component for the pool if it fits there.
+fn compile<'a>(engine: &'a Engine, preflight: &Preflight, bytes: &[u8]) -> wasmtime::Result<(&'a Machine, Component)> {
+    let machine = engine.machine_for(preflight);
+    Component::from_binary(&machine.wasm, bytes).map(|component| (machine, component)).or_else(|error| {
+        let on_demand = engine.on_demand();
+        if wasmtime::Engine::same(&machine.wasm, &on_demand.wasm) {
+            return Err(error);
+        }
+        Ok((on_demand, Component::from_binary(&on_demand.wasm, bytes)?))
+    })
 }
 
 /// What the first bytes of WebAssembly say it is.
@@ -171,14 +201,5 @@ mod tests {
         assert_eq!(Binary::of(b"\0asm"), None);
         assert_eq!(Binary::of(b"(component)"), None);
         assert_eq!(Binary::of(b""), None);
-    }
-
-    #[test]
-    fn knows_where_imports_come_from() {
-        assert_eq!(Provider::of("wasi:keyvalue/types"), Some(Provider::World));
-        assert_eq!(Provider::of("wasi:cli/stdout@0.2.6"), Some(Provider::Wasi));
-        assert_eq!(Provider::of("wasi:cli/stdout@0.3.0"), None);
-        assert_eq!(Provider::of("wasi:keyvalue/types@0.2.0"), None);
-        assert_eq!(Provider::of("wasi:http/types@0.2.0"), None);
     }
 }

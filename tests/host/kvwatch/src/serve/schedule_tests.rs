@@ -78,7 +78,7 @@ async fn d3_attempts_end() {
         assert_eq!(schedule.start(now).unwrap().attempt, attempt);
         let trapped = schedule.trapped(Position::first(1), now);
         assert_eq!(matches!(trapped, Trapped::Again(_)), attempt < 3, "{trapped:?}");
-        now += Duration::from_secs(60);
+        now += Duration::from_mins(1);
     }
     assert!(schedule.start(now).is_none(), "it is still running until it is a dead letter");
 }
@@ -271,7 +271,7 @@ proptest! {
         for sequence in running.into_iter().chain(ending) {
             end(&mut schedule, sequence);
         }
-        now += Duration::from_secs(3600);
+        now += Duration::from_hours(1);
         while let Some(start) = schedule.start(now) {
             end(&mut schedule, start.event.position.sequence);
         }

@@ -16,7 +16,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// |---|---|
 /// | in memory, or at most once (Redis keyspace notifications) | [`next`](Self::next) and [`capacity`](Self::capacity) |
 /// | with acks | also [`ack`](Self::ack), [`give_back`](Self::give_back), [`close`](Self::close) |
-/// | with acks that several processes share (NATS JetStream) | also [`acked`](Self::acked), [`forget`](Self::forget), [`lease`](Self::lease), [`lapsed`](Self::lapsed), and the signals other than [`Signal::Event`] |
+/// | with acks that several processes share (NATS `JetStream`) | also [`acked`](Self::acked), [`forget`](Self::forget), [`lease`](Self::lease), [`lapsed`](Self::lapsed), and the signals other than [`Signal::Event`] |
 ///
 /// The loop calls all methods from one task. Methods that are not `async` must not block.
 ///

@@ -1,4 +1,95 @@
 //! Where events come from.
+//!
+//! A [`Source`] returns the next event, and each event carries its end: [`Delivery::end`] reports what became of it. A source that
+//! acknowledges (a queue) passes a function to [`Delivery::with_end`]. A source that cannot (a file, a keyspace notification)
+//! passes none. A source that waits on a network receives from a task of its own through a channel.
 
+mod file;
 #[cfg(feature = "serve")]
 pub mod nats;
+mod prompt;
+
+pub use file::Lines;
+pub use prompt::Pasted;
+
+use inbound_keyvalue_host::{BadLine, Event};
+
+/// Gives events, one after the other.
+pub trait Source {
+    /// What messages call it: the path of a file, for example.
+    fn name(&self) -> &str;
+
+    /// Waits for the next item.
+    fn next(&mut self) -> Item;
+}
+
+/// What a source has next.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Item {
+    /// An event. Report its end.
+    Event(Delivery),
+    /// Something that is not an event. The source goes on behind it, unless it could not be read.
+    Bad(BadLine),
+    /// A remark for the user. The source goes on.
+    Warning(String),
+    /// There are no more events.
+    End,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The handler returned.
+    Handled,
+    /// The event trapped.
+    Failed,
+}
+
+type End = Box<dyn FnOnce(Fate) + Send>;
+
+/// An event, and the way to report what became of it.
+///
+/// ```
+/// use std::sync::mpsc;
+///
+/// use kvwatch::sources::{Delivery, Fate};
+/// use kvwatch::world::Event;
+///
+/// let (send, ended) = mpsc::channel();
+/// let delivery = Delivery::with_end(Event::delete("k"), move |fate| send.send(fate).unwrap_or_default());
+/// assert_eq!(delivery.event.key, "k");
+/// delivery.end(Fate::Handled);
+/// assert_eq!(ended.recv(), Ok(Fate::Handled));
+/// ```
+#[must_use = "report the end of the event"]
+pub struct Delivery {
+    /// The event.
+    pub event: Event,
+    end: Option<End>,
+}
+
+impl Delivery {
+    /// An event of a source that does not need to know its end.
+    pub fn new(event: Event) -> Self {
+        Self { event, end: None }
+    }
+
+    /// An event whose end is reported to `end`. An event that is dropped without an end is not reported.
+    pub fn with_end(event: Event, end: impl FnOnce(Fate) + Send + 'static) -> Self {
+        Self { event, end: Some(Box::new(end)) }
+    }
+
+    /// Reports what became of the event.
+    pub fn end(self, fate: Fate) {
+        if let Some(end) = self.end {
+            end(fate);
+        }
+    }
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery").field("event", &self.event).finish_non_exhaustive()
+    }
+}

@@ -47,7 +47,7 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// A connection of the test itself, once JetStream answers.
+    /// A connection of the test itself, once `JetStream` answers.
     pub(crate) async fn context(&self) -> Result<Context, Failure> {
         for _ in 0..100 {
             if let Ok(client) = async_nats::connect(self.url()).await {

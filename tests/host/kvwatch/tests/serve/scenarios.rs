@@ -35,7 +35,7 @@ tests!(
     program_without_a_bucket_exits_with_its_own_code,
 );
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 async fn setup() -> Result<(Server, Context, tempfile::TempDir, Options), Failure> {
     let server = Server::start().await?;

@@ -36,5 +36,6 @@ unsafe impl GlobalAlloc for Tagged {
 }
 
 fn with_header(layout: Layout) -> Layout {
-    Layout::from_size_align(layout.size() + HEADER, layout.align().max(HEADER)).expect("it is no larger than the memory")
+    Layout::from_size_align(layout.size() + HEADER, layout.align().max(HEADER))
+        .expect("it is no larger than the memory")
 }

@@ -5,7 +5,8 @@
 #[allow(non_snake_case, unused_unsafe)]
 pub unsafe fn _export_hello_world_cabi<T_: Guest>() -> *mut u8 {
     unsafe {
-        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+        #[cfg(target_arch = "wasm32")]
+        _rt::run_ctors_once();
         let result0 = { T_::hello_world() };
         let ptr1 = (&raw mut _RET_AREA.0).cast::<u8>();
         let vec2 = (result0.into_bytes()).into_boxed_slice();
@@ -46,9 +47,8 @@ pub(crate) use __export_world_example_cabi;
 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
 struct _RetArea([::core::mem::MaybeUninit<u8>; 2 * ::core::mem::size_of::<*const u8>()]);
-static mut _RET_AREA: _RetArea = _RetArea(
-    [::core::mem::MaybeUninit::uninit(); 2 * ::core::mem::size_of::<*const u8>()],
-);
+static mut _RET_AREA: _RetArea =
+    _RetArea([::core::mem::MaybeUninit::uninit(); 2 * ::core::mem::size_of::<*const u8>()]);
 #[rustfmt::skip]
 mod _rt {
     #![allow(dead_code, unused_imports, clippy::all)]

@@ -19,7 +19,7 @@ pub fn echo(key: Key, payload: Payload, of_neighbour: &[u8]) -> HandlerResult {
         "read" => read(payload)?,
         // Lists that land in a chunk that is used again.
         "chunks" => payload.into_stream()?.chunks().collect::<Result<Vec<_>, _>>()?.concat(),
-        _ => return Err(format!("the key {:?} names no way to read", &*key).into()),
+        _ => return Err(format!("the key {key:?} names no way to read").into()),
     };
     ask_libc();
     for written in [key.as_bytes(), &bytes, of_neighbour] {

@@ -1,43 +1,51 @@
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use kvwatch::world::Event;
 use shlex::Shlex;
 
-use crate::cli::report::bad_event;
-
 /// What can be typed.
 #[derive(Debug)]
 pub(crate) enum Command {
     Set(String, String),
+    SetFile(String, PathBuf),
     Delete(String),
     Event(Event),
     Get(String),
     List(String),
     Load(PathBuf),
+    Again,
+    Fresh,
     Stats,
     Help,
     Quit,
 }
 
 /// The names, with what they take.
-pub(crate) const COMMANDS: [(&str, &str); 8] = [
-    ("set", "KEY VALUE"),
+pub(crate) const COMMANDS: [(&str, &str); 10] = [
+    ("set", "KEY VALUE|@FILE"),
     ("delete", "KEY"),
     ("get", "KEY"),
     ("list", "[PREFIX]"),
     ("load", "FILE"),
+    ("again", ""),
+    ("fresh", ""),
     ("stats", ""),
     ("help", ""),
     ("quit", ""),
 ];
 
 pub(crate) const HELP: &str = "\
-set KEY VALUE    set a key, and tell the watcher
+set KEY VALUE|@FILE
+                 set a key to text or to what a file contains, and tell the
+                 watcher; quote text that starts with @, as '@text'
 delete KEY       delete a key, and tell the watcher
 get KEY          show what a key is set to
 list [PREFIX]    show the keys, and how large their values are
 load FILE        give the watcher the events of a file
+again            give the watcher the last event once more
+fresh            drop the instance; the next event goes to a new one
 stats            show how many events there were, and what they took
 help             show this
 quit             end; so does Ctrl-D
@@ -107,7 +115,9 @@ impl FromStr for Command {
     fn from_str(line: &str) -> Result<Self, BadCommand> {
         let line = line.trim();
         if line.starts_with('{') {
-            return line.parse().map(Self::Event).map_err(|error| BadCommand::Event(bad_event(&error)));
+            return Event::parse_in(line, Path::new(""))
+                .map(Self::Event)
+                .map_err(|error| BadCommand::Event(error.to_string()));
         }
         let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let name = match name {
@@ -122,11 +132,19 @@ impl FromStr for Command {
         let too_few = BadCommand::TooFew { name, usage, has_hash: rest.contains('#') };
         let mut word = || words.next().ok_or(too_few.clone());
         let command = match name {
-            "set" => Self::Set(word()?, word()?),
+            "set" => {
+                let (key, value) = (word()?, word()?);
+                match value.strip_prefix('@') {
+                    Some(file) if raw_value(rest).starts_with('@') => Self::SetFile(key, path(file)),
+                    _ => Self::Set(key, value),
+                }
+            }
             "delete" => Self::Delete(word()?),
             "get" => Self::Get(word()?),
             "list" => Self::List(word().unwrap_or_default()),
-            "load" => Self::Load(word()?.into()),
+            "load" => Self::Load(path(&word()?)),
+            "again" => Self::Again,
+            "fresh" => Self::Fresh,
             "stats" => Self::Stats,
             "help" => Self::Help,
             _ => Self::Quit,
@@ -137,6 +155,28 @@ impl FromStr for Command {
             Some(_) => Err(BadCommand::TooMany { name, usage }),
         }
     }
+}
+
+/// A path as a shell has it: `~` is the home folder.
+fn path(text: &str) -> PathBuf {
+    let home = text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    match (home, env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest.trim_start_matches('/')),
+        _ => text.into(),
+    }
+}
+
+/// What follows the first word, with its quotes.
+fn raw_value(text: &str) -> &str {
+    let text = text.trim();
+    let ends = text.match_indices(char::is_whitespace).map(|(at, _)| at);
+    ends.filter(|at| {
+        let mut words = Shlex::new(&text[..*at]);
+        words.by_ref().count() == 1 && !words.had_error
+    })
+    .map(|at| text[at..].trim_start())
+    .next()
+    .unwrap_or("")
 }
 
 /// The words of a shell, but that what starts with a brace or a bracket goes to the end of the line, as JSON does.
@@ -181,6 +221,14 @@ mod tests {
             ("list", r#"List("")"#),
             ("list users/", r#"List("users/")"#),
             ("load events.jsonl", r#"Load("events.jsonl")"#),
+            ("set a @b.png", r#"SetFile("a", "b.png")"#),
+            (r"set 'a b' @'my file.png'", r#"SetFile("a b", "my file.png")"#),
+            (r"set a @my\ file.png", r#"SetFile("a", "my file.png")"#),
+            ("set a '@b'", r#"Set("a", "@b")"#),
+            ("set 'a @' '@b'", r#"Set("a @", "@b")"#),
+            (r"load my\ events.jsonl", r#"Load("my events.jsonl")"#),
+            ("again", "Again"),
+            ("fresh", "Fresh"),
             ("stats", "Stats"),
             ("help", "Help"),
             ("?", "Help"),
@@ -218,7 +266,9 @@ mod tests {
     #[test]
     fn takes_events_as_files_have_them() {
         assert!(parsed(r#"{"op":"delete","key":"users/ada"}"#).starts_with(r#"Event(Event { key: "users/ada""#));
-        assert!(parsed(r#"{"op":"delete"}"#).starts_with("missing field `key`, at column 15; an event is like {"));
+        assert!(
+            parsed(r#"{"op":"delete"}"#).starts_with("column 15: the field \"key\" is missing; an event is like {")
+        );
     }
 
     #[test]
@@ -228,12 +278,12 @@ mod tests {
             ("rm a", "there is no command `rm`: did you mean `delete`?"),
             ("DELETE a", "there is no command `DELETE`: did you mean `delete`?"),
             ("xyzzy", "there is no command `xyzzy`: `help` shows those that there are"),
-            ("set", "`set` is given too little: set KEY VALUE"),
-            ("set a", "`set` is given too little: set KEY VALUE"),
-            ("set a #1", "`set` is given too little: set KEY VALUE; what starts with # is quoted, as '#1'"),
+            ("set", "`set` is given too little: set KEY VALUE|@FILE"),
+            ("set a", "`set` is given too little: set KEY VALUE|@FILE"),
+            ("set a #1", "`set` is given too little: set KEY VALUE|@FILE; what starts with # is quoted, as '#1'"),
             (
                 "set a Ada Lovelace",
-                "`set` is given too much: set KEY VALUE; what has spaces in it is quoted, as 'Ada Lovelace'",
+                "`set` is given too much: set KEY VALUE|@FILE; what has spaces in it is quoted, as 'Ada Lovelace'",
             ),
             ("stats all", "`stats` takes nothing more"),
         ] {

@@ -36,6 +36,7 @@ impl Completer for Helper {
         let argument = start + space + typed[start + space..].len() - typed[start + space..].trim_start().len();
         match &typed[start..start + space] {
             "load" => self.files.complete(line, pos, context),
+            "set" if typed[argument..].contains(" @") => self.files.complete(line, pos, context),
             "set" | "delete" | "get" | "list" => Ok((argument, keys(&self.keys.borrow(), &typed[argument..]))),
             _ => Ok((pos, Vec::new())),
         }
@@ -124,7 +125,7 @@ mod tests {
         let helper = Helper::new(Rc::default());
         let history = DefaultHistory::new();
         let hint = |line: &str| helper.hint(line, line.len(), &Context::new(&history));
-        assert_eq!(hint("set ").as_deref(), Some("KEY VALUE"));
+        assert_eq!(hint("set ").as_deref(), Some("KEY VALUE|@FILE"));
         assert_eq!((hint("set"), hint("set a"), hint("quit ")), (None, None, None));
     }
 }

@@ -6,22 +6,25 @@ mod helper;
 use std::cell::RefCell;
 use std::env;
 use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use kvwatch::ByteSize;
-use kvwatch::world::Event;
+use kvwatch::sources::Pasted;
+use kvwatch::world::{Content, Event, open_events};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
-use rustyline::{ColorMode, CompletionType, Config, Editor};
+use rustyline::{Behavior, ColorMode, CompletionType, Config, Editor};
 
 use self::command::{Command, HELP};
 use self::helper::Helper;
+use super::run::{ReadLimits, replay_file};
 use super::runner::Runner;
 use super::stats::plural;
 use super::style::{FAINT, STRONG};
 use super::watch::Watch;
-use super::{Result, run::replay_file, screen, style};
+use super::{Result, escape, screen, style};
 
 const PROMPT: &str = "kvwatch> ";
 
@@ -29,10 +32,12 @@ const PROMPT: &str = "kvwatch> ";
 const MOST_SHOWN: u64 = 4 * 1024;
 
 /// Takes commands, until there are no more.
-pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>) -> Result<()> {
+pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits) -> Result<()> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .color_mode(if screen::is_coloured() { ColorMode::Enabled } else { ColorMode::Disabled })
+        // Standard output may be a file or a pipe: then the prompt is on the terminal itself.
+        .behavior(if io::stdout().is_terminal() { Behavior::Stdio } else { Behavior::PreferTerm })
         .max_history_size(1000)?
         .history_ignore_dups(true)?
         .build();
@@ -52,67 +57,112 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>) -> Result<()> {
         runner.watcher_name(),
         style::styled(STRONG, "help")
     ));
+    let mut pasted = Pasted::default();
+    let mut last = None;
     loop {
-        keys.replace(runner.store().iter().map(|(key, _)| key.clone()).collect());
-        let line = match editor.readline(PROMPT) {
-            Ok(line) => line,
-            // It has cleared the line.
-            Err(ReadlineError::Interrupted) => continue,
-            Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(error.into()),
+        let Some(line) = pasted.next_line() else {
+            keys.replace(runner.store().iter().map(|(key, _)| key.clone()).collect());
+            match editor.readline(PROMPT) {
+                Ok(text) => pasted.add(&text),
+                // It has cleared the line.
+                Err(ReadlineError::Interrupted) => {}
+                Err(ReadlineError::Eof) => break,
+                Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    // The editor drops what it has read already. The rest of a paste must not run either.
+                    #[cfg(unix)]
+                    let _ = nix::sys::termios::tcflush(io::stdin(), nix::sys::termios::FlushArg::TCIFLUSH);
+                    style::error(
+                        "the line has a byte that is not UTF-8, and is refused; type it again, or use `set KEY @FILE`",
+                    );
+                }
+                Err(error) => return Err(error.into()),
+            }
+            continue;
         };
         if let Some(watcher) = watch.and_then(Watch::ready) {
             runner.reload(watcher);
         }
-        if line.trim().is_empty() {
-            continue;
+        editor.add_history_entry(&line)?;
+        if let Some(history) = &history {
+            // Another prompt may write the same file: only this line is added. Who cannot keep it, does without.
+            let _ = history.parent().map(fs::create_dir_all);
+            let _ = editor.append_history(history);
         }
-        editor.add_history_entry(line.trim())?;
-        match line.parse() {
+        let handled = match line.parse() {
             Ok(Command::Quit) => break,
-            Ok(command) => carry_out(command, runner)?,
-            Err(error) => style::error(&error.to_string()),
+            Ok(command) => carry_out(command, runner, &mut last, limits)?,
+            Err(error) => {
+                style::error(&error.to_string());
+                false
+            }
+        };
+        if !handled {
+            let left = pasted.clear() as u64;
+            if left > 0 {
+                style::say(&style::styled(FAINT, &format!("{} behind it not run", plural(left, "line"))));
+            }
         }
-    }
-    if let Some(history) = &history {
-        // Whoever cannot keep it, does without.
-        let _ = history.parent().map(fs::create_dir_all);
-        let _ = editor.save_history(history);
     }
     Ok(())
 }
 
-fn carry_out(command: Command, runner: &mut Runner) -> Result<()> {
-    match command {
-        Command::Set(key, value) => apply(&Event::set(key, value), runner),
+/// Carries out a command. `false` is that it was refused.
+fn carry_out(command: Command, runner: &mut Runner, last: &mut Option<Event>, limits: ReadLimits) -> Result<bool> {
+    let event = match command {
+        Command::Set(key, value) => Event::set(key, value),
+        Command::SetFile(key, path) => match fs::read(&path) {
+            Ok(bytes) => Event::set(key, Content::from(bytes)),
+            Err(error) => {
+                style::error(&format!("cannot read the value from the file {}: {error}", path.display()));
+                return Ok(false);
+            }
+        },
         Command::Delete(key) => {
             if runner.store().get(&key).is_none() {
                 style::say(&style::styled(FAINT, "the store has no such key; the watcher is told all the same"));
             }
-            apply(&Event::delete(key), runner)
+            Event::delete(key)
         }
-        Command::Event(event) => apply(&event, runner),
-        Command::Get(key) => show(&key, runner),
-        Command::List(prefix) => list(&prefix, runner),
-        Command::Load(path) => {
-            load(&path, runner);
-            Ok(())
+        Command::Event(event) => event,
+        Command::Again => {
+            let Some(event) = last.clone() else {
+                style::error("there was no event yet: `set KEY VALUE` makes one");
+                return Ok(false);
+            };
+            event
         }
+        Command::Fresh => {
+            runner.renew();
+            style::say(&style::styled(FAINT, "the next event goes to a new instance; the store is as it was"));
+            return Ok(true);
+        }
+        Command::Get(key) => return show(&key, runner),
+        Command::List(prefix) => return list(&prefix, runner),
+        Command::Load(path) => return load(&path, runner, limits),
         Command::Stats => {
             style::say(&runner.stats().headline());
             runner.stats().table().iter().for_each(|table| style::say(table));
-            Ok(())
+            return Ok(true);
         }
         Command::Help => {
             style::say(HELP);
-            Ok(())
+            return Ok(true);
         }
-        Command::Quit => Ok(()),
-    }
+        Command::Quit => return Ok(true),
+    };
+    apply(&event, runner)?;
+    *last = Some(event);
+    Ok(true)
 }
 
 fn apply(event: &Event, runner: &mut Runner) -> Result<()> {
     let outcome = runner.apply(event)?;
+    for (number, value) in (1..).zip(&outcome.values) {
+        let most = usize::try_from(MOST_SHOWN).unwrap_or(usize::MAX);
+        let text = shown(&value.bytes[..value.bytes.len().min(most)]);
+        let more = if value.len > MOST_SHOWN { "…" } else { "" };
+        style::say(&format!("value {number}, {}: {text}{more}", ByteSize(value.len)));
+    }
     if outcome.is_handled() {
         let duration = outcome.duration.unwrap_or_default();
         style::say(&style::styled(FAINT, &format!("handled in {duration:.1?}")));
@@ -120,32 +170,37 @@ fn apply(event: &Event, runner: &mut Runner) -> Result<()> {
     Ok(())
 }
 
-fn load(path: &Path, runner: &mut Runner) {
+fn load(path: &Path, runner: &mut Runner, limits: ReadLimits) -> Result<bool> {
     let before = runner.stats().all();
-    if let Err(error) = replay_file(runner, path) {
-        style::error(&error.to_string());
-        return;
-    }
+    let file = match open_events(path) {
+        Ok(file) => file,
+        Err(error) => {
+            style::error(&error.to_string());
+            return Ok(false);
+        }
+    };
+    let complete = replay_file(runner, path, file, limits, None)?;
     let now = runner.stats().all();
     let events = plural(now.events - before.events, "event");
     let failed = match now.failed - before.failed {
         0 => String::new(),
         failed => format!(", {failed} failed"),
     };
-    style::say(&style::styled(FAINT, &format!("{events} of {}{failed}", path.display())));
+    style::say(&style::styled(FAINT, &format!("{events} of {}{failed}", escape::line(&path.display().to_string()))));
+    Ok(complete)
 }
 
-fn show(key: &str, runner: &Runner) -> Result<()> {
+fn show(key: &str, runner: &Runner) -> Result<bool> {
     let Some(content) = runner.store().get(key) else {
         style::error(&format!("the store has no key {key:?}: `list` shows those that it has"));
-        return Ok(());
+        return Ok(false);
     };
     style::print(&shown(&content.read(0, MOST_SHOWN)?))?;
     if content.len() > MOST_SHOWN {
         let message = format!("… the first {} of {}", ByteSize(MOST_SHOWN), ByteSize(content.len()));
         style::say(&style::styled(FAINT, &message));
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Text as it is, but for what a terminal would take for its own; and bytes that are none with escapes.
@@ -158,27 +213,19 @@ fn shown(bytes: &[u8]) -> String {
         }
         Err(_) => return bytes.escape_ascii().to_string(),
     };
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && !['\n', '\t'].contains(&c) {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
+    escape::lines(text)
 }
 
-fn list(prefix: &str, runner: &Runner) -> Result<()> {
+fn list(prefix: &str, runner: &Runner) -> Result<bool> {
     let entries: Vec<_> = runner.store().iter().filter(|(key, _)| key.starts_with(prefix)).collect();
     let sizes: Vec<_> = entries.iter().map(|(_, content)| ByteSize(content.len()).to_string()).collect();
     let width = sizes.iter().map(String::len).max().unwrap_or(0);
     for ((key, _), size) in entries.iter().zip(&sizes) {
-        style::print(&format!("{size:>width$}  {}", shown(key.as_bytes()).replace('\n', "\\n")))?;
+        style::print(&format!("{size:>width$}  {}", escape::line(key)))?;
     }
     let of = if prefix.is_empty() { String::new() } else { format!(" that start with {prefix:?}") };
     style::say(&style::styled(FAINT, &format!("{}{of}", plural(entries.len() as u64, "key"))));
-    Ok(())
+    Ok(true)
 }
 
 /// Where what was typed is kept from one run to the next.

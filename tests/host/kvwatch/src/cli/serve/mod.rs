@@ -28,7 +28,7 @@ Exit codes:
   3  the store is missing: no server, no JetStream or no bucket (--wait waits for it)
   143, 130  ended at once by a second SIGTERM or SIGINT; what was in hand comes again";
 
-/// Give a watcher the changes of a NATS JetStream bucket, at least once each
+/// Give a watcher the changes of a NATS `JetStream` bucket, at least once each
 ///
 /// An event is acknowledged after its handler returned, or after it was written to the dead letters. Events of one key are
 /// handled in the bucket's order. Of all processes with one name one works, and the others stand by.

@@ -152,7 +152,7 @@ options! {
     #[arg(value_hint = ValueHint::AnyPath)]
     watcher: PathBuf,
 
-    /// The bucket: nats://HOST[:PORT][,HOST…]/BUCKET, or tls://… for a connection that must be encrypted
+    /// The bucket: <nats://HOST>[:PORT][,HOST…]/BUCKET, or tls://… for a connection that must be encrypted
     #[arg(long, value_name = "URL")]
     from: Text<Address>,
 
@@ -172,7 +172,7 @@ options! {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     shared: bool,
 
-    /// Wait for a server or a bucket that is missing at the start, instead of exiting with 3
+    /// Wait for a server or a bucket that is missing at the start, instead of exiting with 4
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     wait: bool,
 
@@ -254,7 +254,7 @@ options! {
 }
 
 /// A handler without an end would keep its key for ever.
-const TIME: Duration = Duration::from_secs(60);
+const TIME: Duration = Duration::from_mins(1);
 const MEMORY: ByteSize = ByteSize(128 << 20);
 
 impl Options {

@@ -165,7 +165,7 @@ fn is_no_jetstream(code: ErrorCode) -> bool {
     [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT].contains(&code)
 }
 
-/// Nobody listens on the subjects of JetStream's requests. The library keeps this inside the error's source.
+/// Nobody listens on the subjects of `JetStream`'s requests. The library keeps this inside the error's source.
 fn is_no_responder(error: &(dyn std::error::Error + 'static)) -> bool {
     use async_nats::jetstream::context::{RequestError, RequestErrorKind};
     std::iter::successors(Some(error), |error| error.source())

@@ -51,7 +51,7 @@ pub enum Error {
         /// Why.
         cause: String,
     },
-    /// The server has no JetStream. This may change: a cluster that starts has none for a while.
+    /// The server has no `JetStream`. This may change: a cluster that starts has none for a while.
     #[error(
         "{servers} has no JetStream, or does not offer it to this user: start nats-server with -js, or wait for it with --wait"
     )]
@@ -113,7 +113,7 @@ impl Error {
         )
     }
 
-    /// Whether the store is missing: its server, its JetStream or its bucket. `kvwatch serve` has an exit code for it.
+    /// Whether the store is missing: its server, its `JetStream` or its bucket. `kvwatch serve` has an exit code for it.
     #[must_use]
     pub fn is_missing_store(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::NoJetStream { .. } | Self::NoBucket { .. })

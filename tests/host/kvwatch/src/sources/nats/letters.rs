@@ -6,7 +6,7 @@ use crate::serve::{BoxFuture, Cause, DeadLetters, Letter};
 
 /// Dead letters to a NATS subject, each as the line of JSON that a file would get.
 ///
-/// A stream must store the subject: a letter counts as written only after JetStream has confirmed it.
+/// A stream must store the subject: a letter counts as written only after `JetStream` has confirmed it.
 #[derive(Clone, Debug)]
 pub struct SubjectLetters {
     pub(super) context: Context,

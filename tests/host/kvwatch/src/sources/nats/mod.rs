@@ -1,4 +1,4 @@
-//! Events from a NATS JetStream key-value bucket, at least once.
+//! Events from a NATS `JetStream` key-value bucket, at least once.
 //!
 //! A bucket is a stream. A durable pull consumer with explicit acks on it remembers what was handled. The parts:
 //!

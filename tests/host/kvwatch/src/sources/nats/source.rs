@@ -281,9 +281,10 @@ impl Source for NatsSource {
             self.refuse(replies).await;
             self.client.flush().await
         };
-        match tokio::time::timeout(connection::REQUEST_TIMEOUT, flushed).await {
-            Ok(Ok(())) => tracing::info!(given_back, "left the store"),
-            _ => tracing::warn!("cannot give back events; the store delivers them again after the ack wait"),
+        if let Ok(Ok(())) = tokio::time::timeout(connection::REQUEST_TIMEOUT, flushed).await {
+            tracing::info!(given_back, "left the store")
+        } else {
+            tracing::warn!("cannot give back events; the store delivers them again after the ack wait")
         }
     }
 }

@@ -22,12 +22,11 @@ use crate::serve::{Arrival, Cause, Escaped, Event, Signal, count, gauge};
 impl NatsSource {
     pub(super) fn message(&mut self, message: &Message) {
         self.reopen_waits = AGAIN.forever();
-        let (info, reply) = match (message.info(), &message.reply) {
-            (Ok(info), Some(reply)) => (info, reply),
-            _ => {
-                tracing::warn!(subject = %Escaped(&message.subject), "a message that is not an event of the consumer is ignored");
-                return;
-            }
+        let (info, reply) = if let (Ok(info), Some(reply)) = (message.info(), &message.reply) {
+            (info, reply)
+        } else {
+            tracing::warn!(subject = %Escaped(&message.subject), "a message that is not an event of the consumer is ignored");
+            return;
         };
         let pin = message.headers.as_ref().and_then(|headers| headers.get_last(header::NATS_PIN_ID));
         let verdict = self.gate.message(Delivered {

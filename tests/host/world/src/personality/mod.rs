@@ -1,10 +1,41 @@
+//! How a host may deviate from a well-behaved one. Each behaviour has a file with its settings and what they do.
+
+mod flow;
+mod handles;
+mod reading;
+mod size_hint;
+mod writing;
+
 use serde::{Deserialize, Serialize};
 
-/// How a host deviates from the best that the draft allows.
+pub(crate) use flow::Random;
+pub use flow::{Repeat, Size};
+pub use handles::{BadHandle, ConsumedPayload, Instance, Numbering};
+pub use reading::{AfterEnd, End, Reading};
+pub use size_hint::SizeHint;
+pub use writing::Writing;
+
+/// How a host deviates from a well-behaved one.
 ///
-/// The default is a host that does all that a watcher could wish. Every field is a deviation that the draft allows, or that a
-/// host of its time had; change the ones to be tested. It is data: it can be read from JSON, where absent fields have their
-/// defaults.
+/// The default is the well-behaved host. Every field is a deviation that the draft allows, or that a host of its time had. Change
+/// the fields that you want to test. A personality is data: it can be read from JSON, where absent fields have their defaults.
+///
+/// Every guest must handle these deviations without a failure:
+///
+/// | field | deviation |
+/// |---|---|
+/// | `numbering`, `consumed_payload`, `instance` | all |
+/// | `bad_handle` | all: a correct guest never calls with a bad handle |
+/// | `read`, `write` | `size`, `end`, `after_end`, `most`, and `empty` a few times |
+/// | `size` | all: the size of a payload is a hint |
+///
+/// These deviations may fail a guest. It must report the failure, leak nothing, and be ready for the next event:
+///
+/// | field | deviation |
+/// |---|---|
+/// | `read`, `write` | `excess`, `error_at`, and `empty` for ever |
+/// | `transfer` | `Traps`, for a guest that calls `splice` or `forward` |
+/// | `open_bucket_error`, `consume_sync_error`, `consume_async_error`, `value_body_error` | all, for a guest that makes the call |
 ///
 /// ```
 /// use inbound_keyvalue_host::{Personality, Repeat, Size};
@@ -46,184 +77,6 @@ pub struct Personality {
     pub seed: u64,
 }
 
-/// How handles are numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Numbering {
-    /// Whether each kind counts for itself, so that equal numbers of two kinds are two things.
-    pub per_kind: bool,
-    /// The first number.
-    pub first: u32,
-    /// Whether the number of a dropped handle is given out again, so that a stale one may hit a live one.
-    pub reuse: bool,
-}
-
-/// One table for all kinds, from 3, as in the hosts that shared theirs with the standard streams.
-impl Default for Numbering {
-    fn default() -> Self {
-        Self { per_kind: false, first: 3, reuse: false }
-    }
-}
-
-/// What becomes of a call with a handle that is not there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum BadHandle {
-    /// It traps.
-    #[default]
-    Trap,
-    /// It is noted, and answered with the call's failure, or with nothing.
-    Note,
-}
-
-/// What becomes of a payload's handle when it is consumed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum ConsumedPayload {
-    /// It is gone, whether consuming worked or not.
-    #[default]
-    Gone,
-    /// It stays, and the host drops it after the event. Dropping it is noted.
-    Stays,
-}
-
-/// How long an instance lasts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Instance {
-    /// For all events, until one traps.
-    #[default]
-    Kept,
-    /// For one event.
-    PerEvent,
-}
-
-/// How input streams behave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-#[non_exhaustive]
-pub struct Reading {
-    /// How much of what was asked for is given.
-    pub size: Size,
-    /// How the end is told.
-    pub end: End,
-    /// How many times nothing is given, without the end, before each piece of data and before the end.
-    pub empty: Repeat,
-    /// How many bytes more than were asked for are given.
-    pub excess: u64,
-    /// At which byte of the stream it fails, if at any.
-    pub error_at: Option<u64>,
-    /// What a read after the end gives.
-    pub after_end: AfterEnd,
-    /// The most that one read gives, whatever is asked for.
-    pub most: u64,
-}
-
-impl Default for Reading {
-    fn default() -> Self {
-        Self {
-            size: Size::Full,
-            end: End::WithData,
-            empty: Repeat::Times(0),
-            excess: 0,
-            error_at: None,
-            after_end: AfterEnd::End,
-            most: 1024 * 1024,
-        }
-    }
-}
-
-/// How output streams behave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-#[non_exhaustive]
-pub struct Writing {
-    /// How much of what is given is taken.
-    pub size: Size,
-    /// How many times nothing is taken before something is.
-    pub empty: Repeat,
-    /// How many bytes more than were given it claims to have taken.
-    pub excess: u64,
-    /// At which byte of the stream it fails, if at any.
-    pub error_at: Option<u64>,
-}
-
-impl Default for Writing {
-    fn default() -> Self {
-        Self { size: Size::Full, empty: Repeat::Times(0), excess: 0, error_at: None }
-    }
-}
-
-/// How much of what a guest asks for or gives goes through in one call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Size {
-    /// All of it.
-    #[default]
-    Full,
-    /// At most so many bytes.
-    Fixed(u64),
-    /// At random, between one byte and all of it.
-    Random,
-}
-
-/// How many times in a row something happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Repeat {
-    /// So many times.
-    Times(u32),
-    /// For ever.
-    Forever,
-}
-
-/// How the end of an input stream is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum End {
-    /// With the last data.
-    #[default]
-    WithData,
-    /// Alone, with an empty list after the last data.
-    Alone,
-}
-
-/// What a read after the end gives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum AfterEnd {
-    /// The end again.
-    #[default]
-    End,
-    /// The same data again, from the start.
-    Repeats,
-}
-
-/// What `size` says of a payload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum SizeHint {
-    /// The truth.
-    #[default]
-    True,
-    /// 0, always.
-    Zero,
-    /// Half of it.
-    Smaller,
-    /// Twice as much, and one.
-    Larger,
-    /// `u64::MAX`.
-    Max,
-}
-
 /// Whether `splice` and `forward` work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -240,7 +93,7 @@ pub enum Transfer {
 type Deviation = fn(&mut Personality);
 
 impl Personality {
-    /// The default, changed.
+    /// The default personality with changes.
     ///
     /// ```
     /// use inbound_keyvalue_host::{Instance, Personality};
@@ -255,7 +108,7 @@ impl Personality {
         personality
     }
 
-    /// Every deviation by itself, and the worst of them together, each with its name: what a watcher should be tested under.
+    /// Every deviation by itself, and the worst ones together, each with its name. Test a watcher with all of them.
     ///
     /// ```
     /// use inbound_keyvalue_host::Personality;

@@ -1,0 +1,157 @@
+//! What a watcher may import, and what it is granted beyond the world. Nothing else decides either.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+
+use super::interface::{are_compatible, track, without_version};
+
+/// The world's own imports.
+const WORLD: [&str; 2] = ["wasi:keyvalue/types", "wasi:keyvalue/wasi-io"];
+
+/// The packages of WASI 0.2 that a guest's standard library uses.
+const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+
+/// What of WASI never waits for anything: no file, no clock, no stream.
+const NEVER_WAITS: [&str; 5] =
+    ["wasi:random/", "wasi:cli/environment", "wasi:cli/exit", "wasi:cli/terminal-", "wasi:clocks/wall-clock"];
+
+/// Where an import comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Provider {
+    /// The world `inbound-keyvalue`: every host of watchers has it.
+    World,
+    /// WASI 0.2: `kvwatch` has it, and another host of watchers may not.
+    Wasi,
+    /// A [stub](Grants::stub): every call of it traps.
+    Stub,
+    /// Nobody. A watcher with such an import cannot be loaded.
+    Unknown,
+}
+
+/// What watchers are granted beyond the world. The default is nothing.
+///
+/// ```
+/// use kvwatch::{Engine, Grants};
+///
+/// let grants = Grants::new().env("LOG", "debug").stub("wasi:http/types");
+/// let engine = Engine::builder().grants(grants).build()?;
+/// # Ok::<(), kvwatch::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    env: Vec<(String, String)>,
+    dirs: Vec<Dir>,
+    stubs: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Dir {
+    host: PathBuf,
+    guest: String,
+    read_only: bool,
+}
+
+impl Grants {
+    /// Nothing is granted.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets an environment variable of the watcher.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Lets the watcher read and write the folder `host`, under the path `guest`. [`EngineBuilder::build`](crate::EngineBuilder::build)
+    /// fails if there is no such folder.
+    #[must_use]
+    pub fn dir(mut self, host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
+        self.dirs.push(Dir { host: host.into(), guest: guest.into(), read_only: false });
+        self
+    }
+
+    /// Lets the watcher read the folder `host`, under the path `guest`.
+    #[must_use]
+    pub fn read_only_dir(mut self, host: impl Into<PathBuf>, guest: impl Into<String>) -> Self {
+        self.dirs.push(Dir { host: host.into(), guest: guest.into(), read_only: true });
+        self
+    }
+
+    /// Replaces an interface that nobody offers: a watcher that imports it can be loaded, and traps when it calls it. The trap
+    /// names the function. Without a version, the name stands for all versions.
+    #[must_use]
+    pub fn stub(mut self, interface: impl Into<String>) -> Self {
+        self.stubs.push(interface.into());
+        self
+    }
+
+    /// Who provides an import.
+    pub(crate) fn provider(&self, import: &str) -> Provider {
+        if WORLD.contains(&import) {
+            return Provider::World;
+        }
+        if WASI.iter().any(|package| import.starts_with(package)) && track(import) == Some("0.2") {
+            return Provider::Wasi;
+        }
+        let is_stub = |stub: &String| stub == import || stub == without_version(import) || are_compatible(stub, import);
+        if self.stubs.iter().any(is_stub) { Provider::Stub } else { Provider::Unknown }
+    }
+
+    /// Finds the first folder that cannot be opened.
+    pub(crate) fn check(&self) -> Result<(), (&Path, io::Error)> {
+        for dir in &self.dirs {
+            std::fs::read_dir(&dir.host).map_err(|error| (&*dir.host, error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives an instance what is granted.
+    pub(crate) fn apply(&self, wasi: &mut WasiCtxBuilder) -> wasmtime::Result<()> {
+        wasi.envs(&self.env);
+        for Dir { host, guest, read_only } in &self.dirs {
+            let perms = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+            wasi.preopened_dir(host, guest, perms)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a call of this import may wait for something.
+pub(crate) fn may_wait(import: &str, provider: Provider) -> bool {
+    provider == Provider::Wasi && !NEVER_WAITS.iter().any(|name| import.starts_with(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_where_imports_come_from() {
+        let grants = Grants::new().stub("wasi:http/types").stub("a:b/c@0.1.0");
+        for (import, provider) in [
+            ("wasi:keyvalue/types", Provider::World),
+            ("wasi:cli/stdout@0.2.6", Provider::Wasi),
+            ("wasi:cli/stdout@0.3.0", Provider::Unknown),
+            ("wasi:keyvalue/types@0.2.0", Provider::Unknown),
+            ("wasi:http/types@0.2.0", Provider::Stub),
+            ("wasi:http/outgoing-handler@0.2.0", Provider::Unknown),
+            ("a:b/c@0.1.7", Provider::Stub),
+            ("a:b/c@0.2.0", Provider::Unknown),
+        ] {
+            assert_eq!(grants.provider(import), provider, "{import}");
+        }
+    }
+
+    #[test]
+    fn knows_what_may_wait() {
+        assert!(may_wait("wasi:io/poll@0.2.0", Provider::Wasi));
+        assert!(!may_wait("wasi:random/random@0.2.0", Provider::Wasi));
+        assert!(!may_wait("wasi:keyvalue/wasi-io", Provider::World));
+    }
+}

@@ -1,0 +1,59 @@
+//! What a watcher writes is passed on while its clock stands still.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+use super::limits::Clock;
+
+/// An output whose time is not the event's.
+pub(crate) struct Uncounted<S> {
+    inner: S,
+    clock: Arc<Clock>,
+}
+
+impl<S> Uncounted<S> {
+    pub(crate) fn new(inner: S, clock: Arc<Clock>) -> Self {
+        Self { inner, clock }
+    }
+}
+
+impl<S: IsTerminal> IsTerminal for Uncounted<S> {
+    fn is_terminal(&self) -> bool {
+        self.inner.is_terminal()
+    }
+}
+
+impl<S: StdoutStream> StdoutStream for Uncounted<S> {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        self.inner.async_stream()
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Uncounted::new(self.inner.p2_stream(), Arc::clone(&self.clock)))
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Uncounted<Box<dyn OutputStream>> {
+    async fn ready(&mut self) {
+        self.inner.ready().await;
+    }
+}
+
+impl OutputStream for Uncounted<Box<dyn OutputStream>> {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.clock.uncounted(|| self.inner.write(bytes))
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        self.clock.uncounted(|| self.inner.flush())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        self.clock.uncounted(|| self.inner.check_write())
+    }
+}

@@ -1,0 +1,39 @@
+use std::collections::VecDeque;
+
+/// Lines that a user typed or pasted at a prompt, waiting to be run one after the other.
+///
+/// A terminal gives a paste of several lines as one text. Each line is run in turn. After a line that is refused, the caller
+/// [clears](Self::clear) the rest: the lines that follow may depend on it.
+///
+/// ```
+/// use kvwatch::sources::Pasted;
+///
+/// let mut pasted = Pasted::default();
+/// pasted.add("set a 1\r\n\nset b 2\n");
+/// assert_eq!(pasted.next_line().as_deref(), Some("set a 1"));
+/// assert_eq!(pasted.clear(), 1);
+/// assert_eq!(pasted.next_line(), None);
+/// ```
+#[derive(Debug, Default)]
+pub struct Pasted {
+    lines: VecDeque<String>,
+}
+
+impl Pasted {
+    /// Adds the lines of a text. Empty lines are left out.
+    pub fn add(&mut self, text: &str) {
+        // A terminal pastes a line's end as a carriage return.
+        let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
+        self.lines.extend(lines.map(str::to_owned));
+    }
+
+    /// The next line.
+    pub fn next_line(&mut self) -> Option<String> {
+        self.lines.pop_front()
+    }
+
+    /// Drops the lines that were not run, and returns their number.
+    pub fn clear(&mut self) -> usize {
+        std::mem::take(&mut self.lines).len()
+    }
+}

@@ -1,0 +1,567 @@
+//! A limit limits: guests that ask for too much, as they run or as they are loaded.
+
+mod common;
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use common::{DROP_BOTH, HANDLE_WATCH, component};
+use kvwatch::world::{Instance, Personality};
+use kvwatch::{Cause, Engine, Error, Grants, Outcome, Output, Session, Watcher};
+
+const LIMIT: Duration = Duration::from_millis(200);
+
+/// Far from the limit, and far from the four seconds that the guests would take.
+const SOON: Duration = Duration::from_millis(2_500);
+
+fn session(engine: &Engine, bytes: &[u8]) -> Session {
+    Watcher::from_bytes(engine, "w.wasm", bytes).unwrap().session().build()
+}
+
+fn timed() -> Engine {
+    Engine::builder().time_limit(LIMIT).build().unwrap()
+}
+
+/// A watcher whose `on-set` waits for a clock, for so many nanoseconds.
+fn sleeper(nanoseconds: u64) -> Vec<u8> {
+    component(&format!(
+        r#"
+        (import "wasi:io/poll@0.2.0" (instance $poll
+            (export "pollable" (type $p (sub resource)))
+            (export "[method]pollable.block" (func (param "self" (borrow $p))))))
+        (alias export $poll "pollable" (type $pollable))
+        (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+            (export "pollable" (type $p (eq $pollable)))
+            (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))
+        (core func $block (canon lower (func $poll "[method]pollable.block")))
+        (core func $subscribe (canon lower (func $clock "subscribe-duration")))
+        (core func $drop (canon resource.drop $pollable))
+        (core module $module
+            (import "w" "block" (func $block (param i32)))
+            (import "w" "subscribe" (func $subscribe (param i64) (result i32)))
+            (import "w" "drop" (func $drop (param i32)))
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "on-set") (param i32 i32 i32 i32) (local $pollable i32)
+                (local.set $pollable (call $subscribe (i64.const {nanoseconds})))
+                (call $block (local.get $pollable))
+                (call $drop (local.get $pollable)))
+            (func (export "on-delete") (param i32 i32 i32)))
+        (core instance $core (instantiate $module (with "w" (instance
+            (export "block" (func $block))
+            (export "subscribe" (func $subscribe))
+            (export "drop" (func $drop))))))
+        {HANDLE_WATCH}
+        "#
+    ))
+}
+
+/// A watcher that does nothing, with more fields in its module, and more before it.
+fn idle(before: &str, fields: &str) -> Vec<u8> {
+    component(&format!(
+        r#"
+        {before}
+        (core module $module
+            (memory (export "memory") 1)
+            {fields}
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "on-set") (param i32 i32 i32 i32))
+            (func (export "on-delete") (param i32 i32 i32)))
+        (core instance $core (instantiate $module))
+        {HANDLE_WATCH}
+        "#
+    ))
+}
+
+/// A watcher whose `on-set` is this WebAssembly, with the world's functions for values and streams.
+fn maker(on_set: &str) -> Vec<u8> {
+    component(&format!(
+        r#"
+        (import "wasi:keyvalue/wasi-io" (instance $io
+            (type $e (record (field "dummy" u32)))
+            (export "stream-error" (type $error (eq $e)))
+            (export "write-repeated"
+                (func (param "dst" u32) (param "byte" u8) (param "len" u64) (result (result u64 (error $error)))))
+            (export "forward" (func (param "dst" u32) (param "src" u32) (result (result u64 (error $error)))))
+            (export "skip" (func (param "src" u32) (param "len" u64) (result (result (tuple u64 bool) (error $error)))))
+            (export "drop-output-stream" (func (param "f" u32)))))
+        (import "wasi:keyvalue/types" (instance $types
+            (export "new-error" (func (result u32)))
+            (export "new-value" (func (result u32)))
+            (export "drop-value" (func (param "value" u32)))
+            (export "value-write-body" (func (param "value" u32) (result (result u32))))
+            (export "payload-consume-async" (func (param "payload" u32) (result (result u32 (error u32)))))))
+        (core module $libc (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+        (core instance $libc (instantiate $libc))
+        (core func $repeat (canon lower (func $io "write-repeated") (memory (core memory $libc "memory"))))
+        (core func $forward (canon lower (func $io "forward") (memory (core memory $libc "memory"))))
+        (core func $skip (canon lower (func $io "skip") (memory (core memory $libc "memory"))))
+        (core func $drop-output (canon lower (func $io "drop-output-stream")))
+        (core func $new-error (canon lower (func $types "new-error")))
+        (core func $new-value (canon lower (func $types "new-value")))
+        (core func $drop-value (canon lower (func $types "drop-value")))
+        (core func $body (canon lower (func $types "value-write-body") (memory (core memory $libc "memory"))))
+        (core func $consume (canon lower (func $types "payload-consume-async") (memory (core memory $libc "memory"))))
+        (core module $module
+            (import "libc" "memory" (memory 1))
+            (import "w" "repeat" (func $repeat (param i32 i32 i64 i32)))
+            (import "w" "forward" (func $forward (param i32 i32 i32)))
+            (import "w" "skip" (func $skip (param i32 i64 i32)))
+            (import "w" "drop-output" (func $drop-output (param i32)))
+            (import "w" "new-error" (func $new-error (result i32)))
+            (import "w" "new-value" (func $new-value (result i32)))
+            (import "w" "drop-value" (func $drop-value (param i32)))
+            (import "w" "body" (func $body (param i32 i32)))
+            (import "w" "consume" (func $consume (param i32 i32)))
+            (func (export "on-set") (param $bucket i32) (param $key i32) (param $len i32) (param $payload i32)
+                (local $value i32) (local $stream i32)
+                {on_set})
+            (func (export "on-delete") (param i32 i32 i32)))
+        (core instance $core (instantiate $module (with "libc" (instance $libc)) (with "w" (instance
+            (export "repeat" (func $repeat)) (export "forward" (func $forward)) (export "skip" (func $skip))
+            (export "drop-output" (func $drop-output)) (export "new-error" (func $new-error))
+            (export "new-value" (func $new-value)) (export "drop-value" (func $drop-value))
+            (export "body" (func $body)) (export "consume" (func $consume))))))
+        (func $on-set (param "bucket" u32) (param "key" string) (param "payload" u32)
+            (canon lift (core func $core "on-set") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+        (func $on-delete (param "bucket" u32) (param "key" string)
+            (canon lift (core func $core "on-delete") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+        (instance $watch (export "on-set" (func $on-set)) (export "on-delete" (func $on-delete)))
+        (export "wasi:keyvalue/handle-watch" (instance $watch))
+        "#
+    ))
+}
+
+/// Makes a value and its stream, whose handle is then in `$stream`.
+const NEW_BODY: &str = "(local.set $value (call $new-value)) (call $body (local.get $value) (i32.const 8)) \
+     (local.set $stream (i32.load (i32.const 12)))";
+
+/// Writes as much as there is room for, many times.
+const FILL: &str = "(call $repeat (local.get $stream) (i32.const 120) (i64.const -1) (i32.const 16))";
+
+#[test]
+fn what_the_host_keeps_for_a_guest_counts_towards_the_memory() {
+    let engine = Engine::builder().memory_limit(4 << 20).time_limit(Duration::from_mins(1)).build().unwrap();
+    let guests = [
+        ("makes errors for ever", "(loop (drop (call $new-error)) (br 0))".to_owned()),
+        ("makes values for ever", "(loop (drop (call $new-value)) (br 0))".to_owned()),
+        ("fills values for ever", format!("(loop {NEW_BODY} {FILL} (br 0))")),
+    ];
+    for (what, guest) in guests {
+        let mut session = session(&engine, &maker(&guest));
+        let trapped = session.set("a", &"hello".into()).expect_trapped();
+        assert!(
+            matches!(&trapped.cause, Cause::Host(reason) if reason.contains("HostLimits::bytes")),
+            "{what}: {trapped}"
+        );
+    }
+}
+
+#[test]
+fn a_guest_that_gives_back_what_it_made_keeps_little() {
+    let engine = Engine::builder().memory_limit(4 << 20).build().unwrap();
+    let guest = format!(
+        "(loop {NEW_BODY} {FILL} (call $drop-output (local.get $stream)) (call $drop-value (local.get $value)) \
+         (local.set $len (i32.add (local.get $len) (i32.const 1))) \
+         (br_if 0 (i32.lt_u (local.get $len) (i32.const 10000))))"
+    );
+    let outcome = session(&engine, &maker(&guest)).set("a", &"hello".into());
+    assert!(outcome.is_handled(), "{outcome:?}");
+    let kept: usize = outcome.values.iter().map(|value| value.bytes.len()).sum();
+    assert!(kept <= 64 << 20, "{kept} bytes of written values are kept");
+}
+
+#[test]
+fn violations_are_bounded() {
+    let personality = Personality::named("bad-handles-noted").unwrap();
+    let guest = maker(
+        "(loop (call $skip (i32.const 0) (i64.const 1) (i32.const 16)) \
+         (local.set $len (i32.add (local.get $len) (i32.const 1))) \
+         (br_if 0 (i32.lt_u (local.get $len) (i32.const 1000000))))",
+    );
+    let watcher = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &guest).unwrap();
+    let outcome = watcher.session().personality(personality).build().set("a", &"hello".into());
+    assert!(outcome.violations.len() <= 64, "{}", outcome.violations.len());
+}
+
+#[test]
+fn a_long_call_of_the_host_ends_at_the_time_limit() {
+    let personality = Personality::named("writes-one-byte").unwrap();
+    let guest = maker(&format!(
+        "{NEW_BODY} (call $consume (local.get $payload) (i32.const 24)) \
+         (call $forward (local.get $stream) (i32.load (i32.const 28)) (i32.const 16))"
+    ));
+    let watcher = Watcher::from_bytes(&timed(), "w.wasm", &guest).unwrap();
+    let mut session = watcher.session().personality(personality).build();
+    let content = kvwatch::world::Content::repeat("x", 1 << 40);
+    let begun = Instant::now();
+    assert_eq!(session.set("a", &content).expect_trapped().cause, Cause::Time(LIMIT));
+    assert!(begun.elapsed() < SOON);
+}
+
+#[test]
+fn an_event_ends_at_the_time_limit() {
+    let engine = timed();
+    let guests = [
+        ("sleeps for four seconds", sleeper(4_000_000_000)),
+        ("sleeps for ever", sleeper(u64::MAX / 4)),
+        ("computes for ever", common::watcher("(loop (br 0))")),
+        (
+            "fills memory for ever",
+            common::watcher(
+                "(drop (memory.grow (i32.const 255))) (loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 0x1000000)) (br 0))",
+            ),
+        ),
+        ("starts for ever", idle("", "(func $start (loop (br 0))) (start $start)")),
+    ];
+    for (what, guest) in guests {
+        let mut session = session(&engine, &guest);
+        for _ in 0..2 {
+            let begun = Instant::now();
+            let trapped = session.set("a", &"hello".into()).expect_trapped();
+            assert_eq!(trapped.cause, Cause::Time(LIMIT), "{what}");
+            assert!(begun.elapsed() < SOON, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_watcher_may_sleep_within_the_limit() {
+    for engine in [Engine::new().unwrap(), Engine::builder().time_limit(Duration::from_mins(1)).build().unwrap()] {
+        let mut session = session(&engine, &sleeper(1_000_000));
+        for _ in 0..3 {
+            assert!(session.set("a", &"hello".into()).is_handled());
+        }
+    }
+}
+
+#[test]
+fn an_instance_for_each_event_may_sleep_too() {
+    for engine in [Engine::new().unwrap(), Engine::builder().pooled(1).build().unwrap()] {
+        let watcher = Watcher::from_bytes(&engine, "w.wasm", &sleeper(1_000_000)).unwrap();
+        let mut session = watcher.session().personality(Personality::named("instance-per-event").unwrap()).build();
+        for _ in 0..5 {
+            assert!(session.set("a", &"hello".into()).is_handled());
+        }
+    }
+}
+
+#[test]
+fn a_session_works_within_a_tokio_runtime() {
+    let engine = timed();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut session = session(&engine, &sleeper(1_000_000));
+        // More often than a task of tokio's may get something ready without a pause.
+        for _ in 0..200 {
+            assert!(session.set("a", &"hello".into()).is_handled());
+        }
+        assert!(session.set_async("a", &"hello".into()).await.is_handled());
+    });
+}
+
+#[test]
+fn many_sessions_wait_on_one_thread() {
+    fn is_send<T: Send>(future: T) -> T {
+        future
+    }
+    let engine = Engine::new().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let begun = Instant::now();
+    runtime.block_on(async {
+        let sessions: Vec<_> = (0..20)
+            .map(|_| {
+                let mut session = session(&engine, &sleeper(200_000_000));
+                tokio::spawn(is_send(async move { session.set_async("a", &"hello".into()).await.is_handled() }))
+            })
+            .collect();
+        for session in sessions {
+            assert!(session.await.unwrap());
+        }
+    });
+    assert!(begun.elapsed() < SOON, "one after the other takes four seconds");
+}
+
+#[test]
+fn memories_and_tables_count_together() {
+    let tables = "(table 8000000 funcref) ".repeat(90);
+    let engine = Engine::builder().memory_limit(64 << 20).build().unwrap();
+    let trapped = session(&engine, &idle("", &tables)).set("a", &"hello".into()).expect_trapped();
+    assert!(trapped.starting);
+    assert_eq!(trapped.cause, Cause::Memory(64 << 20));
+
+    // 64 KiB of memory, and tables of 64 KiB.
+    let guest = idle("", "(table 4096 funcref) (table 4096 funcref)");
+    for (limit, fits) in [(128 << 10, true), ((128 << 10) - 1, false)] {
+        let engine = Engine::builder().memory_limit(limit).build().unwrap();
+        let outcome = session(&engine, &guest).set("a", &"hello".into());
+        assert_eq!(outcome.is_handled(), fits, "{limit}");
+    }
+}
+
+#[test]
+fn a_refusal_of_memory_is_only_a_note() {
+    let engine = Engine::builder().memory_limit(64 << 10).build().unwrap();
+    let on_set = "(drop (memory.grow (i32.const 1))) (drop (i32.div_u (i32.const 1) (i32.const 0)))";
+    let trapped = session(&engine, &common::watcher(on_set)).set("a", &"hello".into()).expect_trapped();
+    assert_eq!(trapped.cause, Cause::Wasm("integer divide by zero".to_owned()));
+    assert_eq!(trapped.refused_memory, Some(64 << 10));
+    assert!(trapped.headline().ends_with("(before that, the memory limit of 64 KiB refused it memory)"));
+}
+
+#[test]
+fn what_does_not_fit_the_pool_runs_without_it() {
+    let engine = Engine::builder().pooled(1).build().unwrap();
+    let modules = "(core module $other) ".to_owned() + &"(core instance (instantiate $other)) ".repeat(17);
+    for (what, guest) in [
+        ("a large table", idle("", "(table 20000 funcref)")),
+        ("a larger table", idle("", "(table 50000 funcref)")),
+        ("17 more core instances", idle(&modules, "")),
+        ("many functions", idle("", &"(func) ".repeat(30_000))),
+        ("many memories", idle("", "(memory 1) (memory 1)")),
+    ] {
+        let watcher = Watcher::from_bytes(&engine, "w.wasm", &guest).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let mut personality = Personality::default();
+        personality.instance = Instance::PerEvent;
+        let mut session = watcher.session().personality(personality).build();
+        for _ in 0..3 {
+            let outcome: Outcome = session.set("a", &"hello".into());
+            assert!(outcome.is_handled(), "{what}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn calls_of_the_host_cost_fuel() {
+    let guest = common::watcher(DROP_BOTH);
+    let fuel =
+        session(&Engine::builder().count_fuel().build().unwrap(), &guest).set("a", &"hello".into()).fuel.unwrap();
+    assert!((200..300).contains(&fuel), "two calls: {fuel}");
+    let engine = Engine::builder().fuel_limit(150).build().unwrap();
+    let trapped = session(&engine, &guest).set("a", &"hello".into()).expect_trapped();
+    assert_eq!(trapped.cause, Cause::Fuel(150));
+}
+
+/// The sections of a component that has another one in it, `depth` deep.
+fn nested(depth: usize) -> Vec<u8> {
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    for _ in 0..depth {
+        let mut outer = b"\0asm\x0d\0\x01\0\x04".to_vec();
+        leb128(&mut outer, component.len());
+        outer.extend_from_slice(&component);
+        component = outer;
+    }
+    component
+}
+
+/// Components that make two instances of each other.
+fn doubling(levels: usize) -> Vec<u8> {
+    let mut fields = "(component $c0)".to_owned();
+    for level in 1..=levels {
+        let inner = level - 1;
+        let _ = write!(
+            fields,
+            "(component $c{level} (alias outer 1 $c{inner} (component $c)) \
+             (instance (instantiate $c)) (instance (instantiate $c)))"
+        );
+    }
+    component(&format!("{fields} (instance (instantiate $c{levels}))"))
+}
+
+#[test]
+fn what_is_too_large_is_refused_before_it_is_compiled() {
+    let given = component(
+        r#"(component $c (import "c" (component $c)) (instance (instantiate $c)))
+           (component $d) (instance (instantiate $c (with "c" (component $d))))"#,
+    );
+    for (bytes, reason) in [
+        (doubling(21), "it makes more than 1000 instances"),
+        (doubling(60), "it makes more than 1000 instances"),
+        (nested(10_000), "its components are nested more than 32 deep"),
+        (component(&"(core module) ".repeat(5_000)), "it has more than 2000 core modules and components"),
+        (
+            given,
+            "it makes an instance of a component that it imports or takes from an instance, which cannot be counted",
+        ),
+    ] {
+        let begun = Instant::now();
+        let error = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &bytes).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+        assert_eq!(error.to_string(), format!("w.wasm is too large: {reason}; build a smaller component"));
+        assert!(begun.elapsed() < SOON, "{reason}");
+    }
+}
+
+/// A component with so many imports of core modules, and nothing else.
+fn imports_of_modules(count: u32) -> Vec<u8> {
+    let mut imports = Vec::new();
+    leb128(&mut imports, count as usize);
+    for number in 0..count {
+        let name = format!("m{number}");
+        imports.push(0);
+        leb128(&mut imports, name.len());
+        imports.extend_from_slice(name.as_bytes());
+        // A core module, of the type 0.
+        imports.extend_from_slice(&[0, 0x11, 0]);
+    }
+    // A section of types, with the type of an empty module.
+    let mut component = b"\0asm\x0d\0\x01\0\x03\x03\x01\x50\0\x0a".to_vec();
+    leb128(&mut component, imports.len());
+    component.extend_from_slice(&imports);
+    component
+}
+
+fn leb128(bytes: &mut Vec<u8>, mut number: usize) {
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap();
+        number >>= 7;
+        bytes.push(if number == 0 { low } else { low | 0x80 });
+        if number == 0 {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_hundred_thousand_imports_are_read_once() {
+    let mut imports = String::new();
+    for n in 0..100_000 {
+        let _ = write!(imports, "(import \"m{n}\" \"f\" (func))");
+    }
+    let bytes = component(&format!("(core module {imports})"));
+    let begun = Instant::now();
+    let anatomy = kvwatch::Anatomy::of(&bytes).unwrap();
+    assert_eq!(anatomy.modules[0].imports.len(), 100_000);
+    assert!(begun.elapsed() < SOON);
+
+    let error = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &imports_of_modules(100_000)).unwrap_err();
+    assert!(error.to_string().contains("`m9` and 99990 more"), "{error}");
+    assert!(begun.elapsed() < 2 * SOON);
+}
+
+#[test]
+fn a_stub_names_what_was_called() {
+    let guest = component(&format!(
+        r#"
+        (import "acme:mail/send@1.2.0" (instance $mail
+            (export "message" (type $m (sub resource)))
+            (export "send" (func))))
+        (core func $send (canon lower (func $mail "send")))
+        (core module $module
+            (import "mail" "send" (func $send))
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "on-set") (param i32 i32 i32 i32) (call $send))
+            (func (export "on-delete") (param i32 i32 i32)))
+        (core instance $core (instantiate $module (with "mail" (instance (export "send" (func $send))))))
+        {HANDLE_WATCH}
+        "#
+    ));
+    let error = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &guest).unwrap_err();
+    assert!(matches!(error, Error::UnknownImports { .. }), "{error}");
+    assert!(error.to_string().contains("--stub"), "{error}");
+    for name in ["acme:mail/send", "acme:mail/send@1.2.0", "acme:mail/send@1.0.0"] {
+        let engine = Engine::builder().grants(Grants::new().stub(name)).build().unwrap();
+        let mut session = session(&engine, &guest);
+        assert!(session.delete("a").is_handled());
+        let cause = session.set("a", &"hello".into()).expect_trapped().cause.to_string();
+        assert!(cause.contains("it called `send` of `acme:mail/send@1.2.0`, which is only a stub here"), "{cause}");
+    }
+}
+
+#[test]
+fn a_granted_folder_must_be_there() {
+    let error = Engine::builder().grants(Grants::new().dir("/no/such/folder", "/data")).build().unwrap_err();
+    assert_eq!(error.to_string(), "cannot read /no/such/folder");
+}
+
+#[test]
+fn a_trap_tells_the_functions_that_have_names() {
+    let guest = component(&format!(
+        r#"
+        (core module $module
+            (memory (export "memory") 1)
+            (func $inner (@name "red\u{{1b}}[31m") unreachable)
+            (func $outer (call $inner))
+            (func $deep (param i32) (call $deep (local.get 0)))
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "on-set") (param i32 i32 i32 i32) (call $outer))
+            (func (export "on-delete") (param i32 i32 i32) (call $deep (i32.const 1))))
+        (core instance $core (instantiate $module))
+        {HANDLE_WATCH}
+        "#
+    ));
+    let mut session = session(&Engine::new().unwrap(), &guest);
+    let trapped = session.set("a", &"hello".into()).expect_trapped();
+    assert_eq!(trapped.backtrace, ["red\\u{1b}[31m", "outer"]);
+    assert!(trapped.to_string().ends_with("\n    in red\\u{1b}[31m\n    in outer"), "{trapped}");
+    let trapped = session.delete("a").expect_trapped();
+    assert_eq!(trapped.backtrace, vec!["deep"; 16]);
+}
+
+/// A watcher that prints a line at a set.
+fn printer() -> Vec<u8> {
+    component(&format!(
+        r#"
+        (import "wasi:io/error@0.2.0" (instance $errors (export "error" (type (sub resource)))))
+        (alias export $errors "error" (type $error))
+        (import "wasi:io/streams@0.2.0" (instance $streams
+            (export "output-stream" (type $output (sub resource)))
+            (export "error" (type $e (eq $error)))
+            (type $failure' (variant (case "last-operation-failed" (own $e)) (case "closed")))
+            (export "stream-error" (type $failure (eq $failure')))
+            (export "[method]output-stream.blocking-write-and-flush"
+                (func (param "self" (borrow $output)) (param "contents" (list u8)) (result (result (error $failure)))))))
+        (alias export $streams "output-stream" (type $output))
+        (import "wasi:cli/stdout@0.2.0" (instance $stdout
+            (export "output-stream" (type $o (eq $output)))
+            (export "get-stdout" (func (result (own $o))))))
+        (core module $memory (memory (export "memory") 1) (data (i32.const 0) "a line\n"))
+        (core instance $memory (instantiate $memory))
+        (core func $get (canon lower (func $stdout "get-stdout")))
+        (core func $write (canon lower
+            (func $streams "[method]output-stream.blocking-write-and-flush") (memory $memory "memory")))
+        (core func $drop (canon resource.drop $output))
+        (core module $module
+            (import "w" "memory" (memory 1))
+            (import "w" "get" (func $get (result i32)))
+            (import "w" "write" (func $write (param i32 i32 i32 i32)))
+            (import "w" "drop" (func $drop (param i32)))
+            (export "memory" (memory 0))
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "on-set") (param i32 i32 i32 i32) (local $output i32)
+                (local.set $output (call $get))
+                (call $write (local.get $output) (i32.const 0) (i32.const 7) (i32.const 512))
+                (call $drop (local.get $output)))
+            (func (export "on-delete") (param i32 i32 i32)))
+        (core instance $core (instantiate $module (with "w" (instance
+            (export "memory" (memory $memory "memory"))
+            (export "get" (func $get)) (export "write" (func $write)) (export "drop" (func $drop))))))
+        {HANDLE_WATCH}
+        "#
+    ))
+}
+
+#[test]
+fn a_slow_reader_of_the_output_costs_the_watcher_no_time() {
+    let watcher = Watcher::from_bytes(&timed(), "w.wasm", &printer()).unwrap();
+    let output = Output::lines(|_, line| {
+        assert_eq!(line, "a line");
+        std::thread::sleep(2 * LIMIT);
+    });
+    let outcome = watcher.session().output(output).timed().build().set("a", &"hello".into());
+    assert!(outcome.is_handled(), "{outcome:?}");
+    assert!(outcome.duration.unwrap() >= 2 * LIMIT);
+}
+
+#[test]
+fn a_watcher_prints_within_a_tokio_runtime() {
+    let engine = Engine::new().unwrap();
+    let watcher = Watcher::from_bytes(&engine, "w.wasm", &printer()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let outcome =
+        runtime.block_on(async { watcher.session().output(Output::captured()).build().set("a", &"hello".into()) });
+    assert!(outcome.is_handled(), "{outcome:?}");
+    assert_eq!(outcome.stdout, "a line\n");
+}

@@ -1,0 +1,162 @@
+use std::fs::File;
+use std::io::{self, BufRead};
+use std::path::{Path, PathBuf};
+
+use super::error::{BadLine, EventError, EventProblem, Problem};
+use super::{Event, line};
+
+/// The events of a file, one in each line. Empty lines and a byte order mark are passed over.
+///
+/// A line that is not an event is an `Err`, and the next lines follow. An error of the reader is an `Err` once, and is the end.
+/// Memory holds one line at a time, and never more than the [limit](Self::max_line).
+///
+/// ```
+/// use inbound_keyvalue_host::Events;
+///
+/// let recorded = "{\"op\":\"delete\",\"key\":\"a\"}\nnonsense\n";
+/// let mut events = Events::new(recorded.as_bytes());
+/// assert_eq!(events.next().unwrap()?.key, "a");
+/// assert_eq!(events.next().unwrap().unwrap_err().line, 2);
+/// # Ok::<(), inbound_keyvalue_host::BadLine>(())
+/// ```
+#[derive(Debug)]
+pub struct Events<R> {
+    reader: R,
+    line: usize,
+    max_line: usize,
+    folder: Option<PathBuf>,
+    unknown: Option<UnknownField>,
+    warned: bool,
+    ended: bool,
+}
+
+/// A field that is not part of an event. It was passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnknownField {
+    /// The number of the line, from 1.
+    pub line: usize,
+    /// The name of the field.
+    pub name: String,
+}
+
+/// Opens a file of events.
+///
+/// # Errors
+///
+/// When the file cannot be opened, or is a folder. The message names the path.
+///
+/// ```
+/// let error = inbound_keyvalue_host::open_events("no/such/file.jsonl").unwrap_err();
+/// assert!(error.to_string().starts_with("cannot read events from no/such/file.jsonl: "));
+/// ```
+pub fn open(path: impl AsRef<Path>) -> io::Result<File> {
+    let path = path.as_ref();
+    let named = |error: io::Error| {
+        // Escaped: a path must not control the terminal that shows it.
+        let shown = path.to_string_lossy();
+        io::Error::new(error.kind(), format!("cannot read events from {}: {error}", shown.escape_debug()))
+    };
+    let file = File::open(path).map_err(named)?;
+    if file.metadata().map_err(named)?.is_dir() {
+        return Err(named(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder; name a file in it")));
+    }
+    Ok(file)
+}
+
+impl<R: BufRead> Events<R> {
+    /// The longest line in bytes, unless [`max_line`](Self::max_line) sets another limit: 1 GiB.
+    pub const MAX_LINE: usize = 1 << 30;
+
+    /// Events from `reader`.
+    pub fn new(reader: R) -> Self {
+        Self { reader, line: 0, max_line: Self::MAX_LINE, folder: None, unknown: None, warned: false, ended: false }
+    }
+
+    /// Sets the limit for a line in bytes. A longer line is a bad line; its rest is not kept.
+    #[must_use]
+    pub fn max_line(mut self, bytes: usize) -> Self {
+        self.max_line = bytes;
+        self
+    }
+
+    /// Allows the field `file`, with paths relative to `folder`. Allow it only for events that a user wrote.
+    #[must_use]
+    pub fn files_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// The first unknown field of all lines so far. Only the first call after it was found returns it.
+    pub fn take_unknown_field(&mut self) -> Option<UnknownField> {
+        self.unknown.take()
+    }
+
+    /// Reads a line without its end. `None` is the end of the file.
+    fn read_line(&mut self) -> io::Result<Option<Result<Vec<u8>, EventError>>> {
+        let mut line = Vec::new();
+        let (mut any, mut too_long) = (false, false);
+        loop {
+            let available = match self.reader.fill_buf() {
+                Ok(available) => available,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let end = available.iter().position(|byte| *byte == b'\n');
+            let piece = &available[..end.unwrap_or(available.len())];
+            let at_end = available.is_empty();
+            any |= !at_end;
+            too_long |= line.len() + piece.len() > self.max_line;
+            if too_long {
+                line = Vec::new();
+            } else {
+                line.extend_from_slice(piece);
+            }
+            let used = piece.len() + usize::from(end.is_some());
+            self.reader.consume(used);
+            if at_end || end.is_some() {
+                let limit = self.max_line;
+                let bad = EventError { column: limit.saturating_add(1), problem: EventProblem::TooLong { limit } };
+                return Ok(any.then_some(if too_long { Err(bad) } else { Ok(line) }));
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Iterator for Events<R> {
+    type Item = Result<Event, BadLine>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            self.line += 1;
+            let bad = |line, error| Some(Err(BadLine { line, problem: Problem::Event(error) }));
+            let mut bytes = match self.read_line() {
+                Ok(Some(Ok(bytes))) => bytes,
+                Ok(Some(Err(error))) => return bad(self.line, error),
+                Ok(None) => break,
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(BadLine { line: self.line, problem: Problem::Io(error) }));
+                }
+            };
+            if self.line == 1 && bytes.starts_with("\u{feff}".as_bytes()) {
+                bytes.drain(..3);
+            }
+            if bytes.trim_ascii().is_empty() {
+                continue;
+            }
+            match line::parse(bytes, self.folder.as_deref()) {
+                Ok(parsed) => {
+                    if let Some(name) = parsed.unknown.filter(|_| !self.warned) {
+                        self.warned = true;
+                        self.unknown = Some(UnknownField { line: self.line, name });
+                    }
+                    return Some(Ok(parsed.event));
+                }
+                Err(error) => return bad(self.line, error),
+            }
+        }
+        self.ended = true;
+        None
+    }
+}
