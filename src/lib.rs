@@ -147,7 +147,7 @@
 //! | instructions for an event, 7 bytes read whole | 634 | 512 |
 //! | instructions for an event, 7 bytes read with `BufRead` | 661 | 533 |
 //! | bytes of the smallest watcher | 11 699 | 11 200 |
-//! | bytes of the watcher above | 23 128 | 25 798 |
+//! | bytes of the watcher above | 23 128 | 25 799 |
 //! | packages to compile before the watcher | 34 | 10 |
 //!
 //! # What the draft cannot do
