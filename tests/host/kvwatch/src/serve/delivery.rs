@@ -164,7 +164,7 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
                 }
                 () = sleep_until(deadline) => break,
                 Some(finished) = self.running.join_next() => if let Ok(finished) = finished { self.finished(finished) },
-                Some(ending) = self.endings.next() => self.ended(ending),
+                Some(ending) = self.endings.next() => self.ended(&ending),
                 () = sleep_until(retry) => {}
                 () = watch.beat() => {}
                 signal = self.source.next(), if room && failure.is_none() => match signal {
@@ -287,8 +287,8 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
         self.endings.push(Box::pin(async move { Ending::Acked(position, ack.await) }));
     }
 
-    fn ended(&mut self, ending: Ending) {
-        let (position, acked) = match ending {
+    fn ended(&mut self, ending: &Ending) {
+        let (position, acked) = match *ending {
             Ending::Buried(position) => return self.ack(position),
             Ending::Acked(position, acked) => (position, acked),
         };

@@ -61,9 +61,9 @@ pub(crate) async fn wait_for(folder: &Path, count: usize, limit: Duration) -> Re
 /// older event of its key was done.
 pub(crate) fn check(folder: &Path, last: u64, except: &[u64]) -> Result<(), Failure> {
     let done = done(folder);
-    let lost: Vec<u64> = (1..=last).filter(|it| !done.contains(it) && !except.contains(it)).collect();
-    if !lost.is_empty() {
-        return Err(format!("lost: {lost:?}").into());
+    let missing: Vec<u64> = (1..=last).filter(|it| !done.contains(it) && !except.contains(it)).collect();
+    if !missing.is_empty() {
+        return Err(format!("lost: {missing:?}").into());
     }
     check_order(folder)
 }

@@ -307,12 +307,12 @@ async fn missing_store_has_its_own_exit_code_and_wait_waits() -> Result<(), Fail
     let mut options = Options::new(&server.url(), "b", folder.path());
     let code = Process::start(&options)?.end().await?;
     let log = std::fs::read_to_string(folder.path().join("log"))?;
-    if code != 3 || !log.contains("has no bucket `b`") {
+    if code != 4 || !log.contains("has no bucket `b`") {
         return Err(format!("exit code {code}: {log}").into());
     }
     options.url = "nats://127.0.0.1:1".into();
     let code = Process::start(&options)?.end().await?;
-    if code != 3 {
+    if code != 4 {
         return Err(format!("exit code {code} without a server").into());
     }
     options.url = server.url();
@@ -397,7 +397,7 @@ async fn program_without_a_bucket_exits_with_its_own_code() -> Result<(), Failur
     let component = program::audit_log(folder.path())?;
     let code = Program::start(&component, &format!("{}/b", server.url()), folder.path(), &[])?.end().await?;
     let log = std::fs::read_to_string(folder.path().join("log"))?;
-    if code != 3 || !log.contains("has no bucket `b`") {
+    if code != 4 || !log.contains("has no bucket `b`") {
         return Err(format!("exit code {code}: {log}").into());
     }
     Ok(())

@@ -113,7 +113,7 @@ pub(crate) fn main() {
     runtime.shutdown_background();
     if let Err(error) = result {
         eprintln!("{error}");
-        std::process::exit(if error.is_missing_store() { 3 } else { 1 });
+        std::process::exit(if error.is_missing_store() { 4 } else { 1 });
     }
 }
 

@@ -25,7 +25,7 @@ Exit codes:
   0  stopped by SIGTERM or SIGINT, in order
   1  the store refused something for good, or a delivery failed
   2  the options, the configuration or the watcher are wrong
-  3  the store is missing: no server, no JetStream or no bucket (--wait waits for it)
+  4  the store is missing: no server, no JetStream or no bucket (--wait waits for it)
   143, 130  ended at once by a second SIGTERM or SIGINT; what was in hand comes again";
 
 /// Give a watcher the changes of a NATS `JetStream` bucket, at least once each

@@ -220,7 +220,7 @@ options! {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     credentials: PathBuf,
 
-    /// The user; the password is in --password-file or in KVWATCH_PASSWORD
+    /// The user; the password is in --password-file or in `KVWATCH_PASSWORD`
     #[arg(long)]
     user: String,
 
@@ -228,11 +228,11 @@ options! {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     password_file: PathBuf,
 
-    /// A file with a token; without it, a token is in KVWATCH_TOKEN
+    /// A file with a token; without it, a token is in `KVWATCH_TOKEN`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     token_file: PathBuf,
 
-    /// A file with the seed of an NKey; without it, a seed is in KVWATCH_NKEY
+    /// A file with the seed of an `NKey`; without it, a seed is in `KVWATCH_NKEY`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     nkey_file: PathBuf,
 

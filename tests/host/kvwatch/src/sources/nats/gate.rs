@@ -94,19 +94,10 @@ impl Gate {
         let closes = (!follows || message.pin != self.pin.as_deref()) && self.close();
         self.pin = message.pin.map(str::to_owned);
         self.last = Some(message.consumer_sequence);
-        let held =
-            Held { consumer_sequence: message.consumer_sequence, reply: message.reply.to_owned(), ending: false };
-        let new = match self.held.get_mut(&message.stream_sequence) {
-            // It is here, and the server has delivered it again: the ack wait was over, or the server forgot an ack.
-            Some(old) => {
-                *old = Held { ending: old.ending, ..held };
-                false
-            }
-            None => {
-                self.held.insert(message.stream_sequence, held);
-                true
-            }
-        };
+        // If it is here, the server has delivered it again: the ack wait was over, or the server forgot an ack.
+        let ending = self.held.get(&message.stream_sequence).is_some_and(|held| held.ending);
+        let held = Held { consumer_sequence: message.consumer_sequence, reply: message.reply.to_owned(), ending };
+        let new = self.held.insert(message.stream_sequence, held).is_none();
         Verdict { new, closes, opens: self.try_open() }
     }
 

@@ -32,6 +32,10 @@ const COLLECT: Duration = Duration::from_millis(50);
 ///
 /// All state belongs to the task that calls [`next`](Source::next). Requests to the server run in tasks of their own, and
 /// report through one channel.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each tells of one task or of the connection, and all combinations occur"
+)]
 pub struct NatsSource {
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
@@ -282,9 +286,9 @@ impl Source for NatsSource {
             self.client.flush().await
         };
         if let Ok(Ok(())) = tokio::time::timeout(connection::REQUEST_TIMEOUT, flushed).await {
-            tracing::info!(given_back, "left the store")
+            tracing::info!(given_back, "left the store");
         } else {
-            tracing::warn!("cannot give back events; the store delivers them again after the ack wait")
+            tracing::warn!("cannot give back events; the store delivers them again after the ack wait");
         }
     }
 }

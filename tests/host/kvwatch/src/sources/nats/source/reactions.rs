@@ -22,9 +22,7 @@ use crate::serve::{Arrival, Cause, Escaped, Event, Signal, count, gauge};
 impl NatsSource {
     pub(super) fn message(&mut self, message: &Message) {
         self.reopen_waits = AGAIN.forever();
-        let (info, reply) = if let (Ok(info), Some(reply)) = (message.info(), &message.reply) {
-            (info, reply)
-        } else {
+        let (Ok(info), Some(reply)) = (message.info(), &message.reply) else {
             tracing::warn!(subject = %Escaped(&message.subject), "a message that is not an event of the consumer is ignored");
             return;
         };
@@ -158,7 +156,7 @@ impl NatsSource {
             }
             Report::Answered(question, Ok(info)) => {
                 self.asking = false;
-                self.answered(question, *info);
+                self.answered(question, &info);
             }
             Report::Answered(_, Err(cause)) => {
                 self.asking = false;
@@ -202,7 +200,7 @@ impl NatsSource {
         self.incarnation.send_modify(|incarnation| *incarnation += 1);
     }
 
-    pub(super) fn answered(&mut self, question: u64, info: Info) {
+    pub(super) fn answered(&mut self, question: u64, info: &Info) {
         gauge(&self.metrics.ack_pending, info.num_ack_pending);
         self.metrics.lag.store(info.num_pending, Ordering::Relaxed);
         if info.created != self.consumer.cached_info().created {
@@ -211,7 +209,7 @@ impl NatsSource {
         }
         let pin = info.priority_groups.first().and_then(|group| group.pinned_client_id.clone());
         let ours = self.settings.shared || pin.is_none() || pin.as_deref() == self.gate.pin();
-        self.search(&info);
+        self.search(info);
         if self.settings.shared {
             self.keep();
             return;
