@@ -23,7 +23,7 @@ fn main() -> Result<()> {
         show(example, &watcher)?;
     }
     println!("\nEach watcher is a folder in examples/, made to be copied. `kvwatch` runs one by itself:");
-    println!("  cargo run --bin kvwatch -- run examples/audit-log examples/audit-log/events.jsonl");
+    println!("  cargo run -p kvwatch -- run examples/audit-log examples/audit-log/events.jsonl");
     Ok(())
 }
 

@@ -21,6 +21,8 @@
 pub mod build;
 mod engine;
 mod error;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod sources;
 mod units;
 

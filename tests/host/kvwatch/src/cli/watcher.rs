@@ -36,6 +36,12 @@ pub(crate) struct Component {
 }
 
 impl WatcherArgs {
+    /// A component, or a package that is built for the default target.
+    #[cfg(all(feature = "serve", unix))]
+    pub(crate) fn of(watcher: PathBuf) -> Self {
+        Self { watcher, target: Target::default() }
+    }
+
     /// Reads it, or builds it while somebody waits for it.
     pub(crate) fn component(&self) -> Result<Component> {
         let Some(spinner) = self.watcher.is_dir().then(|| Spinner::new("building")).flatten() else {
