@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod hostile_guest;
+
+use hostile_guest::{Call, Event};
 use inbound_keyvalue_host::{Called, Content, Details, Host, HostLimits, Personality};
 
 fn limited(bytes: u64, handles: usize) -> Host {
@@ -184,61 +187,27 @@ fn an_interrupt_ends_a_transfer_and_a_repeated_write() {
 #[test]
 fn random_calls_stay_within_the_limits() {
     let mut random = 0x1234_5678_9abc_def1_u64;
-    let choose = |random: u64, choices: usize| usize::try_from(random % choices as u64).unwrap();
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
     for (name, personality) in Personality::all() {
-        let mut host = Host::new(personality);
-        let mut limits = HostLimits::default();
-        (limits.bytes, limits.handles) = (3 << 20, 100);
-        host.set_limits(limits);
-        for event in 0..50 {
-            let collect = event % 2 == 0;
-            host.set_details(if collect { Details::Collected } else { Details::Counted });
-            let given = host.begin_set(&Content::repeat("text", 100_000));
-            let mut handles = vec![0, u32::MAX, given.bucket, given.payload];
-            for _ in 0..100 {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                let [first, second] = [8, 16].map(|bits| handles[choose(random >> bits, handles.len())]);
-                let len = [0, 1, 4096, 1 << 20, u64::MAX][choose(random >> 24, 5)];
-                let made = match (random >> 40) % 24 {
-                    0 => host.read(first, len).map(|_| None),
-                    1 => host.skip(first, len).map(|_| None),
-                    2 => host.write(first, &vec![b'w'; usize::try_from(len.min(1 << 20)).unwrap()]).map(|_| None),
-                    3 | 4 => host.write_repeated(first, b'r', len).map(|_| None),
-                    5 => host.splice(first, second, len).map(|_| None),
-                    6 => host.forward(first, second).map(|_| None),
-                    7 => host.drop_input_stream(first).map(|()| None),
-                    8 => host.drop_output_stream(first).map(|()| None),
-                    9 => host.drop_value(first).map(|()| None),
-                    10 => host.drop_error(first).map(|()| None),
-                    11 => host.new_value().map(Some),
-                    12 => host.value_write_body(first).map(Result::ok),
-                    13 => host.payload_consume_async(first).map(|result| Some(result.unwrap_or_else(|error| error))),
-                    14 => host.open_bucket("any").map(|result| Some(result.unwrap_or_else(|error| error))),
-                    15 => host.payload_consume_sync(first).map(Result::err),
-                    16 => host.get(first, "key").map(|result| Some(result.unwrap_or_else(|error| error))),
-                    17 => host.set(first, "key", second).map(Result::err),
-                    18 => host.delete(first, "key").map(Result::err),
-                    19 => host.increment(first, "number", len).map(Result::err),
-                    20 => host.compare_and_swap(first, "number", 0, len).map(Result::err),
-                    21 => host
-                        .get_many(first, &["key"])
-                        .map(|result| result.map_or_else(Some, |got| got.first().copied())),
-                    22 => host.set_many(first, &["key"], &[("key", second)]).map(Result::err),
-                    _ => host.new_error().map(Some),
-                };
-                // A guest stops at its first trap. This one goes on, to reach more states.
-                handles.extend(made.ok().flatten());
-                assert!(host.kept_bytes() <= limits.bytes, "{name}: {} bytes", host.kept_bytes());
-                assert!(host.live() <= limits.handles, "{name}: {} handles", host.live());
-            }
-            let violations = host.end();
-            assert!(violations.len() <= 64 && violations.len() as u64 <= host.violation_count(), "{name}");
-            assert_eq!((host.live(), host.kept_bytes()), (0, 0), "{name}");
-            let collected: usize = host.values().iter().map(|value| value.bytes.capacity()).sum();
-            assert!(collected as u64 <= limits.bytes, "{name}: {collected} bytes");
-            assert!(collect || (host.values().is_empty() && violations.is_empty()), "{name}");
+        for limits in hostile_guest::LIMITS {
+            println!("{name}, {limits:?}");
+            let events: Vec<_> = (0..25)
+                .map(|event| Event {
+                    collected: event % 2 == 0,
+                    calls: (0..100).map(|_| call(next())).collect::<Vec<_>>(),
+                })
+                .collect();
+            hostile_guest::run(personality.clone(), limits, events);
         }
     }
+}
+
+fn call(random: u64) -> Call {
+    let [function, first, second, len, ..] = random.to_le_bytes();
+    Call { function, first, second, len: [0, 1, 4096, 1 << 20, u64::MAX][usize::from(len) % 5] }
 }
