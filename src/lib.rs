@@ -64,6 +64,23 @@
 //! kvwatch run . events.jsonl
 //! ```
 //!
+//! # The path of an event
+//!
+//! ```text
+//!  store ──► host ──► on-set(bucket, key, payload) ──► #[handle_watch] ──► your on_set(Bucket, Key, Payload)
+//!             ▲                                                                 │
+//!             └──── drop-bucket, payload-consume-*, read, … ◄── this crate ◄────┘
+//! ```
+//!
+//! | what | who owns it | until |
+//! |---|---|---|
+//! | [`Bucket`] | your handler | you drop it, which calls `drop-bucket` once |
+//! | [`Payload`] | your handler | you read it, which consumes it, or drop it, which calls `drop-payload` once |
+//! | [`InputStream`] | your handler | you drop it, which calls `drop-input-stream` once |
+//! | the [`Key`] | the code that `#[handle_watch]` makes | the handler returns |
+//! | your struct | the instance | the host drops the instance, or an event traps |
+//! | the value in the store | the host | always: a watcher reads a copy |
+//!
 //! # Read a payload
 //!
 //! No byte of a [`Payload`] enters the guest until you read it. So a watcher that looks at the key and returns costs almost nothing.
