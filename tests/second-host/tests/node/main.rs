@@ -28,8 +28,11 @@ const EXAMPLES: &[(&str, usize, &[usize])] = &[
     // One order is bad on purpose.
     ("json-schema", 5, &[2]),
     ("large-values", 4, &[]),
-    // What these two cannot use they note and go on, as they have something to lose.
-    ("running-totals", 6, &[]),
+    ("quarantine", 6, &[]),
+    // One amount is bad on purpose.
+    ("running-totals", 6, &[2]),
+    ("secondary-index", 7, &[]),
+    // What this one cannot use it notes and goes on, as it has something to lose.
     ("session-expiry", 7, &[]),
     ("transform", 5, &[]),
 ];
