@@ -17,7 +17,14 @@ fn main() -> Result<()> {
     for example in &examples {
         let built = build::package(example, Target::default())?;
         let name = name(example);
-        watchers.push((example, Watcher::from_bytes(&engine, &name, &built.component)?));
+        match Watcher::from_bytes(&engine, &name, &built.component) {
+            Ok(watcher) => watchers.push((example, watcher)),
+            // The demo's kvwatch is built without HTTP, which takes a minute to compile.
+            Err(kvwatch::Error::UnknownImports { imports, .. }) => {
+                println!("\n{name}\n  needs {}: examples/{name}/README.md shows how to run it", imports.join(", "));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     for (example, watcher) in watchers {
         show(example, &watcher)?;

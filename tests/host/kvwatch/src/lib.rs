@@ -26,6 +26,8 @@ pub mod serve;
 pub mod sources;
 mod units;
 
+#[cfg(feature = "http")]
+pub use engine::{AllowedHost, AllowedHostError};
 pub use engine::{
     Anatomy, Cause, Ending, Engine, EngineBuilder, Grants, Import, Limits, Module, Outcome, Output, Provider, Resource,
     Session, SessionBuilder, Sink, Stream, Trapped, Watched, Watcher,

@@ -36,6 +36,8 @@ const EXAMPLES: &[(&str, usize, &[usize])] = &[
     // What this one cannot use it notes and goes on, as it has something to lose.
     ("session-expiry", 7, &[]),
     ("transform", 5, &[]),
+    // For this target it has no HTTP, and each event says so.
+    ("webhook", 3, &[0, 1, 2]),
 ];
 
 /// What the refusing host says, for which text of any kind has to survive two encodings of strings.

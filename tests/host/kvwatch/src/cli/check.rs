@@ -116,7 +116,8 @@ fn write_imports(page: &mut String, imports: &[Import], anatomy: &Anatomy) -> Re
     if !own.is_empty() {
         list_imports(page, "It imports beyond the world, as built for wasm32-wasip2", &own)?;
     }
-    writeln!(page, "kvwatch offers WASI 0.2 without wasi:http; other hosts of watchers may offer less")?;
+    let http = if cfg!(feature = "http") { "with outgoing requests of wasi:http" } else { "without wasi:http" };
+    writeln!(page, "kvwatch offers WASI 0.2 {http}; other hosts of watchers may offer less")?;
     Ok(())
 }
 
@@ -143,6 +144,7 @@ fn need(import: &Import) -> Option<String> {
     Some(match import.resource()? {
         Resource::Environment => "no variables without --env NAME[=VALUE]".to_owned(),
         Resource::Folders => "no folders without --dir HOST::GUEST[:ro]".to_owned(),
+        Resource::Hosts => "every request is denied without --allow-host NAME[:PORT]".to_owned(),
         Resource::Sockets => "every address is refused: there is no flag for it".to_owned(),
         _ => return None,
     })

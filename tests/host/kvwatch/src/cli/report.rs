@@ -98,6 +98,9 @@ impl Report for Plain {
                 style::say(&style::styled(style::FAINT, &format!("    in {}", escape::line(function))));
             }
         }
+        for host in &outcome.denied_hosts {
+            style::note(&format!("a request to {host} was denied: --allow-host {host} allows it"));
+        }
         self.show_changes(outcome)?;
         for violation in &outcome.violations {
             let rule = violation.fault.rule();
@@ -156,6 +159,8 @@ struct EventLine<'a> {
     trap: Option<TrapObject<'a>>,
     violations: Vec<ViolationObject>,
     values: Vec<ValueObject<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    denied_hosts: &'a [String],
     changes: Vec<ChangeObject<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     changes_missing: u64,
@@ -320,6 +325,7 @@ impl Report for Json {
                     value: str::from_utf8(&value.bytes).ok().filter(|text| text.len() as u64 == value.len),
                 })
                 .collect(),
+            denied_hosts: &outcome.denied_hosts,
             changes: outcome.changes.iter().map(ChangeObject::of).collect::<io::Result<_>>()?,
             changes_missing: outcome.change_count - outcome.changes.len() as u64,
             stdout: &outcome.stdout,

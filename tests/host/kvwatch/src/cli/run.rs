@@ -110,6 +110,11 @@ pub(crate) struct Run {
     #[arg(long, value_name = "HOST::GUEST[:ro]")]
     dir: Vec<String>,
 
+    /// Let the watcher send HTTP requests to a host, on one port or on all; `*` is every host
+    #[cfg(feature = "http")]
+    #[arg(long, value_name = "NAME[:PORT]")]
+    allow_host: Vec<kvwatch::AllowedHost>,
+
     /// Replace an interface that kvwatch does not have by functions that trap
     #[arg(long, value_name = "INTERFACE")]
     stub: Vec<String>,
@@ -126,8 +131,11 @@ impl Run {
         if self.fresh {
             personality.instance = Instance::PerEvent;
         }
+        let grants = grants(&self.env, &self.dir, &self.stub)?;
+        #[cfg(feature = "http")]
+        let grants = self.allow_host.into_iter().fold(grants, kvwatch::Grants::allow_host);
         let limits = Engine::builder()
-            .grants(grants(&self.env, &self.dir, &self.stub)?)
+            .grants(grants)
             .time_limit(self.time)
             .memory_limit(self.memory.map(|ByteSize(bytes)| bytes))
             .fuel_limit(self.fuel);

@@ -163,7 +163,15 @@ fn store(watcher: &Watcher, console: &Console, clock: Option<&Arc<Clock>>, mut h
     }
     let denied = engine.grants().apply(&mut wasi).err();
     let memory = Memory::new(engine.limits().memory);
-    let state = State::new(host, memory, engine.fuel().is_some(), wasi.build(), denied);
+    let state = State::new(
+        host,
+        memory,
+        engine.fuel().is_some(),
+        wasi.build(),
+        denied,
+        #[cfg(feature = "http")]
+        super::http::Http::new(engine.grants().allowed_hosts().to_vec()),
+    );
     let mut store = Store::new(watcher.wasm(), state);
     store.limiter(|state| &mut state.memory);
     if let Some(clock) = clock {
@@ -387,6 +395,7 @@ impl Session {
     #[inline(always)]
     fn outcome(&mut self, begun: Option<Instant>, ending: Ending, violations: Vec<Violation>, words: Words) -> Outcome {
         let fuel = self.fuel.and_then(|given| Some(given.saturating_sub(self.store.get_fuel().ok()?)));
+        let denied_hosts = self.store.data_mut().take_denied_hosts();
         let State { keyvalue, memory, .. } = self.store.data_mut();
         let (values, calls, peak_memory) = (keyvalue.take_values(), keyvalue.calls(), memory.size());
         let (changes, change_count) = (keyvalue.take_changes(), keyvalue.change_count());
@@ -399,6 +408,7 @@ impl Session {
             values,
             changes,
             change_count,
+            denied_hosts,
             calls,
             duration: begun.map(|begun| begun.elapsed()),
             peak_memory,
