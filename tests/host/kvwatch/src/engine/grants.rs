@@ -29,7 +29,8 @@ pub enum Provider {
     World,
     /// The draft's interfaces that act on the store: `kvwatch` has them, and another host of watchers may not.
     Store,
-    /// WASI 0.2: `kvwatch` has it, and another host of watchers may not.
+    /// WASI 0.2: `kvwatch` has it, and another host of watchers may not. With the cargo feature `http`, the requests of `wasi:http` are
+    /// part of it.
     Wasi,
     /// A [stub](Grants::stub): every call of it traps.
     Stub,
@@ -57,7 +58,7 @@ impl Resource {
         let by_name = [
             ("wasi:cli/environment@", Self::Environment),
             ("wasi:filesystem/", Self::Folders),
-            ("wasi:http/", Self::Hosts),
+            ("wasi:http/outgoing-handler@", Self::Hosts),
             ("wasi:sockets/", Self::Sockets),
         ];
         by_name.into_iter().find(|(name, _)| import.starts_with(name)).map(|(_, resource)| resource)
