@@ -132,7 +132,7 @@ fn watchers_that_act_change_the_store() {
         (
             "quarantine",
             &[
-                ("quarantine-reason/orders/9", "expected value at line 1 column 1"),
+                ("quarantine-reason/orders/9", "expected ident at line 1 column 2"),
                 ("quarantine/orders/9", "two relays, please"),
             ],
         ),
