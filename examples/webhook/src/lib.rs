@@ -13,7 +13,7 @@ use std::error::Error;
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 use serde_json::{Value, json};
 
-/// A value that is longer is not sent, only its size.
+/// The value of a longer payload is not sent, and neither is one of unknown size.
 const LONGEST: u64 = 64 * 1024;
 
 #[handle_watch(init = Webhook::from_environment())]
@@ -44,7 +44,7 @@ impl HandleWatch for Webhook {
     fn on_set(&mut self, _bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
         let size = payload.size();
         let mut object = json!({ "op": "set", "key": key, "size": size });
-        if size <= LONGEST {
+        if size.is_some_and(|size| size <= LONGEST) {
             // A value that is not text is not sent either.
             if let Ok(text) = String::from_utf8(payload.into_vec()?) {
                 object["value"] = text.into();
