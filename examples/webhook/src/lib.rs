@@ -16,11 +16,14 @@ use serde_json::{Value, json};
 /// The value of a longer payload is not sent, and neither is one of unknown size.
 const LONGEST: u64 = 64 * 1024;
 
+/// The status of an answer.
+type Answer = Result<u16, Box<dyn Error>>;
+
 #[handle_watch(init = Webhook::from_environment())]
 struct Webhook {
     url: Option<String>,
     /// Sends a body to an address, and returns the status of the answer. Tests have their own.
-    post: fn(&str, &[u8]) -> Result<u16, Box<dyn Error>>,
+    post: fn(&str, &[u8]) -> Answer,
 }
 
 impl Webhook {
@@ -61,17 +64,16 @@ impl HandleWatch for Webhook {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::error::Error;
 
     use inbound_keyvalue::testing::{Content, Personality, TestHost};
 
-    use super::Webhook;
+    use super::{Answer, Webhook};
 
     thread_local! {
         static SENT: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     }
 
-    fn note(url: &str, body: &[u8]) -> Result<u16, Box<dyn Error>> {
+    fn note(url: &str, body: &[u8]) -> Answer {
         SENT.with_borrow_mut(|sent| sent.push(format!("{url} {}", String::from_utf8_lossy(body))));
         Ok(if url.ends_with("/refuses") { 503 } else { 204 })
     }

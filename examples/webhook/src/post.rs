@@ -1,12 +1,13 @@
 //! HTTP over `wasi:http`.
 
-use std::error::Error;
 use std::time::Duration;
 
 use waki::Client;
 
+use crate::Answer;
+
 /// Sends a body to an address, and returns the status of the answer.
-pub(crate) fn post(url: &str, body: &[u8]) -> Result<u16, Box<dyn Error>> {
+pub(crate) fn post(url: &str, body: &[u8]) -> Answer {
     let answer = Client::new()
         .post(url)
         .header("content-type", "application/json")

@@ -94,13 +94,9 @@ impl StoreFile {
         prefix.push(".kvwatch-");
         let mut builder = Builder::new();
         builder.prefix(&prefix);
+        // What the process may not grant is taken away by its umask, as for every other new file.
         #[cfg(unix)]
-        {
-            // What the process may not grant is taken away by its umask, as for every other new file.
-            use std::os::unix::fs::PermissionsExt as _;
-            return builder.permissions(fs::Permissions::from_mode(0o666)).tempfile_in(folder);
-        }
-        #[cfg(not(unix))]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         builder.tempfile_in(folder)
     }
 

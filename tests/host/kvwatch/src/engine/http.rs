@@ -126,7 +126,7 @@ impl WasiHttpHooks for Gate {
         _processed: Later<Result<(), Error>>,
     ) -> Later<HttpResult<(http::Response<WasiBody>, Later<Result<(), Error>>)>> {
         if !self.lets_pass(&request) {
-            return Box::new(async { Err(Error::HttpRequestDenied.into()) });
+            return Box::new(async { Err(Error::HttpRequestDenied) });
         }
         Box::new(async move {
             let (response, connection) = default_send_request(request, options).await?;
