@@ -188,15 +188,30 @@
 //! }
 //! ```
 //!
-//! * **Idempotence.** A host can deliver an event twice. Prefer calls that may be repeated: `set` of the same content, `delete_many`.
-//!   `increment` is not one of them: an event that comes twice is counted twice.
+//! * **Idempotence.** A host can deliver an event twice, for example after a crash. Write handlers that may run twice: `set` the same
+//!   content, `delete_many`. `increment` is not such a call: an event that comes twice is counted twice. Where this matters, keep a key for
+//!   each event, and count the keys.
+//! * **Order.** The payload of an event is what the key was set to. The store may have a newer content. A watcher that derives other keys
+//!   reads the key from the store, and takes the event only as a sign that the key may have changed. Then two events may come in any
+//!   order. The example `secondary-index` does this.
+//! * **Failures.** A trap undoes nothing: what was written before it stays. Choose an order of the calls in which the next delivery of the
+//!   event completes the work. Write the new key first, and delete the old one last, as the example `quarantine` does.
 //! * **Loops.** A watcher that writes the keys that it watches can get its own writes as events. A host cannot always tell who wrote a
-//!   key: Redis cannot. Look at the key first and pass over your own keys, as the example does, or write to another bucket. In a test,
-//!   `TestHost::feed` delivers the watcher's own writes to it.
+//!   key: Redis cannot. Look at the key first and pass over your own keys, as the code above does, or write to another bucket. In a test,
+//!   `TestHost::feed` delivers the watcher's own writes to it. `kvwatch run --feed` does the same with a component.
 //! * **Atomicity.** `increment` and `compare_and_swap` are atomic. The draft says that `get_many` and `set_many` are too. Two calls are
-//!   never atomic together: another guest can change the key between them.
-//! * **What hosts promise.** In the store of `TestHost` every call is atomic, and numbers are decimal text. The draft
-//!   says neither what a number is in bytes nor what a failed batch leaves behind. Read the documentation of your host.
+//!   never atomic together: another guest can change the key between them. No call compares bytes.
+//!
+//! | what hosts promise | `TestHost` and `kvwatch run` | the draft |
+//! |---|---|---|
+//! | the key of a set has its content before the event | yes | not said |
+//! | a watcher's own writes come back as events | only after `feed`, or with `--feed` | not said |
+//! | every single call is atomic | yes | four of them, see above |
+//! | a batch that fails changes nothing | yes, but for the personality `batches-fail-half-way` | not said |
+//! | a number is decimal text, and any other content is an error | yes | not said |
+//! | events of one key are handled one at a time | yes, all events are | not said |
+//!
+//! Read the documentation of another host before you rely on any of this there.
 //!
 //! # What the draft cannot do
 //!

@@ -17,7 +17,14 @@ fn main() -> Result<()> {
     for example in &examples {
         let built = build::package(example, Target::default())?;
         let name = name(example);
-        watchers.push((example, Watcher::from_bytes(&engine, &name, &built.component)?));
+        match Watcher::from_bytes(&engine, &name, &built.component) {
+            Ok(watcher) => watchers.push((example, watcher)),
+            // The demo's kvwatch is built without HTTP, which takes a minute to compile.
+            Err(kvwatch::Error::UnknownImports { imports, .. }) => {
+                println!("\n{name}\n  needs {}: examples/{name}/README.md shows how to run it", imports.join(", "));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     for (example, watcher) in watchers {
         show(example, &watcher)?;
@@ -80,9 +87,26 @@ fn title(event: &Event) -> String {
     }
 }
 
+/// A short text as it is, and of every other content the size.
+fn short(content: &Content) -> String {
+    const LONGEST: u64 = 60;
+    let bytes = if content.len() <= LONGEST { content.read(0, LONGEST).ok() } else { None };
+    match bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
+        Some(text) => format!("{text:?}"),
+        None => ByteSize(content.len()).to_string(),
+    }
+}
+
 fn tell(outcome: &Outcome) {
     for value in &outcome.values {
         println!("    > a value of {}", ByteSize(value.len));
+    }
+    for change in &outcome.changes {
+        let key = &change.event.key;
+        match &change.event.change {
+            Change::Set(content) => println!("    > sets {key:?} to {}", short(content)),
+            Change::Delete => println!("    > deletes {key:?}"),
+        }
     }
     if let Some(trapped) = outcome.trapped() {
         println!("    the event failed: {}", trapped.headline());

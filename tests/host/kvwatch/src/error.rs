@@ -63,8 +63,8 @@ pub enum Error {
     },
     /// It imports what no host of this world has.
     #[error(
-        "{watcher} cannot run here: {}; a watcher has `wasi:keyvalue/wasi-io`, `wasi:keyvalue/types` and WASI 0.2 \
-         without wasi:http; build it without the rest, or replace an interface by traps with `--stub INTERFACE`",
+        "{watcher} cannot run here: {}; a watcher has the interfaces of the draft, and {WASI_OFFERED}; build it without the \
+         rest, or replace an interface by traps with `--stub INTERFACE`",
         list("it imports", imports)
     )]
     UnknownImports {
@@ -82,6 +82,10 @@ pub enum Error {
         source: Cause,
     },
 }
+
+/// What kvwatch offers of WASI.
+const WASI_OFFERED: &str =
+    if cfg!(feature = "http") { "WASI 0.2 with outgoing requests of wasi:http" } else { "WASI 0.2 without wasi:http" };
 
 type Cause = Box<dyn StdError + Send + Sync>;
 

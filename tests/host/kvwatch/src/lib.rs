@@ -26,9 +26,11 @@ pub mod serve;
 pub mod sources;
 mod units;
 
+#[cfg(feature = "http")]
+pub use engine::{AllowedHost, AllowedHostError};
 pub use engine::{
-    Anatomy, Cause, Ending, Engine, EngineBuilder, Grants, Import, Limits, Module, Outcome, Output, Provider, Session,
-    SessionBuilder, Sink, Stream, Trapped, Watched, Watcher,
+    Anatomy, Cause, Ending, Engine, EngineBuilder, Grants, Import, Limits, Module, Outcome, Output, Provider, Resource,
+    Session, SessionBuilder, Sink, Stream, Trapped, Watched, Watcher,
 };
 pub use error::Error;
 /// The world from the host's side, whose types this crate's signatures name.

@@ -4,12 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kvwatch::build::{self, Error, Target};
-use kvwatch::world::Event;
-use kvwatch::{Engine, Output, Provider, Watcher};
+use kvwatch::world::{Content, Event, Personality};
+use kvwatch::{Engine, Output, Provider, Watched, Watcher};
 use tempfile::TempDir;
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../examples").join(name)
+}
+
+fn load(engine: &Engine, name: &str) -> Watcher {
+    let built = build::package(example(name), Target::UnknownUnknown).unwrap();
+    Watcher::from_bytes(engine, name, &built.component).unwrap()
 }
 
 /// A package with nothing but this in it.
@@ -40,6 +45,32 @@ fn an_example_on_every_target() {
             assert_eq!((&*outcome.stdout, &*outcome.stderr), (line, ""));
         }
     }
+}
+
+#[test]
+fn totals_in_the_store_add_up_with_a_fresh_instance_for_every_event() {
+    let engine = Engine::new().unwrap();
+    for personality in ["well-behaved", "instance-per-event"] {
+        let session = load(&engine, "running-totals").session().personality(Personality::named(personality).unwrap());
+        let mut sales = Watched::new(session, "sales");
+        for amount in ["1200", "550", "1"] {
+            sales.set("sales/oslo", &amount.into()).expect_handled();
+        }
+        let total = sales.store().get("sales", "totals/oslo").unwrap();
+        assert_eq!(total.read(0, 9).unwrap(), b"1751", "{personality}");
+    }
+}
+
+/// The host keeps only the start of a value that can be stored nowhere. A watcher that stores it needs it whole.
+#[test]
+fn a_watcher_in_the_place_of_another_stores_large_values() {
+    let engine = Engine::new().unwrap();
+    let mut orders = Watched::new(load(&engine, "audit-log").session(), "orders");
+    orders.set("orders/1", &"{}".into()).expect_handled();
+    orders.session_mut().replace(load(&engine, "quarantine"));
+    orders.set("orders/2", &Content::repeat("not an order", 3 << 20)).expect_handled();
+    let moved = orders.store().get("orders", "quarantine/orders/2").unwrap();
+    assert_eq!((moved.len(), orders.store().get("orders", "orders/2").is_none()), (3 << 20, true));
 }
 
 #[test]

@@ -67,12 +67,12 @@ fn unknown_imports_are_all_told() {
     let error = load(&component(
         r#"
         (import "wasi:keyvalue/store@0.2.0-draft2" (instance))
-        (import "wasi:http/types@0.2.0" (instance))
+        (import "wasi:blobstore/types@0.2.0" (instance))
         (import "wasi:cli/stdout@0.2.0" (instance))
         "#,
     ));
     let error = error.unwrap_err().to_string();
-    let imports = "it imports `wasi:keyvalue/store@0.2.0-draft2`, `wasi:http/types@0.2.0`;";
+    let imports = "it imports `wasi:keyvalue/store@0.2.0-draft2`, `wasi:blobstore/types@0.2.0`;";
     assert!(error.contains(imports), "{error}");
 }
 

@@ -12,6 +12,9 @@ pub(crate) struct Interfaces {
 /// All that the world imports.
 const WORLD: [&str; 2] = ["wasi:keyvalue/wasi-io", "wasi:keyvalue/types"];
 
+/// All that a watcher with the feature `outbound` may import besides.
+const OUTBOUND: [&str; 3] = ["wasi:keyvalue/atomic", "wasi:keyvalue/batch", "wasi:keyvalue/readwrite"];
+
 /// Makes a component of a core module.
 pub(crate) fn encode(module: &[u8]) -> Vec<u8> {
     ComponentEncoder::default().validate(true).module(module).and_then(|mut encoder| encoder.encode()).unwrap()
@@ -26,6 +29,12 @@ impl Interfaces {
         let [imports, exports] = [&world.imports, &world.exports]
             .map(|items| items.keys().map(|key| resolve.name_world_key(key)).collect::<Vec<_>>());
         Self { imports, exports }
+    }
+
+    /// Without the interfaces that act on the store.
+    pub(crate) fn without_outbound(mut self) -> Self {
+        self.imports.retain(|name| !OUTBOUND.contains(&&**name));
+        self
     }
 
     /// Whether it imports something of the world. What it does not use, it does not import.

@@ -54,7 +54,10 @@ fn repository() -> PathBuf {
 fn build(project: &Project, args: &[&str]) -> &'static str {
     project.cargo(args);
     let target = [UNKNOWN, WASIP1, WASIP2].into_iter().find(|target| args.contains(target)).unwrap_or(WASIP1);
-    let interfaces = Interfaces::of(&project.built(target));
+    let mut interfaces = Interfaces::of(&project.built(target));
+    if fs::read_to_string(project.path("Cargo.toml")).unwrap().contains("\"outbound\"") {
+        interfaces = interfaces.without_outbound();
+    }
     assert_eq!(interfaces.exports, ["wasi:keyvalue/handle-watch"], "{target}");
     assert!(interfaces.imports_the_world(), "{target}: {interfaces:?}");
     match target {

@@ -14,6 +14,9 @@ const WORLD: [&str; 2] = ["wasi:keyvalue/types", "wasi:keyvalue/wasi-io"];
 /// The packages of WASI 0.2 that a guest's standard library uses.
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
+/// What of WASI 0.2 sends HTTP requests. The interface for requests that come in is no part of it.
+const HTTP: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/types"];
+
 /// What of WASI never waits for anything: no file, no clock, no stream.
 const NEVER_WAITS: [&str; 5] =
     ["wasi:random/", "wasi:cli/environment", "wasi:cli/exit", "wasi:cli/terminal-", "wasi:clocks/wall-clock"];
@@ -26,7 +29,8 @@ pub enum Provider {
     World,
     /// The draft's interfaces that act on the store: `kvwatch` has them, and another host of watchers may not.
     Store,
-    /// WASI 0.2: `kvwatch` has it, and another host of watchers may not.
+    /// WASI 0.2: `kvwatch` has it, and another host of watchers may not. With the cargo feature `http`, the requests of `wasi:http` are
+    /// part of it.
     Wasi,
     /// A [stub](Grants::stub): every call of it traps.
     Stub,
@@ -34,12 +38,39 @@ pub enum Provider {
     Unknown,
 }
 
+/// What an import of WASI reaches only as far as it is [granted](Grants).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resource {
+    /// Environment variables: [`Grants::env`]. Without a grant, there are none.
+    Environment,
+    /// Folders: [`Grants::dir`]. Without a grant, there are none.
+    Folders,
+    /// Hosts on the network, over HTTP: [`Grants::allow_host`]. Without a grant, every request is denied.
+    Hosts,
+    /// Sockets. There is no grant for them: every address is refused.
+    Sockets,
+}
+
+impl Resource {
+    /// What an import of WASI reaches, if a grant decides it.
+    pub(crate) fn of(import: &str) -> Option<Self> {
+        let by_name = [
+            ("wasi:cli/environment@", Self::Environment),
+            ("wasi:filesystem/", Self::Folders),
+            ("wasi:http/outgoing-handler@", Self::Hosts),
+            ("wasi:sockets/", Self::Sockets),
+        ];
+        by_name.into_iter().find(|(name, _)| import.starts_with(name)).map(|(_, resource)| resource)
+    }
+}
+
 /// What watchers are granted beyond the world. The default is nothing.
 ///
 /// ```
 /// use kvwatch::{Engine, Grants};
 ///
-/// let grants = Grants::new().env("LOG", "debug").stub("wasi:http/types");
+/// let grants = Grants::new().env("LOG", "debug").stub("wasi:blobstore/types");
 /// let engine = Engine::builder().grants(grants).build()?;
 /// # Ok::<(), kvwatch::Error>(())
 /// ```
@@ -48,6 +79,8 @@ pub struct Grants {
     env: Vec<(String, String)>,
     dirs: Vec<Dir>,
     stubs: Vec<String>,
+    #[cfg(feature = "http")]
+    hosts: Vec<super::http::AllowedHost>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +119,26 @@ impl Grants {
         self
     }
 
+    /// Lets the watcher send HTTP requests to this host. Needs the cargo feature `http`.
+    ///
+    /// ```
+    /// use kvwatch::Grants;
+    ///
+    /// let grants = Grants::new().allow_host("hooks.example.org:443".parse()?);
+    /// # Ok::<(), kvwatch::AllowedHostError>(())
+    /// ```
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn allow_host(mut self, host: super::http::AllowedHost) -> Self {
+        self.hosts.push(host);
+        self
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn allowed_hosts(&self) -> &[super::http::AllowedHost] {
+        &self.hosts
+    }
+
     /// Replaces an interface that nobody offers: a watcher that imports it can be loaded, and traps when it calls it. The trap
     /// names the function. Without a version, the name stands for all versions.
     #[must_use]
@@ -101,6 +154,9 @@ impl Grants {
         }
         if OUTBOUND.contains(&import) {
             return Provider::Store;
+        }
+        if cfg!(feature = "http") && HTTP.contains(&without_version(import)) && track(import) == Some("0.2") {
+            return Provider::Wasi;
         }
         if WASI.iter().any(|package| import.starts_with(package)) && track(import) == Some("0.2") {
             return Provider::Wasi;
@@ -140,15 +196,20 @@ mod tests {
 
     #[test]
     fn knows_where_imports_come_from() {
-        let grants = Grants::new().stub("wasi:http/types").stub("a:b/c@0.1.0");
+        let grants = Grants::new().stub("wasi:blobstore/types").stub("a:b/c@0.1.0");
+        let http = if cfg!(feature = "http") { Provider::Wasi } else { Provider::Unknown };
         for (import, provider) in [
             ("wasi:keyvalue/types", Provider::World),
             ("wasi:keyvalue/readwrite", Provider::Store),
             ("wasi:cli/stdout@0.2.6", Provider::Wasi),
             ("wasi:cli/stdout@0.3.0", Provider::Unknown),
             ("wasi:keyvalue/types@0.2.0", Provider::Unknown),
-            ("wasi:http/types@0.2.0", Provider::Stub),
-            ("wasi:http/outgoing-handler@0.2.0", Provider::Unknown),
+            ("wasi:blobstore/types@0.2.0", Provider::Stub),
+            ("wasi:blobstore/container@0.2.0", Provider::Unknown),
+            ("wasi:http/types@0.2.0", http),
+            ("wasi:http/outgoing-handler@0.2.4", http),
+            ("wasi:http/outgoing-handler@0.3.0", Provider::Unknown),
+            ("wasi:http/incoming-handler@0.2.0", Provider::Unknown),
             ("a:b/c@0.1.7", Provider::Stub),
             ("a:b/c@0.2.0", Provider::Unknown),
         ] {

@@ -30,6 +30,8 @@ pub(crate) struct State {
     denied: Option<wasmtime::Error>,
     wasi: WasiCtx,
     table: ResourceTable,
+    #[cfg(feature = "http")]
+    pub(crate) http: super::http::Http,
 }
 
 impl State {
@@ -39,8 +41,26 @@ impl State {
         counts_fuel: bool,
         wasi: WasiCtx,
         denied: Option<wasmtime::Error>,
+        #[cfg(feature = "http")] http: super::http::Http,
     ) -> Self {
-        Self { keyvalue, memory, counts_fuel, denied, wasi, table: ResourceTable::new() }
+        Self {
+            keyvalue,
+            memory,
+            counts_fuel,
+            denied,
+            wasi,
+            table: ResourceTable::new(),
+            #[cfg(feature = "http")]
+            http,
+        }
+    }
+
+    /// The hosts that the watcher was not let send requests to since the last call.
+    pub(crate) fn take_denied_hosts(&mut self) -> Vec<String> {
+        #[cfg(feature = "http")]
+        return self.http.take_denied();
+        #[cfg(not(feature = "http"))]
+        Vec::new()
     }
 
     /// Fails if the instance does not have all that was granted.
@@ -52,6 +72,17 @@ impl State {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+#[cfg(feature = "http")]
+impl wasmtime_wasi_http::WasiHttpView for State {
+    fn http(&mut self) -> wasmtime_wasi_http::WasiHttpCtxView<'_> {
+        wasmtime_wasi_http::WasiHttpCtxView {
+            hooks: &mut self.http.gate,
+            table: &mut self.table,
+            ctx: &mut self.http.context,
+        }
     }
 }
 
@@ -85,6 +116,8 @@ pub(crate) fn direct(engine: &wasmtime::Engine) -> Result<Linker<State>> {
 pub(crate) fn waiting(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    #[cfg(feature = "http")]
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     world(&mut linker)?;
     outbound::add_to_linker(&mut linker)?;
     Ok(linker)

@@ -2,6 +2,8 @@
 
 mod anatomy;
 mod grants;
+#[cfg(feature = "http")]
+mod http;
 mod interface;
 mod limits;
 mod linking;
@@ -17,7 +19,9 @@ mod waiting;
 pub(crate) mod watcher;
 
 pub use anatomy::{Anatomy, Module};
-pub use grants::{Grants, Provider};
+pub use grants::{Grants, Provider, Resource};
+#[cfg(feature = "http")]
+pub use http::{AllowedHost, AllowedHostError};
 pub use outcome::{Cause, Ending, Outcome, Trapped};
 pub use output::{Output, Sink, Stream};
 pub use runtime::{Engine, EngineBuilder, Limits};

@@ -24,6 +24,9 @@ pub struct Outcome {
     pub changes: Vec<StoreChange>,
     /// How many changes the watcher made in the store.
     pub change_count: u64,
+    /// The hosts, with their ports, that the watcher sent HTTP requests to and is not [allowed](crate::Grants::allow_host) to: the
+    /// first 16.
+    pub denied_hosts: Vec<String>,
     /// How many calls the watcher made to the host.
     pub calls: u64,
     /// How long it took, the making of an instance included where one had to be made. Only where the session is
@@ -214,6 +217,8 @@ pub(crate) fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let name = |frame: &wasmtime::FrameInfo| {
         let name = frame.func_name()?;
+        // Without the hash at its end. A name that rustc did not mangle stays as it is.
+        let name = format!("{:#}", rustc_demangle::demangle(name));
         // A name is text from a file: it must not control a terminal.
         Some(name.escape_debug().take(LONGEST).collect::<String>())
     };
