@@ -1,15 +1,16 @@
 //! Buckets and keys: missing, empty, large, made anew, and keys that are not text.
 
-use super::{LONG, pause, put, put_many, setup, tests};
+use super::{LONG, drained, pause, put, put_many, setup, tests};
 use crate::nats_server::Server;
 use crate::record::{self, Failure, check, check_order, wait_for};
-use crate::watcher::{Options, Process};
+use crate::watcher::{Options, Process, Start};
 
 tests!(
+    since_last_skips_old_values_and_loses_nothing_while_standbys_pull,
     d8_key_that_is_not_utf8_does_not_stop_the_others,
     bucket_removed_and_created_again,
     missing_store_has_its_own_exit_code_and_wait_waits,
-    restarts_leave_one_consumer_and_other_settings_are_refused,
+    a_hundred_restarts_leave_one_consumer_and_other_settings_are_refused,
 );
 
 async fn d8_key_that_is_not_utf8_does_not_stop_the_others() -> Result<(), Failure> {
@@ -93,9 +94,9 @@ async fn missing_store_has_its_own_exit_code_and_wait_waits() -> Result<(), Fail
     wait_for(folder.path(), 1, LONG).await
 }
 
-async fn restarts_leave_one_consumer_and_other_settings_are_refused() -> Result<(), Failure> {
+async fn a_hundred_restarts_leave_one_consumer_and_other_settings_are_refused() -> Result<(), Failure> {
     let (_server, context, folder, mut options) = setup().await?;
-    for number in 1..=20 {
+    for number in 1..=100 {
         put(&context, "a", "v").await?;
         let mut process = Process::start(&options)?;
         wait_for(folder.path(), number, LONG).await?;
@@ -115,4 +116,26 @@ async fn restarts_leave_one_consumer_and_other_settings_are_refused() -> Result<
         return Err(format!("exit code {code}: {log}").into());
     }
     check_order(folder.path())
+}
+
+/// With the server's own policy for last values, this loses an event at the end of almost every pull.
+async fn since_last_skips_old_values_and_loses_nothing_while_standbys_pull() -> Result<(), Failure> {
+    const KEYS: u64 = 5000;
+    let (mut server, context, folder, mut options) = setup().await?;
+    options.work = 0;
+    options.since = Start::Last;
+    // Every fifth key has a new value at the end.
+    put_many(&context, KEYS, KEYS).await?;
+    put_many(&context, KEYS / 5, KEYS / 5).await?;
+    let _processes = [Process::start(&options)?, Process::start(&options)?];
+    wait_for(folder.path(), 2000, LONG).await?;
+    server.restart(std::time::Duration::from_millis(100)).await?;
+    drained(&context, folder.path(), LONG).await?;
+    put_many(&context, 10, 100).await?;
+    drained(&context, folder.path(), LONG).await?;
+    let replaced: Vec<u64> = (1..=KEYS / 5).collect();
+    if let Some(early) = record::done(folder.path()).iter().find(|sequence| replaced.contains(sequence)) {
+        return Err(format!("{early} was replaced before the consumer was made").into());
+    }
+    check(folder.path(), KEYS + KEYS / 5 + 100, &replaced)
 }

@@ -61,28 +61,33 @@ async fn d3_poisoned_key_among_a_thousand_becomes_a_dead_letter() -> Result<(), 
 
 async fn d1_death_at_every_step_of_an_event_loses_nothing() -> Result<(), Failure> {
     let (_server, context, folder, mut options) = setup().await?;
-    put_many(&context, 3, 60).await?;
-    for step in [Step::Received, Step::Returned, Step::Acknowledged] {
-        for count in [1, 4] {
-            options.die = Some((step, count));
-            if Process::start(&options)?.end().await? == 0 {
-                return Err(format!("the process did not die at {step:?}").into());
-            }
+    for (step, count) in [
+        (Some(Step::Received), 1),
+        (Some(Step::Received), 7),
+        (None, 0),
+        (Some(Step::Returned), 1),
+        (Some(Step::Returned), 7),
+        (Some(Step::Acknowledged), 1),
+        (Some(Step::Acknowledged), 7),
+    ] {
+        put_many(&context, 3, 5).await?;
+        // Without a step of the source, the process dies in the handler.
+        put(&context, "k1", if step.is_none() { "poison" } else { "good" }).await?;
+        put_many(&context, 3, 9).await?;
+        options.die = step.map(|step| (step, count));
+        options.poison = "poison".into();
+        if Process::start(&options)?.end().await? == 0 {
+            return Err(format!("the process did not die at {step:?}").into());
         }
+        options.die = None;
+        options.poison = "never".into();
+        let _healthy = Process::start(&options)?;
+        drained(&context, folder.path(), LONG).await?;
     }
-    // Two deaths in the handler.
-    options.die = None;
-    options.poison = "30".into();
-    for _ in 0..2 {
-        Process::start(&options)?.end().await?;
-    }
-    options.poison = "never".into();
-    let _process = Process::start(&options)?;
-    drained(&context, folder.path(), LONG).await?;
     if !record::letters(folder.path()).is_empty() {
         return Err(format!("innocent events became dead letters: {:?}", record::letters(folder.path())).into());
     }
-    check(folder.path(), 60, &[])
+    check(folder.path(), 7 * 15, &[])
 }
 
 /// Of the later events, some are in hand of the process that dies, and some were never delivered.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{LONG, drained, put_values, setup, tests};
+use crate::nats_server::Server;
 use crate::record::{Failure, check};
-use crate::watcher::{Process, Start};
+use crate::watcher::{Options, Process, Start};
 
 tests!(backlog_of_many_events_needs_no_more_memory, server_killed_with_many_keys,);
 
@@ -58,7 +59,10 @@ async fn backlog_of_many_events_needs_no_more_memory() -> Result<(), Failure> {
 
 async fn server_killed_with_many_keys() -> Result<(), Failure> {
     const KEYS: u64 = 100_000;
-    let (mut server, context, folder, mut options) = setup().await?;
+    let mut server = Server::start().await?;
+    let context = server.bucket("b", 1).await?;
+    let folder = tempfile::tempdir()?;
+    let mut options = Options::new(&server.url(), "b", folder.path());
     options.work = 0;
     options.since = Start::Last;
     put_values(&context, KEYS, KEYS, |number| number.to_string()).await?;
