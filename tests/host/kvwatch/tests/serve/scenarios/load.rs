@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use super::{LONG, drained, put_values, setup, tests};
+use super::{LONG, consumer, drained, pause, put_values, setup, tests};
 use crate::nats_server::Server;
 use crate::record::{Failure, check};
 use crate::watcher::{Options, Process, Start};
 
-tests!(backlog_of_many_events_needs_no_more_memory, server_killed_with_many_keys,);
+tests!(
+    d7_no_more_is_fetched_than_may_be_in_hand,
+    backlog_of_many_events_needs_no_more_memory,
+    server_killed_with_many_keys,
+);
 
 /// How many events the backlog has. A million takes minutes.
 fn backlog() -> Result<u64, Failure> {
@@ -26,7 +30,7 @@ async fn backlog_of_many_events_needs_no_more_memory() -> Result<(), Failure> {
     let mut early = None;
     let begun = std::time::Instant::now();
     loop {
-        if let Ok(info) = super::consumer(&context).await {
+        if let Ok(info) = consumer(&context).await {
             let done = info.ack_floor.stream_sequence;
             if early.is_none() && done >= count / 10 {
                 early = Some((process.peak_memory()?, done));
@@ -38,7 +42,7 @@ async fn backlog_of_many_events_needs_no_more_memory() -> Result<(), Failure> {
                 return Err(format!("{done} of {count} events are done\n{}", crate::record::tail(folder.path())).into());
             }
         }
-        super::pause(50).await;
+        pause(50).await;
     }
     let took = begun.elapsed();
     let (early, done) = early.ok_or("nothing was seen of the beginning")?;
@@ -69,14 +73,40 @@ async fn server_killed_with_many_keys() -> Result<(), Failure> {
     let _processes = [Process::start(&options)?, Process::start(&options)?];
     for share in [10, 3] {
         let begun = std::time::Instant::now();
-        while super::consumer(&context).await.map_or(0, |info| info.ack_floor.stream_sequence) < KEYS / share {
+        while consumer(&context).await.map_or(0, |info| info.ack_floor.stream_sequence) < KEYS / share {
             if begun.elapsed() > LONG {
                 return Err(format!("nothing goes on\n{}", crate::record::tail(folder.path())).into());
             }
-            super::pause(50).await;
+            pause(50).await;
         }
         server.restart(Duration::from_millis(300)).await?;
     }
     drained(&context, folder.path(), LONG).await?;
     check(folder.path(), KEYS, &[])
+}
+
+async fn d7_no_more_is_fetched_than_may_be_in_hand() -> Result<(), Failure> {
+    const MOST: usize = 20;
+    let (_server, context, folder, mut options) = setup().await?;
+    options.max_ack_pending = 20;
+    options.workers = 1;
+    options.work = 600_000;
+    let value = "x".repeat(500_000);
+    put_values(&context, 200, 200, |_| value.clone()).await?;
+    let process = Process::start(&options)?;
+    let begun = std::time::Instant::now();
+    while consumer(&context).await.map_or(0, |info| info.num_ack_pending) < MOST {
+        if begun.elapsed() > LONG {
+            return Err(format!("the events do not come\n{}", crate::record::tail(folder.path())).into());
+        }
+        pause(50).await;
+    }
+    pause(2000).await;
+    let pending = consumer(&context).await?.num_ack_pending;
+    let peak = process.peak_memory()?;
+    // All values together are 98 MiB.
+    if pending != MOST || peak > 70 * 1024 {
+        return Err(format!("{pending} events are in hand, and the process had {peak} KiB").into());
+    }
+    Ok(())
 }

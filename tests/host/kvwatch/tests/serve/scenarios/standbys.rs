@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{LONG, pause, put, put_many, setup, tests};
+use super::{LONG, consumer, drained, pause, put, put_many, setup, tests};
 use crate::record::{self, Failure, check, wait_for};
 use crate::watcher::Process;
 
 tests!(
+    d3_long_handler_keeps_its_event_with_in_progress_acks,
     d5_one_of_three_processes_works_and_a_standby_takes_over,
     d5_stopped_for_longer_than_the_ack_wait,
     d6_term_lets_a_busy_handler_finish_and_gives_back_the_rest,
@@ -84,4 +85,21 @@ async fn d6_term_lets_a_busy_handler_finish_and_gives_back_the_rest() -> Result<
         return Err("an event came twice".into());
     }
     check(folder.path(), 5, &[])
+}
+
+async fn d3_long_handler_keeps_its_event_with_in_progress_acks() -> Result<(), Failure> {
+    let (_server, context, folder, mut options) = setup().await?;
+    options.ack_wait = 4000;
+    options.work = 9000;
+    let _processes = [Process::start(&options)?, Process::start(&options)?];
+    // The second event waits for the first one for longer than the ack wait.
+    put(&context, "k", "1").await?;
+    put(&context, "k", "2").await?;
+    wait_for(folder.path(), 2, LONG).await?;
+    drained(&context, folder.path(), LONG).await?;
+    let deliveries = consumer(&context).await?.delivered.consumer_sequence;
+    if deliveries != 2 || record::read(folder.path()).len() != 4 {
+        return Err(format!("{deliveries} deliveries of 2 events: {:?}", record::read(folder.path())).into());
+    }
+    check(folder.path(), 2, &[])
 }
