@@ -108,6 +108,14 @@ mod tests {
     use crate::serve::Metrics;
 
     #[test]
+    fn the_readme_explains_every_metric() {
+        let readme = include_str!("../../README.md");
+        for name in METRICS.map(|(name, ..)| name).into_iter().chain(["kvwatch_handler_seconds"]) {
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn the_text_has_every_metric_and_an_accumulated_histogram() {
         let metrics = Metrics::default();
         for micros in [10, 60, 70_000_000] {
