@@ -163,7 +163,7 @@ async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>) -> Result<ExitCode
     for job in jobs {
         let mut stopped = stopped.clone();
         let connected = Arc::clone(&job.served.connected);
-        let span = tracing::info_span!("serve", name = job.served.name);
+        let span = tracing::info_span!("serve", watcher = job.served.name);
         let until = async move { _ = stopped.wait_for(|stop| *stop).await };
         running.spawn(job.serve(connected, until).instrument(span));
     }
