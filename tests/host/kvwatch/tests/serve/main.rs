@@ -3,6 +3,7 @@
 //! The server is `$NATS_SERVER`, or `nats-server` on the path. Without it the tests are reported as ignored; they fail with
 //! `--include-ignored`, or if `$NATS_SERVER` is set. Each
 //! test has its own server, folder and processes. They mostly wait, so several run at the same time.
+//! `KVWATCH_BACKLOG` is the number of events of the backlog: 100000 without it, and a million takes some minutes.
 //! This program is also the process that is killed: it starts itself with the argument `serve-events`.
 
 mod nats_server;

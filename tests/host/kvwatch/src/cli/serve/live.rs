@@ -85,10 +85,10 @@ impl Total {
         let mut line = format!("{rate:.0} events/s, lag {}, {} handled", self.lag, self.handled);
         // Writing to a string cannot fail.
         if self.trapped > 0 {
-            let _ = write!(line, ", {} failed attempts", self.trapped);
+            let _ = write!(line, ", failed attempts: {}", self.trapped);
         }
         if self.dead_letters > 0 {
-            let _ = write!(line, ", {} dead letters", self.dead_letters);
+            let _ = write!(line, ", dead letters: {}", self.dead_letters);
         }
         if !self.open {
             line.push_str(" (standing by)");
@@ -115,6 +115,9 @@ mod tests {
         two.open.store(true, Ordering::Relaxed);
         two.trapped.store(4, Ordering::Relaxed);
         one.dead_letters.store(1, Ordering::Relaxed);
-        assert_eq!(total(&[&one, &two]).line(0.0), "0 events/s, lag 3, 12 handled, 4 failed attempts, 1 dead letters");
+        assert_eq!(
+            total(&[&one, &two]).line(0.0),
+            "0 events/s, lag 3, 12 handled, failed attempts: 4, dead letters: 1"
+        );
     }
 }
