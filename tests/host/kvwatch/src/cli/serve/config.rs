@@ -118,6 +118,15 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_readme_is_a_configuration() {
+        let readme = include_str!("../../../README.md");
+        let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let config = Config::parse(example).unwrap().complete(Options::default(), None, None).unwrap();
+        assert_eq!(config.watchers.len(), 2);
+        assert!(config.watchers.iter().all(|it| it.source().is_ok()));
+    }
+
+    #[test]
     fn what_is_printed_reads_as_the_same() {
         let text = "listen = \"0.0.0.0:9090\"\n[[watcher]]\nwatcher = \"w.wasm\"\nfrom = \"nats://a:4222/b\"\nname = \"w\"\n\
             memory = \"64MiB\"\ntime = \"1500ms\"\ndead-letters = \"nats:dead.w\"\n";
