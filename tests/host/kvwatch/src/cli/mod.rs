@@ -13,6 +13,7 @@ mod run;
 mod runner;
 mod screen;
 mod signals;
+mod snapshot;
 mod stats;
 mod style;
 mod watch;
@@ -80,6 +81,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Completions(completions) => completions.run(),
     };
+    watcher::stop_builds();
     result.unwrap_or_else(|error| {
         // A reader of standard output that has enough is not a failure.
         if is_broken_pipe(&*error) {

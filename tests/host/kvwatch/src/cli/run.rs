@@ -10,11 +10,11 @@ use kvwatch::world::{Events, Instance, Personality, open_events};
 use kvwatch::{ByteSize, Engine, Grants, Output, Watched};
 
 use super::guest::GuestOutput;
-use super::progress::Progress;
+use super::progress::{Progress, Spinner};
 use super::report::{Json, Plain, Report};
 use super::runner::Runner;
 use super::signals::Signals;
-use super::watch::{Change, Watch};
+use super::watch::{Change, Watch, say_waiting};
 use super::watcher::WatcherArgs;
 use super::{EXIT_CODES, FAILED, OUTPUT_FAILED, Result, UNABLE, args, chain, is_broken_pipe, prompt, style};
 
@@ -35,9 +35,10 @@ docs/json.md describes them."#;
 /// What the watcher writes is shown as it comes; what kvwatch says goes to standard error. An event that traps has failed, and
 /// the next one goes to a fresh instance.
 ///
-/// With --watch, a package is built and loaded anew whenever its Cargo.toml, its build.rs or something in its src changes, and a
-/// component when its file does. The store stays as it is, and the watcher starts with a fresh instance. Events from a file are
-/// given again to the new watcher, and also when the file changes. A watcher that does not build leaves the old one at work.
+/// With --watch, a package is built and loaded again when a file changes that its build read (path dependencies and files of
+/// `include_str!` are among them), and a component when its file changes. The store stays as it is, and the watcher starts with a
+/// fresh instance. The new watcher gets the events of a file again; it also gets them when that file changes. When a build fails,
+/// the old watcher goes on; before the first build that succeeds, kvwatch waits for a change.
 ///
 /// A line that is not an event is reported and passed over. Alone it does not make the run fail, even if no line was an event
 /// (the summary says so). With --strict, the first such line ends the run with the exit code 2.
@@ -54,7 +55,7 @@ pub(crate) struct Run {
     #[arg(value_hint = ValueHint::FilePath)]
     events: Option<PathBuf>,
 
-    /// Build and load the watcher anew when its source changes
+    /// Build and load the watcher again when its source changes
     #[arg(long)]
     watch: bool,
 
@@ -118,21 +119,27 @@ impl Run {
         // Without a pool, to make an instance takes longer than most events. Not every machine has room for one.
         let pooled = (personality.instance == Instance::PerEvent).then(|| limits.clone().pooled(1).build().ok());
         let engine = pooled.flatten().map_or_else(|| limits.build(), Ok)?;
-        let component = self.watcher.component()?;
-        let watcher = component.load(&engine)?;
+        let signals = Signals::install()?;
+        let watch = self.watch.then(|| Watch::start(&self.watcher, &engine, source.path())).transpose()?;
+        let watcher = if let Some(watch) = &watch {
+            watch.first()?
+        } else {
+            let component = self.watcher.component()?;
+            let _spinner = Spinner::new("compiling");
+            component.load(&engine)?
+        };
         let has_stderr = watcher.imports().iter().any(|import| import.name.starts_with("wasi:cli/stderr@"));
         let output = if self.json { Output::captured() } else { Output::to(GuestOutput::new()) };
         let store = Watched::new(watcher.session().personality(personality).output(output).timed().build());
         let report: Box<dyn Report> = if self.json { Box::new(Json) } else { Box::new(Plain { has_stderr }) };
         let mut runner = Runner::new(store, report, self.strict);
-        let watch = self.watch.then(|| Watch::new(&self.watcher, &engine, component, source.path())).transpose()?;
         let max_line = usize::try_from(self.max_line.0).unwrap_or(usize::MAX);
         let limits = ReadLimits { max_line };
         if matches!(source, Source::Prompt) {
             prompt::run(&mut runner, watch.as_ref(), limits)?;
             return finish(&mut runner, Ok(true), None);
         }
-        let signals = Signals::install()?;
+        signals.finish_the_event();
         runner.end_with(signals.clone());
         let ended = match source {
             Source::File(path, file) => {
@@ -239,7 +246,7 @@ fn follow(runner: &mut Runner, path: &Path, watch: &Watch, limits: ReadLimits, s
     signals.end_at_once();
     loop {
         runner.summary()?;
-        style::say(&style::styled(style::FAINT, "waiting for a change: Ctrl-C ends it"));
+        say_waiting();
         if let Change::Watcher(watcher) = watch.wait()? {
             runner.reload(*watcher);
         }
