@@ -17,6 +17,8 @@ pub(super) fn of(library: &Library, artifact: &Path, artifacts: &[Artifact]) -> 
     let local = artifacts.iter().filter(|artifact| artifact.package_id.repr.starts_with("path+"));
     inputs.extend(local.map(|artifact| artifact.manifest_path.clone().into_std_path_buf()));
     inputs.insert(library.manifest.clone());
+    // A build script that is added later changes the build too.
+    inputs.insert(library.manifest.with_file_name("build.rs"));
     for name in ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml"] {
         inputs.insert(library.workspace.join(name));
     }
