@@ -2,6 +2,7 @@ use std::fmt;
 use std::io;
 
 use crate::handle::{ErrorResource, Handle};
+use crate::store_error::StoreError;
 use crate::sys::{Raw, types};
 
 /// What can go wrong between a watcher and its host.
@@ -105,6 +106,10 @@ pub enum Error {
         bytes: Vec<u8>,
     },
 
+    /// A call on the keys of a bucket failed. Only the calls of the feature `outbound` fail with it.
+    #[error("{0}")]
+    Store(StoreError),
+
     /// The payload is not the JSON that was asked for.
     #[cfg(feature = "json")]
     #[error("the payload is not the JSON expected: {error}")]
@@ -142,7 +147,7 @@ impl Error {
             #[cfg(feature = "json")]
             Self::Json { .. } => io::ErrorKind::InvalidData,
             Self::Finished => io::ErrorKind::BrokenPipe,
-            Self::Host { .. } | Self::BodyUnavailable | Self::Stream { .. } => io::ErrorKind::Other,
+            Self::Host { .. } | Self::BodyUnavailable | Self::Store(_) | Self::Stream { .. } => io::ErrorKind::Other,
         }
     }
 }
@@ -175,7 +180,7 @@ impl fmt::Display for Hint {
     }
 }
 
-fn reason(trace: &str) -> &str {
+pub(crate) fn reason(trace: &str) -> &str {
     if trace.is_empty() { "it gave no reason" } else { trace }
 }
 

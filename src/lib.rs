@@ -150,17 +150,49 @@
 //! | bytes of the watcher above | 23 128 | 25 799 |
 //! | packages to compile before the watcher | 34 | 10 |
 //!
+//! # Act on the store
+//!
+//! With the feature `outbound`, a [`Bucket`] reads and writes its keys. The event's own bucket and a bucket from [`Bucket::open`] have
+//! the same calls. A component imports only the interfaces of which it calls a function.
+//!
+#![cfg_attr(feature = "outbound", doc = "```")]
+#![cfg_attr(not(feature = "outbound"), doc = "```ignore")]
+//! use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload};
+//!
+//! struct Emails;
+//!
+//! impl HandleWatch for Emails {
+//!     fn on_set(&mut self, bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
+//!         if let Some(user) = key.strip_prefix("users/") {
+//!             bucket.set_bytes(format!("by-email/{}", payload.into_string()?), user)?;
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//! ```
+//!
+//! * **Idempotence.** A host can deliver an event twice. Prefer calls that may be repeated: `set` of the same content, `delete_many`.
+//!   `increment` is not one of them: an event that comes twice is counted twice.
+//! * **Loops.** A watcher that writes the keys that it watches can get its own writes as events. A host cannot always tell who wrote a
+//!   key: Redis cannot. Look at the key first and pass over your own keys, as the example does, or write to another bucket. In a test,
+//!   `TestHost::feed` delivers the watcher's own writes to it.
+//! * **Atomicity.** `increment` and `compare_and_swap` are atomic. The draft says that `get_many` and `set_many` are too. Two calls are
+//!   never atomic together: another guest can change the key between them.
+//! * **What hosts promise.** In the store of `TestHost` every call is atomic, and numbers are decimal text. The draft
+//!   says neither what a number is in bytes nor what a failed batch leaves behind. Read the documentation of your host.
+//!
 //! # What the draft cannot do
 //!
-//! The world is for receiving only. No function reads or writes a key. A [`Bucket`] can be opened and dropped, and does not know
-//! its name. A [`Value`] can be written, but nothing stores it. The host's configuration decides which keys are watched. There is
-//! no retry, no order between instances, and no way to wait for a stream. [`questions`] has more.
+//! A bucket does not know its name. No function tells a key that is not set from another failure, except `exists`. There is no
+//! transaction over several calls, and no expiry. The host's configuration decides which keys are watched. There is no retry, no order
+//! between instances, and no way to wait for a stream. [`questions`] has more.
 //!
 //! # Features
 //!
 //! | feature | what it adds | what it costs a guest |
 //! |---|---|---|
 //! | `json` | `Payload::into_json` | `serde` and `serde_json` |
+//! | `outbound` | the calls of `Bucket` that read and write keys | 16 bytes, and what it calls |
 //! | `testing` | the module `testing`, for native targets | nothing: wasm builds contain none of it |
 //!
 //! # Without these types
@@ -176,6 +208,7 @@ mod error;
 mod export;
 mod handle;
 mod payload;
+mod store_error;
 mod stream;
 mod sys;
 mod value;
@@ -197,11 +230,22 @@ pub mod testing;
 #[path = "bindings/inbound_keyvalue.rs"]
 pub mod bindings;
 
+/// The draft's functions that act on the store, as wit-bindgen generates them. On wasm only, with the feature `outbound`.
+///
+/// What the documentation of `bindings` says is true of this module too.
+#[cfg(all(feature = "outbound", any(target_family = "wasm", doc)))]
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::pedantic, reason = "generated")]
+#[rustfmt::skip]
+#[path = "bindings/outbound_keyvalue.rs"]
+pub mod outbound_bindings;
+
 #[cfg(doc)]
 #[doc = include_str!("questions.md")]
 pub mod questions {}
 
 pub use bucket::Bucket;
+#[cfg(feature = "outbound")]
+pub use bucket::Payloads;
 pub use bytes::Bytes;
 pub use error::{Call, Error};
 /// Registers a watcher as the component's export, the draft's interface `handle-watch`.
@@ -241,6 +285,7 @@ pub use error::{Call, Error};
 /// ```
 pub use inbound_keyvalue_macros::handle_watch;
 pub use payload::Payload;
+pub use store_error::{StoreCall, StoreError};
 pub use stream::{Chunks, InputStream, IntoChunks, MAX_ATTEMPTS, MAX_READ, OutputStream};
 pub use value::Value;
 pub use watch::{Failure, HandleWatch, HandlerResult, Key, Operation};

@@ -7,8 +7,8 @@ use crate::sys::{Raw, types};
 
 /// A value that a guest writes: the draft's `value`, and the output stream that writes its body.
 ///
-/// In this world nothing stores a value, because no function takes one. Make one for a host that gives values its own meaning, or
-/// pass it to another interface through [`into_raw`](Self::into_raw).
+/// With the feature `outbound`, `Bucket::set` stores a value under a key. Without it no function takes a value: make one for a host
+/// that gives values its own meaning, or pass it to another interface through [`into_raw`](Self::into_raw).
 ///
 /// A `Value` is [`Write`], which opens the body at the first write. [`body`](Self::body) lends the output stream with all that it
 /// can do. [`finish`](Self::finish) ends the body and reports errors that a drop cannot report. Dropping a `Value` drops its
@@ -119,6 +119,52 @@ impl Value {
             Body::Finished(Some(fault)) => Err(fault.into()),
             _ => Err(Error::BodyUnavailable),
         }
+    }
+}
+
+#[cfg(feature = "outbound")]
+impl Value {
+    /// Makes a value with this content, ready for [`Bucket::set_many`](crate::Bucket::set_many): `new-value`, and `value-write-body` and
+    /// `write` unless the content is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BodyUnavailable`], [`Error::Stream`], [`Error::Excess`] or [`Error::WriteZero`]. The value is dropped then.
+    ///
+    /// ```
+    /// # use inbound_keyvalue::{Bucket, Error, Value};
+    /// fn start(counters: &Bucket) -> Result<(), Error> {
+    ///     counters.set_many([("hits", Value::from_bytes("0")?), ("misses", Value::from_bytes("0")?)])
+    /// }
+    /// ```
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
+    pub fn from_bytes(content: impl AsRef<[u8]>) -> Result<Self, Error> {
+        Self::with_content(content.as_ref())
+    }
+
+    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
+    fn with_content(content: &[u8]) -> Result<Self, Error> {
+        let handle = Handle::new(types::new_value());
+        if !content.is_empty() {
+            let Ok(raw) = types::value_write_body(handle.as_raw()) else { return Err(Error::BodyUnavailable) };
+            OutputStream::adopt(raw).write_whole(content)?;
+        }
+        Ok(Self { body: Body::Finished(None), handle })
+    }
+
+    /// Drops the stream, so that the value is complete, and returns the handle for a call that borrows it.
+    ///
+    /// A value that was never written is empty, and needs no body. It takes no writes afterwards: the host may have the value.
+    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
+    pub(crate) fn complete(&mut self) -> Result<Raw, Error> {
+        match self.body {
+            Body::Finished(None) => {}
+            Body::Unopened => self.body = Body::Finished(None),
+            _ => self.finish()?,
+        }
+        Ok(self.handle.as_raw())
     }
 }
 

@@ -124,13 +124,14 @@ fn o9_no_drop_allocates() {
     let mut host = host(|_| {});
     // The test host itself keeps a list of free numbers and of past handles: it grows here, and not while it is measured.
     for _ in 0..2 {
-        let many: Vec<_> = (0..100).map(|_| (host.bucket(), host.payload("x"), Value::new(), written())).collect();
+        let many: Vec<_> =
+            (0..100).map(|_| (host.event_bucket(), host.payload("x"), Value::new(), written())).collect();
         let streams: Vec<_> = (0..100).map(|_| held(&mut host)).collect();
         drop((many, streams));
     }
     host.settle();
     let host = &mut host;
-    drops_without_allocating("the bucket of an event", host, TestHost::bucket);
+    drops_without_allocating("the bucket of an event", host, TestHost::event_bucket);
     drops_without_allocating("an opened bucket", host, |_| Bucket::open("users").unwrap());
     drops_without_allocating("an unread payload", host, |host| host.payload("text"));
     drops_without_allocating("a payload being read", host, begun);
@@ -176,7 +177,8 @@ fn o9_no_drop_of_what_failed_allocates() {
 #[test]
 fn o9_no_drop_panics_while_a_handler_panics() {
     let mut host = host(|_| {});
-    let made = AssertUnwindSafe((host.bucket(), host.payload("text"), begun(&mut host), held(&mut host), written()));
+    let made =
+        AssertUnwindSafe((host.event_bucket(), host.payload("text"), begun(&mut host), held(&mut host), written()));
     let caught = catch_unwind(move || {
         let _made = made;
         std::panic::resume_unwind(Box::new("the handler's own"));

@@ -92,6 +92,32 @@ impl OutputStream {
         Ok(usize::try_from(taken).unwrap_or(buf.len()))
     }
 
+    /// Writes all of `buf`, which must not be empty. One call is enough for nearly every host and content.
+    #[cfg(feature = "outbound")]
+    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
+    pub(crate) fn write_whole(&self, buf: &[u8]) -> Result<(), Error> {
+        match wasi_io::write(self.raw(), buf) {
+            Ok(taken) if taken == buf.len() as u64 => Ok(()),
+            first => self.write_rest(first, buf),
+        }
+    }
+
+    /// Writes what the first call left.
+    #[cfg(feature = "outbound")]
+    #[cold]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
+    fn write_rest(&self, first: Result<u64, StreamError>, mut rest: &[u8]) -> Result<(), Error> {
+        let mut first = Some(first);
+        while !rest.is_empty() {
+            let answer = |raw| first.take().unwrap_or_else(|| wasi_io::write(raw, rest));
+            let taken = self.push(Call::Write, rest.len() as u64, answer)?;
+            // `push` has checked that it is no more than `rest.len()`.
+            rest = &rest[usize::try_from(taken).unwrap_or(rest.len())..];
+        }
+        Ok(())
+    }
+
     #[inline]
     pub(super) fn raw(&self) -> Raw {
         self.handle.as_raw()

@@ -57,3 +57,45 @@ pub(crate) mod types {
         fn payload_consume_async(payload: Raw;) -> Result<Raw, Raw>;
     }
 }
+
+#[cfg(feature = "outbound")]
+pub(crate) mod readwrite {
+    use crate::sys::{Raw, draft};
+
+    draft::readwrite!(absent);
+    absent! {
+        fn get(bucket: Raw; key: &str) -> Result<Raw, Raw>;
+        fn set(bucket: Raw; key: &str, value: Raw) -> Result<(), Raw>;
+    }
+}
+
+#[cfg(feature = "outbound")]
+pub(crate) mod atomic {
+    use crate::sys::{Raw, draft};
+
+    draft::atomic!(absent);
+}
+
+#[cfg(feature = "outbound")]
+pub(crate) mod batch {
+    use crate::sys::Raw;
+
+    #[track_caller]
+    pub(crate) fn get_many<K: AsRef<str>>(_: Raw, _: &[K]) -> Result<Vec<Raw>, Raw> {
+        super::no_host("get_many")
+    }
+
+    #[track_caller]
+    pub(crate) fn set_many<K: AsRef<str>>(_: Raw, _: &[K], _: &[Raw]) -> Result<(), Raw> {
+        super::no_host("set_many")
+    }
+
+    #[track_caller]
+    pub(crate) fn delete_many<K: AsRef<str>>(_: Raw, _: &[K]) -> Result<(), Raw> {
+        super::no_host("delete_many")
+    }
+
+    absent! {
+        fn get_keys(bucket: Raw;) -> Vec<String>;
+    }
+}

@@ -35,3 +35,29 @@ macro_rules! types {
     };
 }
 pub(crate) use types;
+
+/// The same for the interface `readwrite`, without its functions that take or return handles besides the bucket.
+#[cfg(feature = "outbound")]
+macro_rules! readwrite {
+    ($define:ident) => {
+        $define! {
+            fn delete(bucket: Raw; key: &str) -> Result<(), Raw> = Ok(());
+            fn exists(bucket: Raw; key: &str) -> Result<bool, Raw> = Ok(false);
+        }
+    };
+}
+#[cfg(feature = "outbound")]
+pub(crate) use readwrite;
+
+/// The same for the interface `atomic`.
+#[cfg(feature = "outbound")]
+macro_rules! atomic {
+    ($define:ident) => {
+        $define! {
+            fn increment(bucket: Raw; key: &str, delta: u64) -> Result<u64, Raw> = Ok(0);
+            fn compare_and_swap(bucket: Raw; key: &str, old: u64, new: u64) -> Result<bool, Raw> = Ok(false);
+        }
+    };
+}
+#[cfg(feature = "outbound")]
+pub(crate) use atomic;

@@ -18,6 +18,8 @@ mod memory;
 pub(crate) mod rt;
 #[cfg(target_family = "wasm")]
 mod wasm;
+#[cfg(all(target_family = "wasm", feature = "outbound"))]
+pub(crate) use wasm::outbound::{atomic, batch, readwrite};
 #[cfg(target_family = "wasm")]
 pub(crate) use {
     memory::event_key::EventKey,
@@ -29,6 +31,9 @@ pub(crate) mod native;
 #[cfg(all(not(target_family = "wasm"), feature = "testing"))]
 pub(crate) use native::{Raw, Reported, number_of, raw_of, trap, types, wasi_io};
 
+#[cfg(all(not(target_family = "wasm"), feature = "testing", feature = "outbound"))]
+pub(crate) use native::outbound::{atomic, batch, readwrite};
+
 #[cfg(any(target_family = "wasm", not(feature = "testing")))]
 mod bare;
 #[cfg(any(target_family = "wasm", not(feature = "testing")))]
@@ -36,5 +41,7 @@ pub(crate) use bare::{Raw, Reported, number_of, raw_of};
 
 #[cfg(not(any(target_family = "wasm", feature = "testing")))]
 mod absent;
+#[cfg(all(not(any(target_family = "wasm", feature = "testing")), feature = "outbound"))]
+pub(crate) use absent::{atomic, batch, readwrite};
 #[cfg(not(any(target_family = "wasm", feature = "testing")))]
 pub(crate) use absent::{trap, types, wasi_io};

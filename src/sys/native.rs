@@ -5,6 +5,8 @@
 //! handle, and a handle that is made from a bare number, go to the host whose event is running. Outside events they go to the
 //! host that was made last.
 
+#[cfg(feature = "outbound")]
+pub(super) mod outbound;
 mod report;
 
 use std::any::Any;
@@ -178,7 +180,7 @@ fn call<T>(function: &str, id: HostId, nothing: T, call: impl FnOnce(&mut Host) 
 #[track_caller]
 fn common(function: &str, one: Raw, other: Raw) -> HostId {
     if one.host != other.host && !thread::panicking() {
-        end(format!("`{function}` was called with the streams of two test hosts"));
+        end(format!("`{function}` was called with the handles of two test hosts"));
     }
     one.host
 }

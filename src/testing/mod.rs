@@ -42,13 +42,17 @@
 //! | test under every host | [`Personality::all`] |
 //! | start over | [`TestHost::fresh_instance`], or [`Instance::PerEvent`] for every event |
 //! | choose which buckets exist | [`TestHost::buckets`] |
-//! | test a function by itself | [`TestHost::payload`], [`TestHost::bucket`], then [`TestHost::settle`] |
+//! | fill the store, and look into it | [`TestHost::bucket`]; [`Outcome::changes`] has what an event changed |
+//! | make a call on the store fail | [`TestHost::refuse_next`] |
+//! | give a watcher its own writes as events | [`TestHost::feed`] |
+//! | test a function by itself | [`TestHost::payload`], [`TestHost::event_bucket`], then [`TestHost::settle`] |
 //!
 //! [`Host`] is the world itself on bare handles. `kvwatch` puts the same host behind components in wasmtime. So a watcher behaves in
 //! a native test as it does in a component.
 
 mod outcome;
 mod replay;
+mod stored;
 mod watcher;
 
 pub use inbound_keyvalue_host::{
@@ -58,4 +62,5 @@ pub use inbound_keyvalue_host::{
 };
 pub use outcome::{Ending, Outcome};
 pub use replay::{ReplayCause, ReplayError};
+pub use stored::{StoreChange, StoredBucket};
 pub use watcher::TestHost;

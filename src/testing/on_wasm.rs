@@ -62,6 +62,6 @@ macro_rules! only_native {
 only_native! {
     AfterEnd BadHandle BadLine Called Change ConsumedPayload Content Details End Ending Event EventError
     EventProblem Events Fault Given Host HostLimits Instance IntoContent Kind Numbering Origin Outcome
-    Personality Problem Reading Repeat ReplayCause ReplayError Size SizeHint StreamError Streamed Transfer Trap
-    Violation Writing Written
+    Personality Problem Reading Repeat ReplayCause ReplayError Size SizeHint StoreChange StoredBucket StreamError
+    Streamed Transfer Trap Violation Writing Written
 }

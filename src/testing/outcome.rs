@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use inbound_keyvalue_host::{Violation, Written};
 
+use super::stored::StoreChange;
+
 /// What an event did: how it ended, what the watcher wrote, and what it did wrong.
 ///
 /// Two outcomes are equal if all their parts are. Errors are compared by their text.
@@ -35,6 +37,11 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// What was written to each `Value` of the watcher, in the order in which it made them.
     pub values: Vec<Written>,
+    /// What the watcher changed in the store, in this order: the first 4096 changes, and 64 MiB of their contents. A call that failed
+    /// is not in it, even if the store did a part of it.
+    pub changes: Vec<StoreChange>,
+    /// What came of the watcher's own changes, if the test [feeds](super::TestHost::feed) them to it.
+    pub fed: Vec<Outcome>,
     /// How many calls the watcher made to the host.
     pub calls: u64,
     pub(super) error: Option<HandlerError>,

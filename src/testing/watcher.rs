@@ -4,14 +4,18 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use inbound_keyvalue_host::{Change, Event, Host, Instance, IntoContent, Personality, Violation};
+use inbound_keyvalue_host::store::{self, MemoryStore, Refusing};
+use inbound_keyvalue_host::{Change, Content, Event, Host, Instance, IntoContent, Personality, Violation};
 
 use super::outcome::{Ending, HandlerError, Outcome};
 use super::replay::{self, ReplayError};
+use super::stored::{StoreChange, StoredBucket};
 use crate::bucket::Bucket;
 use crate::export::Registered;
 use crate::payload::Payload;
+use crate::store_error::StoreCall;
 use crate::sys::native::{Entered, Shared, Unwound};
 use crate::watch::{Failure, HandleWatch, Operation, deliver_delete, deliver_set};
 
@@ -25,8 +29,16 @@ use crate::watch::{Failure, HandleWatch, Operation, deliver_delete, deliver_set}
 ///
 /// # Outside an event
 ///
-/// [`payload`](Self::payload) and [`bucket`](Self::bucket) make what a function takes that is tested alone. They stay usable when
-/// an event comes and ends, until [`settle`](Self::settle).
+/// [`payload`](Self::payload) and [`event_bucket`](Self::event_bucket) make what a function takes that is tested alone. They stay
+/// usable when an event comes and ends, until [`settle`](Self::settle).
+///
+/// # The store
+///
+/// Behind the host is a store in memory. A bucket is there for every name. Events come from the bucket `watched`, unless the test calls
+/// [`watching`](Self::watching), and [`set`](Self::set) and [`delete`](Self::delete) change that bucket before they deliver the event.
+/// [`bucket`](Self::bucket) fills a bucket and looks into it. The host keeps 1 MiB of each value, and refuses to store a longer one: call
+/// [`Host::keep_written`] through [`host_mut`](Self::host_mut) for it. A watcher's own changes are no events, unless the test calls
+/// [`feed`](Self::feed).
 ///
 /// A thread can have several hosts. Each handle goes to the host that made it, inside and outside events.
 /// [`Bucket::open`](crate::Bucket::open), [`Value::new`](crate::Value::new) and `from_raw` have no handle that names a host. They
@@ -59,6 +71,10 @@ pub struct TestHost<W, F = fn() -> W> {
     watcher: Option<W>,
     tolerant: bool,
     entered: Entered,
+    store: MemoryStore,
+    refusals: Refusing,
+    /// How many times in a row a watcher gets its own changes.
+    feed: u32,
 }
 
 impl<W: Registered> TestHost<W> {
@@ -112,32 +128,52 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
     /// `F` is the type of `init`. A function that takes any host is generic over it: `fn check<W, F>(host: &mut TestHost<W, F>)`.
     #[must_use]
     pub fn with_watcher(personality: Personality, init: F) -> Self {
-        let host = Rc::new(RefCell::new(Host::new(personality)));
-        Self { entered: Entered::new(&host), host, init, watcher: None, tolerant: false }
+        let store = MemoryStore::new();
+        let refusals = Refusing::new(Arc::new(store.clone()));
+        let mut host = Host::new(personality);
+        host.set_store(Arc::new(refusals.clone()));
+        let host = Rc::new(RefCell::new(host));
+        Self { entered: Entered::new(&host), host, init, watcher: None, tolerant: false, store, refusals, feed: 0 }
     }
 
-    /// Sets `key`: the watcher's `on_set`.
+    /// Sets `key` in the bucket that events come from, and then delivers the event: the watcher's `on_set`.
     ///
     /// # Panics
     ///
-    /// If the watcher leaked or misused a handle, unless the host [tolerates](Self::tolerate) it.
+    /// If the watcher leaked or misused a handle, or if its own changes come back to it more often than [`feed`](Self::feed) allows,
+    /// unless the host [tolerates](Self::tolerate) it.
     #[track_caller]
     pub fn set<C>(&mut self, key: impl AsRef<str>, content: impl IntoContent<C>) -> Outcome {
-        let key = key.as_ref();
-        let given = self.host.borrow_mut().begin_set(&content.into_content());
+        let (key, content) = (key.as_ref(), content.into_content());
+        self.store.insert(self.host.borrow().event_bucket(), key, &content);
+        let outcome = self.deliver_set(key, &content);
+        self.feed_changes(outcome, self.feed)
+    }
+
+    #[track_caller]
+    fn deliver_set(&mut self, key: &str, content: &Content) -> Outcome {
+        let given = self.host.borrow_mut().begin_set(content);
         let (bucket, payload) =
             (Bucket::adopt(self.entered.raw(given.bucket)), Payload::adopt(self.entered.raw(given.payload)));
         self.deliver(Operation::Set, key, |watcher| deliver_set(watcher, bucket, key, payload))
     }
 
-    /// Deletes `key`: the watcher's `on_delete`.
+    /// Deletes `key` in the bucket that events come from, and then delivers the event: the watcher's `on_delete`. The key need not be
+    /// set.
     ///
     /// # Panics
     ///
-    /// If the watcher leaked or misused a handle, unless the host [tolerates](Self::tolerate) it.
+    /// As [`set`](Self::set).
     #[track_caller]
     pub fn delete(&mut self, key: impl AsRef<str>) -> Outcome {
         let key = key.as_ref();
+        self.store.remove(self.host.borrow().event_bucket(), key);
+        let outcome = self.deliver_delete(key);
+        self.feed_changes(outcome, self.feed)
+    }
+
+    #[track_caller]
+    fn deliver_delete(&mut self, key: &str) -> Outcome {
         let given = self.host.borrow_mut().begin_delete();
         let bucket = Bucket::adopt(self.entered.raw(given));
         self.deliver(Operation::Delete, key, |watcher| deliver_delete(watcher, bucket, key))
@@ -169,6 +205,36 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
     pub fn replay(&mut self, path: impl AsRef<Path>) -> Result<Vec<Outcome>, ReplayError> {
         let events = replay::recorded(path.as_ref())?;
         Ok(events.iter().map(|event| self.event(event)).collect())
+    }
+
+    /// Delivers the changes that the watcher made to its own bucket, and the changes that it makes then, up to `depth` times in a row.
+    #[track_caller]
+    fn feed_changes(&mut self, mut outcome: Outcome, depth: u32) -> Outcome {
+        if self.feed == 0 {
+            return outcome;
+        }
+        let own: Vec<_> = {
+            let host = self.host.borrow();
+            outcome.changes.iter().filter(|change| change.bucket == host.event_bucket()).cloned().collect()
+        };
+        if depth == 0 {
+            if let (Some(change), false) = (own.first(), self.tolerant) {
+                panic!(
+                    "the watcher still changes keys that it watches after its own changes came back {} times in a row: {:?} is one. \
+                     It may be a loop. Let the watcher pass over what it wrote, or let it write to another bucket",
+                    self.feed, change.key
+                );
+            }
+            return outcome;
+        }
+        for change in own {
+            let fed = match change.content {
+                Some(content) => self.deliver_set(&change.key, &content.into()),
+                None => self.deliver_delete(&change.key),
+            };
+            outcome.fed.push(self.feed_changes(fed, depth - 1));
+        }
+        outcome
     }
 
     #[track_caller]
@@ -207,6 +273,8 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
         let outcome = Outcome {
             ending,
             values: host.values().to_vec(),
+            changes: host.take_changes().into_iter().map(StoreChange::new).collect(),
+            fed: Vec::new(),
             calls: host.calls(),
             error: error.map(HandlerError::new),
             violations: if trapped { host.end_trapped() } else { host.end() },
@@ -250,10 +318,75 @@ impl<W, F> TestHost<W, F> {
         Payload::adopt(self.entered.raw(given))
     }
 
-    /// A bucket outside an event, for a function that takes one.
-    pub fn bucket(&mut self) -> Bucket {
+    /// The bucket that events come from, as a handler gets it, outside an event: for a function that takes one.
+    pub fn event_bucket(&mut self) -> Bucket {
         let given = self.host.borrow_mut().give_bucket();
         Bucket::adopt(self.entered.raw(given))
+    }
+
+    /// A bucket of the store behind the host, for the test to fill and to look into.
+    ///
+    /// ```
+    /// # use inbound_keyvalue::{HandleWatch, handle_watch};
+    /// # #[handle_watch]
+    /// # #[derive(Default)]
+    /// # struct Quiet;
+    /// # impl HandleWatch for Quiet {}
+    /// use inbound_keyvalue::testing::TestHost;
+    ///
+    /// let mut host = TestHost::<Quiet>::new();
+    /// host.set("motd", "hello").expect_handled();
+    /// assert_eq!(host.bucket("watched").text("motd").as_deref(), Some("hello"));
+    /// ```
+    #[must_use]
+    pub fn bucket(&self, name: impl AsRef<str>) -> StoredBucket {
+        StoredBucket::new(self.store.clone(), name.as_ref())
+    }
+
+    /// Names the bucket that events come from. It is `watched` unless this is called.
+    pub fn watching(&mut self, name: impl Into<String>) -> &mut Self {
+        self.host.borrow_mut().set_event_bucket(name.into());
+        self
+    }
+
+    /// Refuses the next call of a function that acts on the store, with this reason. The draft gives `get-keys` no error: it traps.
+    ///
+    /// ```
+    /// # use inbound_keyvalue::{HandleWatch, handle_watch};
+    /// # #[handle_watch]
+    /// # #[derive(Default)]
+    /// # struct Quiet;
+    /// # impl HandleWatch for Quiet {}
+    /// use inbound_keyvalue::StoreCall;
+    /// use inbound_keyvalue::testing::TestHost;
+    ///
+    /// let mut host = TestHost::<Quiet>::new();
+    /// // As the draft's text says of a key that is not set.
+    /// host.refuse_next(StoreCall::Exists, "there is no such key");
+    /// ```
+    pub fn refuse_next(&mut self, call: StoreCall, reason: impl Into<String>) -> &mut Self {
+        let call = match call {
+            StoreCall::Get => store::StoreCall::Get,
+            StoreCall::Set => store::StoreCall::Set,
+            StoreCall::Delete => store::StoreCall::Delete,
+            StoreCall::Exists => store::StoreCall::Exists,
+            StoreCall::Increment => store::StoreCall::Increment,
+            StoreCall::CompareAndSwap => store::StoreCall::CompareAndSwap,
+            StoreCall::GetMany => store::StoreCall::GetMany,
+            StoreCall::GetKeys => store::StoreCall::GetKeys,
+            StoreCall::SetMany => store::StoreCall::SetMany,
+            StoreCall::DeleteMany => store::StoreCall::DeleteMany,
+        };
+        self.refusals.refuse_next(call, reason);
+        self
+    }
+
+    /// Delivers the changes that a watcher makes to its own bucket as events, as Redis does: Redis cannot tell who wrote a key. The
+    /// changes that the watcher makes then are delivered too, up to `depth` times in a row. [`Outcome::fed`] has what came of them. With
+    /// 0, which is the default, no own change is an event.
+    pub fn feed(&mut self, depth: u32) -> &mut Self {
+        self.feed = depth;
+        self
     }
 
     /// Forgets all handles that were made outside events, and returns what was done wrong with them. A handle that is still alive

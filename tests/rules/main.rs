@@ -3,8 +3,10 @@
 //! `ownership` and `streams` name each rule of the SDK's design in at least one test; `properties` has them hold for whatever
 //! a host may do and an author may call. The table of rules and tests is in `tests/conformance`.
 
+mod acting;
 mod author;
 mod handlers;
+mod outbound;
 mod ownership;
 mod properties;
 mod regressions;

@@ -11,7 +11,7 @@ use crate::{assert_clean, calls, deviating, host};
 #[test]
 fn o1_zero_is_a_handle_and_kinds_count_apart() {
     let mut host = deviating(|p| p.numbering = Numbering { per_kind: true, first: 0, reuse: false });
-    let (bucket, payload, value) = (host.bucket(), host.payload("text"), Value::new());
+    let (bucket, payload, value) = (host.event_bucket(), host.payload("text"), Value::new());
     assert_eq!((bucket.as_raw(), payload.as_raw(), value.as_raw()), (0, Some(0), 0));
     assert_eq!(payload.into_bytes().unwrap(), "text");
     drop((bucket, value));
@@ -21,7 +21,7 @@ fn o1_zero_is_a_handle_and_kinds_count_apart() {
 #[test]
 fn o2_the_bucket_is_dropped_once_by_its_wrapper() {
     let mut host = host();
-    let bucket = host.bucket();
+    let bucket = host.event_bucket();
     let ((), made) = calls(&host, || drop(bucket));
     assert_eq!(made, 1);
     assert_clean(&mut host);
@@ -30,7 +30,7 @@ fn o2_the_bucket_is_dropped_once_by_its_wrapper() {
 #[test]
 fn o2_into_raw_gives_a_handle_up() {
     let mut host = host();
-    let bucket = host.bucket();
+    let bucket = host.event_bucket();
     let (raw, made) = calls(&host, || bucket.into_raw());
     assert_eq!(made, 0);
     let violations = host.settle();
@@ -170,7 +170,7 @@ fn o8_the_escape_hatch_round_trips() {
     unsafe {
         let payload = Payload::from_raw(host.payload("text").into_raw().unwrap());
         let stream = InputStream::from_raw(payload.into_stream().unwrap().into_raw());
-        let bucket = Bucket::from_raw(host.bucket().into_raw());
+        let bucket = Bucket::from_raw(host.event_bucket().into_raw());
         let value = Value::from_raw(Value::new().into_raw());
         drop((stream, bucket, value));
     }
@@ -192,7 +192,7 @@ fn o8_a_payload_being_read_has_no_handle_to_give_up() {
 fn o8_a_host_sees_a_handle_dropped_twice_and_names_it() {
     #![allow(unsafe_code)]
     let mut host = deviating(|p| p.bad_handle = inbound_keyvalue::testing::BadHandle::Note);
-    let bucket = host.bucket();
+    let bucket = host.event_bucket();
     // SAFETY: none: that is what is tested.
     drop(unsafe { Bucket::from_raw(bucket.as_raw()) });
     drop(bucket);
@@ -210,7 +210,7 @@ fn o8_a_host_sees_a_handle_dropped_twice_and_names_it() {
 #[test]
 fn o9_dropping_while_a_handler_panics_is_harmless() {
     let mut host = host();
-    let (bucket, payload) = (host.bucket(), host.payload("text"));
+    let (bucket, payload) = (host.event_bucket(), host.payload("text"));
     let held = AssertUnwindSafe((bucket, payload.into_stream().unwrap(), Value::new()));
     assert!(
         catch_unwind(move || {
@@ -225,11 +225,11 @@ fn o9_dropping_while_a_handler_panics_is_harmless() {
 #[test]
 fn o9_dropping_after_its_host_or_while_it_is_borrowed_is_harmless() {
     let mut gone = host();
-    let bucket = gone.bucket();
+    let bucket = gone.event_bucket();
     drop(gone);
     drop(bucket);
     let mut borrowed = host();
-    let bucket = borrowed.bucket();
+    let bucket = borrowed.event_bucket();
     let held = borrowed.host_mut();
     drop(bucket);
     drop(held);

@@ -5,6 +5,7 @@ use inbound_keyvalue::testing::{AfterEnd, ConsumedPayload, End, Numbering, Perso
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::acting::{self, Acting};
 use crate::author::{self, Finale, Reading, Writing};
 
 fn personality() -> impl Strategy<Value = Personality> {
@@ -102,6 +103,44 @@ fn writings() -> impl Strategy<Value = Vec<Writing>> {
     vec(writing, 0..12)
 }
 
+fn actings() -> impl Strategy<Value = Vec<Acting>> {
+    let key = || 0_u8..4;
+    let content = || prop_oneof![(0_u64..20).prop_map(|number| number.to_string().into_bytes()), content()];
+    let acting = prop_oneof![
+        key().prop_map(Acting::Get),
+        key().prop_map(Acting::GetStreamed),
+        key().prop_map(Acting::GetDropped),
+        key().prop_map(Acting::TryGet),
+        (key(), content()).prop_map(|(key, content)| Acting::SetBytes(key, content)),
+        (key(), key(), content()).prop_map(|(one, two, content)| Acting::SetTwice(one, two, content)),
+        key().prop_map(Acting::SetEmpty),
+        key().prop_map(Acting::Delete),
+        key().prop_map(Acting::Exists),
+        (key(), prop_oneof![0_u64..5, any::<u64>()]).prop_map(|(key, delta)| Acting::Increment(key, delta)),
+        (key(), 0_u64..20, 0_u64..20).prop_map(|(key, old, new)| Acting::CompareAndSwap(key, old, new)),
+        vec(key(), 0..4).prop_map(Acting::GetMany),
+        Just(Acting::Keys),
+        vec((key(), content()), 0..4).prop_map(Acting::SetMany),
+        vec(key(), 0..4).prop_map(Acting::DeleteMany),
+    ];
+    vec(acting, 0..20)
+}
+
+/// Any personality, and a store that refuses some calls or fails half-way through batches.
+fn with_store() -> impl Strategy<Value = Personality> {
+    let named: Vec<_> = Personality::all().into_iter().map(|(_, personality)| personality).collect();
+    let calls =
+        ["get", "set", "delete", "exists", "increment", "compare-and-swap", "get-many", "set-many", "delete-many"];
+    let refused = vec(proptest::sample::select(calls.to_vec()), 0..3);
+    let any_host = (personality(), refused, any::<bool>()).prop_map(|(mut personality, refused, half_way)| {
+        personality.outbound.refuses =
+            refused.into_iter().map(|call| (call.to_owned(), "refused".to_owned())).collect();
+        personality.outbound.half_way = half_way;
+        personality
+    });
+    prop_oneof![1 => Just(Personality::default()), 2 => proptest::sample::select(named), 2 => any_host]
+}
+
 // As many cases as `PROPTEST_CASES` says, or 256.
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -136,5 +175,10 @@ proptest! {
     #[test]
     fn writing_gives_the_host_what_was_written(personality in personality(), writings in writings()) {
         author::writes_what_was_written(&personality, &writings).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn acting_on_the_store_does_what_a_model_does(personality in with_store(), actings in actings()) {
+        acting::acts_as_the_draft_says(&personality, &actings).map_err(TestCaseError::fail)?;
     }
 }

@@ -44,7 +44,7 @@ fn a_raw_handle_is_the_number_of_the_host() {
     #![allow(unsafe_code)]
     let mut host = host();
     // The host counts from 3.
-    let bucket = host.bucket();
+    let bucket = host.event_bucket();
     let payload = host.payload("text");
     assert_eq!((bucket.as_raw(), payload.as_raw()), (3, Some(4)));
     assert_eq!(format!("{bucket:?}"), "Bucket { handle: bucket#3 }");

@@ -31,7 +31,7 @@ fn each_handle_goes_to_the_host_that_made_it() {
         let (a, b) = (first.payload("of the first"), second.payload("of the second"));
         assert_eq!(a.as_raw(), b.as_raw(), "a host numbers its handles as its personality says");
         let (c, mut d) = (first.payload("streamed"), second.payload("from the second"));
-        let (bucket, kept) = (first.bucket(), second.bucket());
+        let (bucket, kept) = (first.event_bucket(), second.event_bucket());
         assert_eq!(a.into_bytes().unwrap(), "of the first");
         assert_eq!(b.into_bytes().unwrap(), "of the second");
         let mut stream = c.into_stream().unwrap();
@@ -134,7 +134,7 @@ fn streams_of_two_hosts_do_not_mix() {
     let mut value = Value::new();
     let mixed = catch_unwind(AssertUnwindSafe(|| value.body().unwrap().splice(&mut source, 9)));
     let message = *mixed.unwrap_err().downcast::<String>().unwrap();
-    assert_eq!(message, "the host trapped: `splice` was called with the streams of two test hosts");
+    assert_eq!(message, "the host trapped: `splice` was called with the handles of two test hosts");
     drop((source, value));
     assert_clean(&mut first);
     drop(second);
@@ -143,7 +143,7 @@ fn streams_of_two_hosts_do_not_mix() {
 #[test]
 fn o9_a_drop_is_harmless_whatever_became_of_its_host() {
     let (mut first, mut second) = (host(), host());
-    let gone = (first.payload("text"), first.bucket());
+    let gone = (first.payload("text"), first.event_bucket());
     let kept = second.payload("text");
     drop(first);
     drop(gone);
@@ -172,7 +172,7 @@ fn what_a_test_made_before_an_event_outlives_the_event() {
     for numbering in NUMBERINGS {
         for consumed in [ConsumedPayload::Gone, ConsumedPayload::Stays] {
             let mut host = deviating(|p| (p.numbering, p.consumed_payload) = (numbering, consumed));
-            let (payload, bucket) = (host.payload("before"), host.bucket());
+            let (payload, bucket) = (host.payload("before"), host.event_bucket());
             let mut stream = host.payload("streamed").into_stream().unwrap();
             let mut value = Value::new();
             for _ in 0..3 {
@@ -205,7 +205,7 @@ fn a_bucket_for_a_test_keeps_the_record_of_calls_and_values() {
     let mut host = host();
     let mut value = Value::new();
     value.write_all(b"text").unwrap();
-    let _bucket = host.bucket();
+    let _bucket = host.event_bucket();
     assert_eq!((host.host().values()[0].bytes.as_slice(), host.host().calls()), (b"text".as_slice(), 3));
 }
 

@@ -92,6 +92,9 @@ pub const EVENTS: &[Case] = &[
     case("4 MiB streamed, `Read`", "hand_streams", "sdk_sums_read", Event::Set(4 << 20)),
     case("delete", "hand_sums", "sdk_sums", Event::Delete),
     case("7 B, the README's watcher", "hand_readme", "sdk_readme", Event::Set(7)),
+    case("`get` and `set` of 7 B", "hand_copies", "sdk_copies", Event::Set(7)),
+    case("`increment`", "hand_increments", "sdk_increments", Event::Set(7)),
+    case("`get-many` of 10 keys", "hand_gets_many", "sdk_gets_many", Event::Set(7)),
 ];
 
 /// How many instructions an instance's third event takes, which finds everything warm.
@@ -124,6 +127,9 @@ pub const COMPONENTS: &[Rivals] = &[
     rivals("the least that reads `Bytes`", "hand_consumes", "sdk_consumes_bytes"),
     rivals("the least that reads text", "hand_consumes_text", "sdk_consumes_text"),
     rivals("the README's", "hand_readme", "sdk_readme"),
+    rivals("`get` and `set`", "hand_copies", "sdk_copies"),
+    rivals("`increment`", "hand_increments", "sdk_increments"),
+    rivals("`get-many`", "hand_gets_many", "sdk_gets_many"),
     rivals("sums up chunks", "hand_streams", "sdk_sums_chunks"),
     rivals("sums up through `BufRead`", "hand_streams", "sdk_sums_buf_read"),
     rivals("sums up through `Read`", "hand_streams", "sdk_sums_read"),

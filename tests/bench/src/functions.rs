@@ -137,12 +137,16 @@ impl<'a> Functions<'a> {
 /// What wit-component's shims execute for these calls. A function that needs the guest's memory can be had only once the guest is
 /// there, which therefore calls it through a table: a shim is entered, passes on its parameters, and calls what is at an index.
 fn shims(calls: Calls) -> Share {
-    // They return through memory; `read` takes a stream and a length, `write` a stream and a list.
+    // They return through memory. `read` takes a stream and a length, `write` a stream and a list, and the calls on the store a bucket,
+    // a key, which is two parameters like a list, and more.
     let of_a_handle = calls.payload_consume_sync + calls.payload_consume_async + calls.value_write_body;
     let shim = |parameters: u64| 1 + parameters + 2;
     Share {
-        times: of_a_handle + calls.read + calls.write,
-        amount: of_a_handle * shim(2) + calls.read * shim(3) + calls.write * shim(4),
+        times: of_a_handle + calls.read + calls.write + calls.get + calls.set + calls.increment + calls.get_many,
+        amount: of_a_handle * shim(2)
+            + calls.read * shim(3)
+            + (calls.write + calls.get + calls.get_many) * shim(4)
+            + (calls.set + calls.increment) * shim(5),
     }
 }
 

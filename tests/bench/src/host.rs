@@ -43,6 +43,10 @@ pub struct Calls {
     pub write: u64,
     pub drop_output_stream: u64,
     pub drop_value: u64,
+    pub get: u64,
+    pub set: u64,
+    pub increment: u64,
+    pub get_many: u64,
 }
 
 /// What stands behind an instance.
@@ -161,7 +165,34 @@ fn linker(engine: &Engine) -> Result<Linker<Host>> {
     // Only a guest that was refused something has an error, and here none is.
     types.func_wrap("trace", |_: Caller<'_>, (_,): (u32,)| -> Result<(String,)> { bail!("no error was given") })?;
     types.func_wrap("drop-error", |_: Caller<'_>, (_,): (u32,)| -> Result<()> { bail!("no error was given") })?;
+    add_outbound(&mut linker)?;
     Ok(linker)
+}
+
+/// The imports of the guests that act on the store. Every key has the payload of the event.
+fn add_outbound(linker: &mut Linker<Host>) -> Result<()> {
+    let mut readwrite = linker.instance("wasi:keyvalue/readwrite")?;
+    readwrite.func_wrap("get", |mut guest: Caller<'_>, (_, _): (u32, String)| {
+        guest.data_mut().calls.get += 1;
+        Ok((Ok::<_, u32>(PAYLOAD),))
+    })?;
+    readwrite.func_wrap("set", |mut guest: Caller<'_>, (_, _, _): (u32, String, u32)| {
+        let host = guest.data_mut();
+        host.calls.set += 1;
+        host.written.clear();
+        Ok((Ok::<_, u32>(()),))
+    })?;
+    let mut atomic = linker.instance("wasi:keyvalue/atomic")?;
+    atomic.func_wrap("increment", |mut guest: Caller<'_>, (_, _, delta): (u32, String, u64)| {
+        guest.data_mut().calls.increment += 1;
+        Ok((Ok::<_, u32>(delta),))
+    })?;
+    let mut batch = linker.instance("wasi:keyvalue/batch")?;
+    batch.func_wrap("get-many", |mut guest: Caller<'_>, (_, keys): (u32, Vec<String>)| {
+        guest.data_mut().calls.get_many += 1;
+        Ok((Ok::<_, u32>(vec![PAYLOAD; keys.len()]),))
+    })?;
+    Ok(())
 }
 
 /// Where guests run.

@@ -124,6 +124,7 @@ fn byte_rows(guests: &[Guests; 2]) -> Result<Vec<Row>> {
         let goal = match rivals.name {
             "the least watcher" | "the least that reads" | "the least that reads text" => Goal::RatioAtMost(1.0),
             "the README's" => Goal::RatioAtMost(1.25),
+            "`get` and `set`" | "`increment`" | "`get-many`" => Goal::RatioAtMost(1.15),
             _ => Goal::None,
         };
         Ok(Row::counted(format!("bytes, {}", rivals.name), bytes(guests, rivals)?, goal))

@@ -61,6 +61,9 @@ const INSTRUCTIONS: &[Budget] = &[
     budget("4 MiB streamed, `Read`", 67_119_782, 1.0),
     budget("delete", 109, 1.0),
     budget("7 B, the README's watcher", 2_242, 1.0),
+    budget("`get` and `set` of 7 B", 496, 1.05),
+    budget("`increment`", 128, 1.05),
+    budget("`get-many` of 10 keys", 3_828, 1.05),
 ];
 
 /// Sizes of components.
@@ -70,6 +73,9 @@ const BYTES: &[Budget] = &[
     budget("the least that reads `Bytes`", 16_817, NONE),
     budget("the least that reads text", 13_183, 1.0),
     budget("the README's", 25_798, 1.25),
+    budget("`get` and `set`", 17_284, 1.15),
+    budget("`increment`", 14_498, 1.15),
+    budget("`get-many`", 15_509, 1.15),
     // 94 and 22 more than before: the limit's case, and the call through its pointer. Its code is not linked.
     budget("sums up chunks", 18_985, NONE),
     budget("sums up through `BufRead`", 21_367, NONE),

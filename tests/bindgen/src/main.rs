@@ -1,8 +1,10 @@
 //! Writes `src/bindings` from `wit`.
 
 fn main() -> anyhow::Result<()> {
-    let path = bindgen::checked_in();
-    std::fs::write(&path, bindgen::generate()?)?;
-    println!("wrote {}", path.canonicalize()?.display());
+    for bindings in bindgen::BINDINGS {
+        let path = bindings.checked_in();
+        std::fs::write(&path, bindings.generate()?)?;
+        println!("wrote {}", path.canonicalize()?.display());
+    }
     Ok(())
 }

@@ -23,7 +23,7 @@ fn main() -> Result<()> {
         show(example, &watcher)?;
     }
     println!("\nEach watcher is a folder in examples/, made to be copied. `kvwatch` runs one by itself:");
-    println!("  cargo run --bin kvwatch -- run examples/audit-log examples/audit-log/events.jsonl");
+    println!("  cargo run -p kvwatch -- run examples/audit-log examples/audit-log/events.jsonl");
     Ok(())
 }
 
@@ -53,7 +53,7 @@ fn show(example: &Path, watcher: &Watcher) -> Result<()> {
         let mark = if stream == Stream::Stderr { "!" } else { "|" };
         let _ = writeln!(std::io::stdout(), "    {mark} {line}");
     });
-    let mut store = Watched::new(watcher.session().output(output).build());
+    let mut store = Watched::new(watcher.session().output(output), "demo");
     let mut peak = 0;
     let mut give = |event: &Event| {
         println!("  {}", title(event));

@@ -30,7 +30,7 @@ fn run(repository: &Path) -> Result<String> {
     // One pipe for both streams keeps the order in which a terminal would show them.
     let (mut reader, writer) = io::pipe()?;
     let mut child = Command::new(cargo)
-        .args(["run", "--quiet", "--bin"])
+        .args(["run", "--quiet", "-p"])
         .args(COMMAND.replacen("kvwatch ", "kvwatch -- ", 1).split(' '))
         .current_dir(repository)
         .env("CLICOLOR_FORCE", "1")

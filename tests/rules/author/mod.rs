@@ -32,7 +32,7 @@ macro_rules! ensure {
         }
     };
 }
-use ensure;
+pub(crate) use ensure;
 
 /// How many calls a host answers with nothing before it answers with something, and that answer.
 fn turns(repeat: Repeat) -> u32 {
@@ -48,7 +48,7 @@ fn most_calls(bytes: usize) -> u64 {
 }
 
 /// Whether every handle was dropped once.
-fn clean(mut host: TestHost<Idle>) -> Checked {
+pub(crate) fn clean(mut host: TestHost<Idle>) -> Checked {
     let violations = host.settle();
     ensure!(violations.is_empty(), "{violations:?}");
     Ok(())

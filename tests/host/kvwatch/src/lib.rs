@@ -21,12 +21,14 @@
 pub mod build;
 mod engine;
 mod error;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod sources;
 mod units;
 
 pub use engine::{
-    Anatomy, Cause, Ending, Engine, EngineBuilder, Grants, Import, Limits, MemoryStore, Module, Outcome, Output,
-    Provider, Session, SessionBuilder, Sink, Stream, Trapped, Watched, Watcher,
+    Anatomy, Cause, Ending, Engine, EngineBuilder, Grants, Import, Limits, Module, Outcome, Output, Provider, Session,
+    SessionBuilder, Sink, Stream, Trapped, Watched, Watcher,
 };
 pub use error::Error;
 /// The world from the host's side, whose types this crate's signatures name.

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::DROP_BOTH;
-use kvwatch::world::{Content, Event, Fault, Personality};
+use kvwatch::world::{Event, Fault, Personality};
 use kvwatch::{Cause, Ending, Engine, Outcome, Session, Watched, Watcher};
 
 fn session(engine: &Engine, on_set: &str) -> Session {
@@ -87,11 +87,11 @@ fn handles_go_on_from_one_instance_to_the_next() {
 fn another_watcher_takes_over() {
     let engine = Engine::new().unwrap();
     let watcher = |on_set| Watcher::from_bytes(&engine, "w.wasm", &common::watcher(on_set)).unwrap();
-    let mut store = Watched::new(watcher("unreachable").session().build());
-    let _ = store.set("a", "hello".into()).expect_trapped();
+    let mut store = Watched::new(watcher("unreachable").session(), "users");
+    let _ = store.set("a", &"hello".into()).expect_trapped();
     store.session_mut().replace(watcher(DROP_BOTH));
-    store.set("b", "hello".into()).expect_handled();
-    assert_eq!(store.store().len(), 2);
+    store.set("b", &"hello".into()).expect_handled();
+    assert_eq!(store.store().len("users"), 2);
 }
 
 #[test]
@@ -164,9 +164,9 @@ fn a_limit_below_what_an_instance_has_at_first() {
 #[test]
 fn a_store_has_what_happened_whatever_the_watcher_made_of_it() {
     let watcher = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &common::watcher("unreachable")).unwrap();
-    let mut store = Watched::new(watcher.session().build());
+    let mut store = Watched::new(watcher.session(), "users");
     let _ = store.apply(&Event::set("a", "hello")).expect_trapped();
-    assert_eq!(store.store().get("a").map(Content::len), Some(5));
+    assert_eq!(store.store().get("users", "a").map(|content| content.len()), Some(5));
     store.apply(&Event::delete("a")).expect_handled();
     assert!(store.store().is_empty());
 }

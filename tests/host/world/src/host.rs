@@ -1,20 +1,25 @@
 //! The host's state, and an event from its begin to its end. Each interface of the draft has a file of its own.
 
 mod limits;
+mod outbound;
 mod types;
 mod wasi_io;
 mod written;
 
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 
 use crate::accounts::{Fault, Kind, Origin, Violation, Violations};
 use crate::content::Content;
 use crate::personality::{BadHandle, Personality, Random};
+use crate::store::Store;
 use crate::table::{Entry, Life, Table};
 
 pub use limits::HostLimits;
 use limits::Interrupt;
+use outbound::Changes;
+pub use outbound::{Answered, Asked, EVENT_BUCKET, Reply, StoreChange};
 use written::Bodies;
 pub use written::Written;
 
@@ -51,9 +56,14 @@ pub struct Host {
     since: u64,
     /// The most bytes of each value that are kept.
     keep: usize,
-    /// The length of the texts of all live errors.
-    error_bytes: u64,
+    /// The sum of [`Object::bytes`] of all live handles.
+    object_bytes: u64,
     buckets: Option<Vec<String>>,
+    /// The bucket that events come from, if it was set.
+    event_bucket: Option<Arc<str>>,
+    /// The store behind this host, made at its first use unless it was set.
+    store: Option<Arc<dyn Store>>,
+    changes: Changes,
     calls: u64,
     trapped: bool,
     random: Random,
@@ -76,7 +86,8 @@ pub enum Details {
 /// What a handle stands for.
 #[derive(Debug)]
 enum Object {
-    Bucket,
+    /// A bucket that the guest opened by this name, or that of the event.
+    Bucket(Option<Arc<str>>),
     Error(String),
     Input(Input),
     Output(Output),
@@ -84,12 +95,26 @@ enum Object {
     Payload {
         content: Option<Content>,
         len: u64,
+        /// The memory of the content, if the host keeps it for this guest.
+        kept: u64,
     },
     Value {
         /// The number of its body in [`Bodies`].
         number: u64,
         body: Body,
     },
+}
+
+impl Object {
+    /// The bytes that the host keeps for this handle besides those of values.
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Bucket(name) => name.as_ref().map_or(0, |name| name.len() as u64),
+            Self::Error(trace) => trace.len() as u64,
+            Self::Input(Input { kept, .. }) | Self::Payload { kept, .. } => *kept,
+            Self::Output(_) | Self::Value { .. } => 0,
+        }
+    }
 }
 
 /// Whether `value-write-body` was called for a value.
@@ -104,6 +129,7 @@ enum Body {
 #[derive(Debug)]
 struct Input {
     content: Content,
+    kept: u64,
     offset: u64,
     empty: u32,
     ended: bool,
@@ -159,8 +185,11 @@ impl Host {
             values_made: 0,
             since: 0,
             keep: 1024 * 1024,
-            error_bytes: 0,
+            object_bytes: 0,
             buckets: None,
+            event_bucket: None,
+            store: None,
+            changes: Changes::default(),
             calls: 0,
             trapped: false,
             caller: None,
@@ -233,7 +262,7 @@ impl Host {
     #[inline]
     pub fn begin_set(&mut self, content: &Content) -> Given {
         self.begin();
-        let bucket = self.insert(Kind::Bucket, "on-set", Object::Bucket);
+        let bucket = self.insert(Kind::Bucket, "on-set", Object::Bucket(None));
         Given { bucket, payload: self.give_payload(content.clone()) }
     }
 
@@ -241,12 +270,13 @@ impl Host {
     #[inline]
     pub fn begin_delete(&mut self) -> u32 {
         self.begin();
-        self.insert(Kind::Bucket, "on-delete", Object::Bucket)
+        self.insert(Kind::Bucket, "on-delete", Object::Bucket(None))
     }
 
     #[inline]
     fn begin(&mut self) {
         self.written.begin();
+        self.changes.begin();
         self.values_made = 0;
         self.violations.begin();
         self.since = if self.table.is_empty() { 0 } else { self.table.serial() };
@@ -268,18 +298,14 @@ impl Host {
         if !self.written.is_empty() {
             self.written.end(self.limits.bytes);
         }
-        self.error_bytes = if self.table.is_empty() { 0 } else { self.live_error_bytes() };
+        self.object_bytes = if self.table.is_empty() { 0 } else { self.live_object_bytes() };
         self.trapped = false;
         self.violations.take()
     }
 
     #[cold]
-    fn live_error_bytes(&self) -> u64 {
-        let texts = self.table.iter().filter_map(|entry| match &entry.object {
-            Object::Error(trace) => Some(trace.len() as u64),
-            _ => None,
-        });
-        texts.sum()
+    fn live_object_bytes(&self) -> u64 {
+        self.table.iter().map(|entry| entry.object.bytes()).sum()
     }
 
     #[cold]
@@ -334,14 +360,14 @@ impl Host {
 
     /// Makes a bucket outside an event, for code that takes one.
     pub fn give_bucket(&mut self) -> u32 {
-        self.insert(Kind::Bucket, "on-delete", Object::Bucket)
+        self.insert(Kind::Bucket, "on-delete", Object::Bucket(None))
     }
 
     /// Makes a payload outside an event, for code that takes one.
     #[inline]
     pub fn give_payload(&mut self, content: Content) -> u32 {
         let len = content.len();
-        self.insert(Kind::Payload, "on-set", Object::Payload { content: Some(content), len })
+        self.insert(Kind::Payload, "on-set", Object::Payload { content: Some(content), len, kept: 0 })
     }
 
     /// Makes a handle that the host passes to the guest. No limit applies.
@@ -353,17 +379,16 @@ impl Host {
     /// Makes a handle that the guest asked for, within the limits.
     #[inline]
     fn make(&mut self, kind: Kind, call: &'static str, object: Object) -> Called<u32> {
-        self.admit_handle(call, 0)?;
+        let bytes = object.bytes();
+        self.admit_handle(call, bytes)?;
+        self.object_bytes += bytes;
         Ok(self.insert(kind, call, object))
     }
 
     /// Makes an error, within the limits.
     #[cold]
     fn error(&mut self, call: &'static str, trace: String) -> Called<u32> {
-        let bytes = trace.len() as u64;
-        self.admit_handle(call, bytes)?;
-        self.error_bytes += bytes;
-        Ok(self.insert(Kind::Error, call, Object::Error(trace)))
+        self.make(Kind::Error, call, Object::Error(trace))
     }
 
     fn violate(&mut self, fault: Fault, kind: Kind, handle: u32, call: &'static str) {
@@ -393,12 +418,9 @@ impl Host {
         self.calls += 1;
         match self.table.remove(kind, handle, Life::Dropped) {
             Some(entry) => {
-                match entry.object {
-                    Object::Error(trace) => self.error_bytes = self.error_bytes.saturating_sub(trace.len() as u64),
-                    Object::Output(Output { number, .. }) | Object::Value { number, .. } => {
-                        self.written.release(number, self.limits.bytes);
-                    }
-                    Object::Bucket | Object::Input(_) | Object::Payload { .. } => {}
+                self.object_bytes = self.object_bytes.saturating_sub(entry.object.bytes());
+                if let Object::Output(Output { number, .. }) | Object::Value { number, .. } = entry.object {
+                    self.written.release(number, self.limits.bytes);
                 }
                 Ok(())
             }

@@ -11,8 +11,10 @@
 //! | `events` | recorded events and their file format |
 //! | `host` | the host's state, and an event from its begin to its end |
 //! | `host::wasi_io`, `host::types` | the draft's functions on bare handles, one file for each interface |
+//! | `host::outbound` | the draft's functions that act on the store: `readwrite`, `atomic` and `batch` |
 //! | `host::limits` | what a host keeps for a guest, the limits on it, and the end of calls that take too long |
 //! | `host::written` | the bodies of values |
+//! | `store` | named buckets behind a trait, a store in memory, and decorators that fail |
 //! | `personality` | how a host may deviate from a well-behaved one, one file for each behaviour |
 
 mod accounts;
@@ -21,14 +23,18 @@ mod events;
 mod host;
 mod operation;
 mod personality;
+pub mod store;
 mod table;
 
 pub use accounts::{Fault, Kind, Origin, Violation};
 pub use content::{Content, IntoContent};
 pub use events::{BadLine, Change, Event, EventError, EventProblem, Events, Problem, UnknownField, open_events};
-pub use host::{Called, Details, Given, Host, HostLimits, StreamError, Streamed, Trap, Written};
+pub use host::{
+    Answered, Asked, Called, Details, EVENT_BUCKET, Given, Host, HostLimits, Reply, StoreChange, StreamError, Streamed,
+    Trap, Written,
+};
 pub use operation::Operation;
 pub use personality::{
-    AfterEnd, BadHandle, ConsumedPayload, End, Instance, Numbering, Personality, Reading, Repeat, Size, SizeHint,
-    Transfer, Writing,
+    AfterEnd, BadHandle, ConsumedPayload, End, Instance, Numbering, Outbound, Personality, Reading, Repeat, Size,
+    SizeHint, Transfer, Writing,
 };

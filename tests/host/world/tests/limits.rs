@@ -201,7 +201,7 @@ fn random_calls_stay_within_the_limits() {
                 random ^= random << 17;
                 let [first, second] = [8, 16].map(|bits| handles[choose(random >> bits, handles.len())]);
                 let len = [0, 1, 4096, 1 << 20, u64::MAX][choose(random >> 24, 5)];
-                let made = match (random >> 40) % 17 {
+                let made = match (random >> 40) % 24 {
                     0 => host.read(first, len).map(|_| None),
                     1 => host.skip(first, len).map(|_| None),
                     2 => host.write(first, &vec![b'w'; usize::try_from(len.min(1 << 20)).unwrap()]).map(|_| None),
@@ -217,6 +217,15 @@ fn random_calls_stay_within_the_limits() {
                     13 => host.payload_consume_async(first).map(|result| Some(result.unwrap_or_else(|error| error))),
                     14 => host.open_bucket("any").map(|result| Some(result.unwrap_or_else(|error| error))),
                     15 => host.payload_consume_sync(first).map(Result::err),
+                    16 => host.get(first, "key").map(|result| Some(result.unwrap_or_else(|error| error))),
+                    17 => host.set(first, "key", second).map(Result::err),
+                    18 => host.delete(first, "key").map(Result::err),
+                    19 => host.increment(first, "number", len).map(Result::err),
+                    20 => host.compare_and_swap(first, "number", 0, len).map(Result::err),
+                    21 => host
+                        .get_many(first, &["key"])
+                        .map(|result| result.map_or_else(Some, |got| got.first().copied())),
+                    22 => host.set_many(first, &["key"], &[("key", second)]).map(Result::err),
                     _ => host.new_error().map(Some),
                 };
                 // A guest stops at its first trap. This one goes on, to reach more states.

@@ -83,6 +83,10 @@ fn as_text(page: &str) -> String {
 
 fn write_imports(page: &mut String, imports: &[Import], anatomy: &Anatomy) -> Result<()> {
     list(page, "It imports of the world", &names(imports, Provider::World))?;
+    let store = names(imports, Provider::Store);
+    if !store.is_empty() {
+        list(page, "It imports of the draft's outbound world, to act on the store", &store)?;
+    }
     let unknown = names(imports, Provider::Unknown);
     if !unknown.is_empty() {
         list(page, "It imports what kvwatch does not offer", &unknown)?;

@@ -12,6 +12,8 @@ mod report;
 mod run;
 mod runner;
 mod screen;
+#[cfg(all(feature = "serve", unix))]
+mod serve;
 mod signals;
 mod snapshot;
 mod stats;
@@ -34,6 +36,9 @@ const FAILED: u8 = 1;
 /// The exit code where it was not even tried, or not to the end. It is clap's too, for arguments that make no sense.
 const UNABLE: u8 = 2;
 
+/// The exit code where the store of `kvwatch serve` is missing.
+#[cfg(all(feature = "serve", unix))]
+const MISSING: u8 = 4;
 /// The exit code where standard output could not be written.
 const OUTPUT_FAILED: u8 = 3;
 
@@ -70,6 +75,8 @@ CLICOLOR_FORCE=1 turns them on.";
 enum Command {
     New(new::New),
     Run(Box<run::Run>),
+    #[cfg(all(feature = "serve", unix))]
+    Serve(Box<serve::Serve>),
     Check(check::Check),
     Completions(completions::Completions),
 }
@@ -78,6 +85,8 @@ pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::New(new) => new.run(),
         Command::Run(run) => run.run(),
+        #[cfg(all(feature = "serve", unix))]
+        Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Completions(completions) => completions.run(),
     };

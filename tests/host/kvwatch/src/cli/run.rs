@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use kvwatch::sources::Lines;
-use kvwatch::world::{Events, Instance, Personality, open_events};
+use kvwatch::world::{EVENT_BUCKET, Events, Instance, Personality, open_events};
 use kvwatch::{ByteSize, Engine, Grants, Output, Watched};
 
 use super::guest::GuestOutput;
@@ -130,7 +130,7 @@ impl Run {
         };
         let has_stderr = watcher.imports().iter().any(|import| import.name.starts_with("wasi:cli/stderr@"));
         let output = if self.json { Output::captured() } else { Output::to(GuestOutput::new()) };
-        let store = Watched::new(watcher.session().personality(personality).output(output).timed().build());
+        let store = Watched::new(watcher.session().personality(personality).output(output).timed(), EVENT_BUCKET);
         let report: Box<dyn Report> = if self.json { Box::new(Json) } else { Box::new(Plain { has_stderr }) };
         let mut runner = Runner::new(store, report, self.strict);
         let max_line = usize::try_from(self.max_line.0).unwrap_or(usize::MAX);

@@ -1,8 +1,8 @@
 //! Gives events to a watcher, from wherever they come, and has each reported.
 
 use kvwatch::sources::{Fate, Item, Source};
-use kvwatch::world::{Event, Problem};
-use kvwatch::{MemoryStore, Outcome, Watched, Watcher};
+use kvwatch::world::{Content, Event, Problem};
+use kvwatch::{Outcome, Watched, Watcher};
 
 use super::Result;
 use super::guest;
@@ -87,8 +87,19 @@ impl Runner {
         self.store.session_mut().replace(watcher);
     }
 
-    pub(crate) fn store(&self) -> &MemoryStore {
-        self.store.store()
+    /// The keys of the watched bucket in their order.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.store.store().keys(self.store.bucket())
+    }
+
+    /// The keys of the watched bucket in their order, with their contents.
+    pub(crate) fn entries(&self) -> Vec<(String, Content)> {
+        self.store.store().entries(self.store.bucket())
+    }
+
+    /// The content of a key of the watched bucket.
+    pub(crate) fn get(&self, key: &str) -> Option<Content> {
+        self.store.store().get(self.store.bucket(), key)
     }
 
     pub(crate) fn watcher_name(&self) -> &str {

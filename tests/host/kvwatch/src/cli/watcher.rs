@@ -58,6 +58,12 @@ pub(crate) fn stop_builds() {
 }
 
 impl WatcherArgs {
+    /// A component, or a package that is built for the default target.
+    #[cfg(all(feature = "serve", unix))]
+    pub(crate) fn of(watcher: PathBuf) -> Self {
+        Self { watcher, target: Target::default(), package: None, features: Vec::new(), profile: "release".to_owned() }
+    }
+
     /// Reads the component, or builds it while the user waits.
     pub(crate) fn component(&self) -> Result<Component> {
         let Some(spinner) = self.package_dir().and_then(|_| Spinner::new("building")) else {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::interface::{are_compatible, track, without_version};
+use super::outbound::OUTBOUND;
 
 /// The world's own imports.
 const WORLD: [&str; 2] = ["wasi:keyvalue/types", "wasi:keyvalue/wasi-io"];
@@ -23,6 +24,8 @@ const NEVER_WAITS: [&str; 5] =
 pub enum Provider {
     /// The world `inbound-keyvalue`: every host of watchers has it.
     World,
+    /// The draft's interfaces that act on the store: `kvwatch` has them, and another host of watchers may not.
+    Store,
     /// WASI 0.2: `kvwatch` has it, and another host of watchers may not.
     Wasi,
     /// A [stub](Grants::stub): every call of it traps.
@@ -96,6 +99,9 @@ impl Grants {
         if WORLD.contains(&import) {
             return Provider::World;
         }
+        if OUTBOUND.contains(&import) {
+            return Provider::Store;
+        }
         if WASI.iter().any(|package| import.starts_with(package)) && track(import) == Some("0.2") {
             return Provider::Wasi;
         }
@@ -124,7 +130,8 @@ impl Grants {
 
 /// Whether a call of this import may wait for something.
 pub(crate) fn may_wait(import: &str, provider: Provider) -> bool {
-    provider == Provider::Wasi && !NEVER_WAITS.iter().any(|name| import.starts_with(name))
+    provider == Provider::Store
+        || provider == Provider::Wasi && !NEVER_WAITS.iter().any(|name| import.starts_with(name))
 }
 
 #[cfg(test)]
@@ -136,6 +143,7 @@ mod tests {
         let grants = Grants::new().stub("wasi:http/types").stub("a:b/c@0.1.0");
         for (import, provider) in [
             ("wasi:keyvalue/types", Provider::World),
+            ("wasi:keyvalue/readwrite", Provider::Store),
             ("wasi:cli/stdout@0.2.6", Provider::Wasi),
             ("wasi:cli/stdout@0.3.0", Provider::Unknown),
             ("wasi:keyvalue/types@0.2.0", Provider::Unknown),

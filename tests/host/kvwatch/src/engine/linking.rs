@@ -16,6 +16,7 @@ use wasmtime::{Result, Store, StoreContextMut, Trap, bail, ensure};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::limits::Memory;
+use super::outbound;
 
 /// The interface that every watcher exports.
 pub(crate) const HANDLE_WATCH: &str = "wasi:keyvalue/handle-watch";
@@ -74,6 +75,9 @@ pub(crate) fn direct(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     world(&mut linker)?;
+    define! { linker.instance("wasi:keyvalue/types")?;
+        "open-bucket" => |host, name: String| called(host.open_bucket(&name));
+    }
     Ok(linker)
 }
 
@@ -82,6 +86,7 @@ pub(crate) fn waiting(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     world(&mut linker)?;
+    outbound::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 
@@ -114,7 +119,7 @@ const BYTES_FOR_FUEL: u64 = 8;
 
 /// Takes the fuel for a call: otherwise a guest could have the host work for it.
 #[inline]
-fn charge(mut guest: StoreContextMut<'_, State>, result: &impl Moved) -> Result<()> {
+pub(crate) fn charge(mut guest: StoreContextMut<'_, State>, result: &impl Moved) -> Result<()> {
     if !guest.data().counts_fuel {
         return Ok(());
     }
@@ -125,7 +130,7 @@ fn charge(mut guest: StoreContextMut<'_, State>, result: &impl Moved) -> Result<
 }
 
 /// How many bytes the host moved for a result.
-trait Moved {
+pub(crate) trait Moved {
     fn moved(&self) -> u64 {
         0
     }
@@ -136,6 +141,16 @@ impl Moved for (u32,) {}
 impl Moved for (u64,) {}
 impl Moved for (Result<u32, u32>,) {}
 impl Moved for (Result<u32, ()>,) {}
+impl Moved for (Result<(), u32>,) {}
+impl Moved for (Result<bool, u32>,) {}
+impl Moved for (Result<u64, u32>,) {}
+impl Moved for (Result<Vec<u32>, u32>,) {}
+
+impl Moved for (Vec<String>,) {
+    fn moved(&self) -> u64 {
+        self.0.iter().map(|key| key.len() as u64).sum()
+    }
+}
 
 impl Moved for (String,) {
     fn moved(&self) -> u64 {
@@ -167,7 +182,7 @@ impl Moved for (Result<u64, StreamError>,) {
     }
 }
 
-/// The world's own functions.
+/// The world's own functions, without `open-bucket`: the store may answer it later, so each linker has its own.
 fn world(linker: &mut Linker<State>) -> Result<()> {
     define! { linker.instance("wasi:keyvalue/wasi-io")?;
         "read" => |host, src: u32, len: u64| streamed(host.read(src, len));
@@ -181,7 +196,6 @@ fn world(linker: &mut Linker<State>) -> Result<()> {
     }
     define! { linker.instance("wasi:keyvalue/types")?;
         "drop-bucket" => |host, bucket: u32| nothing(host.drop_bucket(bucket));
-        "open-bucket" => |host, name: String| called(host.open_bucket(&name));
         "drop-error" => |host, error: u32| nothing(host.drop_error(error));
         "new-error" => |host| called(host.new_error());
         "trace" => |host, error: u32| called(host.trace(error));
@@ -207,7 +221,7 @@ fn nothing(called: Called<()>) -> Result<()> {
     called.map_err(wasmtime::Error::new)
 }
 
-fn called<T>(called: Called<T>) -> Result<(T,)> {
+pub(crate) fn called<T>(called: Called<T>) -> Result<(T,)> {
     Ok((called.map_err(wasmtime::Error::new)?,))
 }
 

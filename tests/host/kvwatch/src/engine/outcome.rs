@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use inbound_keyvalue_host::{Operation, Trap, Violation, Written};
+use inbound_keyvalue_host::{Operation, StoreChange, Trap, Violation, Written};
 use wasmtime::WasmBacktrace;
 use wasmtime_wasi::I32Exit;
 
@@ -20,6 +20,10 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// What was written to each `Value` that the watcher made, in the order of their making.
     pub values: Vec<Written>,
+    /// What the watcher changed in the store, in this order: the first 4096 changes.
+    pub changes: Vec<StoreChange>,
+    /// How many changes the watcher made in the store.
+    pub change_count: u64,
     /// How many calls the watcher made to the host.
     pub calls: u64,
     /// How long it took, the making of an instance included where one had to be made. Only where the session is

@@ -3,12 +3,14 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
+use inbound_keyvalue_host::store::Store as KeyvalueStore;
 use inbound_keyvalue_host::{
     Change, Content, Event, Host, HostLimits, Instance, Operation, Personality, Trap as HostTrap, Violation,
 };
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
 
+use super::grants::Provider;
 use super::limits::{Clock, Memory};
 use super::linking::{HandleWatch, State};
 use super::outcome::{Cause, Ending, Outcome, Trapped, backtrace};
@@ -40,6 +42,8 @@ pub struct SessionBuilder {
     personality: Personality,
     output: Output,
     buckets: Option<Vec<String>>,
+    store: Option<Arc<dyn KeyvalueStore>>,
+    event_bucket: Option<String>,
     keep_written: Option<usize>,
     timed: bool,
 }
@@ -51,6 +55,8 @@ impl SessionBuilder {
             personality: Personality::default(),
             output: Output::default(),
             buckets: None,
+            store: None,
+            event_bucket: None,
             keep_written: None,
             timed: false,
         }
@@ -74,7 +80,21 @@ impl SessionBuilder {
         self
     }
 
-    /// Keeps only so many bytes of what is written to each value.
+    /// The store that the watcher acts on. Unless this is called, the session has one of its own in memory.
+    pub fn store(mut self, store: Arc<dyn KeyvalueStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The bucket of the store that the events come from. It is [`EVENT_BUCKET`](inbound_keyvalue_host::EVENT_BUCKET) unless this is
+    /// called.
+    pub fn event_bucket(mut self, name: impl Into<String>) -> Self {
+        self.event_bucket = Some(name.into());
+        self
+    }
+
+    /// Keeps only so many bytes of what is written to each value. Unless this is called, a watcher that can store its values has
+    /// them kept whole, and another one 1 MiB of each.
     pub fn keep_written(mut self, bytes: usize) -> Self {
         self.keep_written = Some(bytes);
         self
@@ -94,7 +114,14 @@ impl SessionBuilder {
         if let Some(buckets) = self.buckets {
             host.set_buckets(buckets);
         }
-        if let Some(bytes) = self.keep_written {
+        if let Some(store) = self.store {
+            host.set_store(store);
+        }
+        if let Some(name) = self.event_bucket {
+            host.set_event_bucket(name);
+        }
+        let acts = self.watcher.imports().iter().any(|import| import.provider == Provider::Store);
+        if let Some(bytes) = self.keep_written.or(acts.then_some(usize::MAX)) {
             host.keep_written(bytes);
         }
         let console = Console::new(self.output);
@@ -353,6 +380,7 @@ impl Session {
         let fuel = self.fuel.and_then(|given| Some(given.saturating_sub(self.store.get_fuel().ok()?)));
         let State { keyvalue, memory, .. } = self.store.data_mut();
         let (values, calls, peak_memory) = (keyvalue.take_values(), keyvalue.calls(), memory.size());
+        let (changes, change_count) = (keyvalue.take_changes(), keyvalue.change_count());
         if self.per_event {
             self.renew();
         }
@@ -360,6 +388,8 @@ impl Session {
             ending,
             violations,
             values,
+            changes,
+            change_count,
             calls,
             duration: begun.map(|begun| begun.elapsed()),
             peak_memory,

@@ -3,10 +3,10 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::sync::OnceLock;
+use std::task::Poll;
 
+use inbound_keyvalue_host::store::block_on;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::unconstrained;
 use tokio::time::sleep;
@@ -32,23 +32,7 @@ pub(crate) fn runtime() -> io::Result<&'static Handle> {
 pub(crate) fn wait_for<F: Future>(runtime: &Handle, future: F) -> F::Output {
     let _entered = runtime.enter();
     // Within a task of tokio's, its budget for one poll would run out, and then nothing would ever be ready.
-    let mut future = pin!(unconstrained(future));
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
+    block_on(unconstrained(future))
 }
 
 /// The future's output, or `None` if the event's time is used up first. The future is dropped then, and its work with it.

@@ -5,6 +5,8 @@
 //! passes none. A source that waits on a network receives from a task of its own through a channel.
 
 mod file;
+#[cfg(feature = "serve")]
+pub mod nats;
 mod prompt;
 
 pub use file::Lines;

@@ -23,8 +23,8 @@ use super::{Called, Entry, Host, Object, Trap};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostLimits {
-    /// The number of bytes: the memory for the bodies of live values, the texts of live errors, and 512 bytes for each live
-    /// handle. By default 1 GiB.
+    /// The number of bytes: the memory for the bodies of live values, the texts of live errors, the contents of live payloads that
+    /// the guest got from the store, and 512 bytes for each live handle. By default 1 GiB.
     ///
     /// The host can keep as much again, and never more than 64 MiB of it, for the written values that it
     /// [collects](super::Details::Collected).
@@ -80,7 +80,7 @@ impl Host {
     /// ```
     #[must_use]
     pub fn kept_bytes(&self) -> u64 {
-        self.error_bytes + self.written.live_bytes() + (self.table.len() * HANDLE_BYTES) as u64
+        self.object_bytes + self.written.live_bytes() + (self.table.len() * HANDLE_BYTES) as u64
     }
 
     /// Sets a function that ends a call that takes too long. `forward` calls it before each chunk of at most 1 MiB, `splice` and

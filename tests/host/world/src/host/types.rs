@@ -45,14 +45,8 @@ impl Host {
 
     /// `open-bucket`
     pub fn open_bucket(&mut self, name: &str) -> Called<Result<u32, u32>> {
-        self.calls += 1;
-        if let Some(trace) = self.personality.open_bucket_error.clone() {
-            return self.error("open-bucket", trace).map(Err);
-        }
-        if self.buckets.as_ref().is_some_and(|buckets| !buckets.iter().any(|bucket| bucket == name)) {
-            return self.error("open-bucket", format!("there is no bucket {name:?}")).map(Err);
-        }
-        self.make(Kind::Bucket, "open-bucket", Object::Bucket).map(Ok)
+        let asked = self.start_open_bucket(name)?;
+        self.finish(asked.block())
     }
 
     /// `drop-error`
@@ -136,7 +130,7 @@ impl Host {
     /// `payload-consume-sync`
     #[inline]
     pub fn payload_consume_sync(&mut self, payload: u32) -> Called<Result<Arc<[u8]>, u32>> {
-        let Some(content) = self.consume(Consume::Sync, payload) else {
+        let Some((content, _)) = self.consume(Consume::Sync, payload) else {
             return self.refuse(Consume::Sync, payload).map(Err);
         };
         match content.into_whole() {
@@ -148,17 +142,17 @@ impl Host {
     /// `payload-consume-async`
     #[inline]
     pub fn payload_consume_async(&mut self, payload: u32) -> Called<Result<u32, u32>> {
-        let Some(content) = self.consume(Consume::Async, payload) else {
+        let Some((content, kept)) = self.consume(Consume::Async, payload) else {
             return self.refuse(Consume::Async, payload).map(Err);
         };
-        let input = Input { content, offset: 0, empty: 0, ended: false, failed: false };
+        let input = Input { content, kept, offset: 0, empty: 0, ended: false, failed: false };
         self.make(Kind::InputStream, "payload-consume-async", Object::Input(input)).map(Ok)
     }
 
     /// `size`
     pub fn size(&mut self, payload: u32) -> Called<u64> {
         self.calls += 1;
-        let Some(&mut Object::Payload { ref content, len }) =
+        let Some(&mut Object::Payload { ref content, len, .. }) =
             self.table.get(Kind::Payload, payload).map(|entry| &mut entry.object)
         else {
             return self.missing(Kind::Payload, payload, "size").map(|()| 0);
@@ -169,26 +163,28 @@ impl Host {
         Ok(self.personality.size.of(len))
     }
 
-    /// The content that the guest consumes. `None` if the host refuses, or if there is none.
+    /// The content that the guest consumes, and its part of the kept bytes. `None` if the host refuses, or if there is none.
     #[inline]
-    fn consume(&mut self, how: Consume, payload: u32) -> Option<Content> {
+    fn consume(&mut self, how: Consume, payload: u32) -> Option<(Content, u64)> {
         self.calls += 1;
         if how.refusal(&self.personality).is_none() { self.take_content(payload) } else { None }
     }
 
-    /// Takes the content from a payload.
+    /// Takes the content from a payload, which no longer keeps it.
     #[inline]
-    fn take_content(&mut self, payload: u32) -> Option<Content> {
-        match self.personality.consumed_payload {
+    fn take_content(&mut self, payload: u32) -> Option<(Content, u64)> {
+        let (content, kept) = match self.personality.consumed_payload {
             ConsumedPayload::Gone => match self.table.remove(Kind::Payload, payload, Life::Consumed)?.object {
-                Object::Payload { content, .. } => content,
-                _ => None,
+                Object::Payload { content, kept, .. } => (content?, kept),
+                _ => return None,
             },
             ConsumedPayload::Stays => match &mut self.table.get(Kind::Payload, payload)?.object {
-                Object::Payload { content, .. } => content.take(),
-                _ => None,
+                Object::Payload { content, kept, .. } => (content.take()?, std::mem::take(kept)),
+                _ => return None,
             },
-        }
+        };
+        self.object_bytes = self.object_bytes.saturating_sub(kept);
+        Some((content, kept))
     }
 
     /// Makes the error that tells the guest why it cannot consume the payload.

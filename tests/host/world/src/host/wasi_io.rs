@@ -48,7 +48,7 @@ impl Host {
         self.calls += 1;
         let Some(taken) = self.next_room("write", dst, buf.len() as u64)? else { return Ok(Err(StreamError)) };
         let taken_bytes = &buf[..usize::try_from(taken).unwrap_or(0)];
-        self.store("write", dst, taken, |body, kept| body.extend_from_slice(&taken_bytes[..kept]))?;
+        self.append("write", dst, taken, |body, kept| body.extend_from_slice(&taken_bytes[..kept]))?;
         Ok(Ok(self.personality.write.claimed(taken, buf.len() as u64)))
     }
 
@@ -58,7 +58,7 @@ impl Host {
         self.check_interrupt("write-repeated")?;
         let most = len.min(CHUNK);
         let Some(taken) = self.next_room("write-repeated", dst, most)? else { return Ok(Err(StreamError)) };
-        self.store("write-repeated", dst, taken, |body, kept| body.resize(body.len() + kept, byte))?;
+        self.append("write-repeated", dst, taken, |body, kept| body.resize(body.len() + kept, byte))?;
         Ok(Ok(self.personality.write.claimed(taken, len)))
     }
 
@@ -193,7 +193,7 @@ impl Host {
     }
 
     /// Adds `len` bytes to the value that `dst` writes. `append` adds as many of them as the host keeps.
-    fn store(
+    fn append(
         &mut self,
         call: &'static str,
         dst: u32,
@@ -231,7 +231,7 @@ impl Host {
             return Ok(None);
         };
         input.offset += taken;
-        self.store(call, dst, taken, |body, kept| body.extend_from_slice(&data[..kept]))?;
+        self.append(call, dst, taken, |body, kept| body.extend_from_slice(&data[..kept]))?;
         Ok(Some(taken))
     }
 }

@@ -112,6 +112,11 @@ impl Bodies {
         self.index(number).map_or(0, |index| self.written[index].len)
     }
 
+    /// The bytes of a body that are kept.
+    pub(super) fn bytes(&self, number: u64) -> &[u8] {
+        self.index(number).map_or(&[], |index| &self.written[index].bytes)
+    }
+
     /// The memory of the bodies that a live handle uses.
     pub(super) fn live_bytes(&self) -> u64 {
         self.live_bytes

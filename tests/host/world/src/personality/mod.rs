@@ -2,15 +2,19 @@
 
 mod flow;
 mod handles;
+mod outbound;
 mod reading;
 mod size_hint;
 mod writing;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::StoreCall;
+
 pub(crate) use flow::Random;
 pub use flow::{Repeat, Size};
 pub use handles::{BadHandle, ConsumedPayload, Instance, Numbering};
+pub use outbound::Outbound;
 pub use reading::{AfterEnd, End, Reading};
 pub use size_hint::SizeHint;
 pub use writing::Writing;
@@ -36,6 +40,7 @@ pub use writing::Writing;
 /// | `read`, `write` | `excess`, `error_at`, and `empty` for ever |
 /// | `transfer` | `Traps`, for a guest that calls `splice` or `forward` |
 /// | `open_bucket_error`, `consume_sync_error`, `consume_async_error`, `value_body_error` | all, for a guest that makes the call |
+/// | `outbound` | all, for a guest that acts on the store |
 ///
 /// ```
 /// use inbound_keyvalue_host::{Personality, Repeat, Size};
@@ -73,6 +78,8 @@ pub struct Personality {
     pub consume_async_error: Option<String>,
     /// `value-write-body` fails.
     pub value_body_error: bool,
+    /// How the store behind the host answers.
+    pub outbound: Outbound,
     /// Where random sizes start.
     pub seed: u64,
 }
@@ -184,6 +191,10 @@ const DEVIATIONS: &[(&str, Deviation)] = &[
     ("size-too-large", |p| p.size = SizeHint::Larger),
     ("size-max", |p| p.size = SizeHint::Max),
     ("splice-and-forward-trap", |p| p.transfer = Transfer::Traps),
+    ("store-refuses-reads", |p| p.outbound = Outbound::refusing(&StoreCall::READS, "the store is being moved")),
+    ("store-refuses-writes", |p| p.outbound = Outbound::refusing(&StoreCall::WRITES, "")),
+    ("store-refuses-exists", |p| p.outbound = Outbound::refusing(&[StoreCall::Exists], "there is no such key")),
+    ("batches-fail-half-way", |p| p.outbound.half_way = true),
     ("hostile", |p| {
         p.numbering = Numbering { per_kind: true, first: 0, reuse: true };
         p.instance = Instance::PerEvent;

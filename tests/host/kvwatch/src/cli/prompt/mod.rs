@@ -61,7 +61,7 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
     let mut last = None;
     loop {
         let Some(line) = pasted.next_line() else {
-            keys.replace(runner.store().iter().map(|(key, _)| key.clone()).collect());
+            keys.replace(runner.keys());
             match editor.readline(PROMPT) {
                 Ok(text) => pasted.add(&text),
                 // It has cleared the line.
@@ -118,7 +118,7 @@ fn carry_out(command: Command, runner: &mut Runner, last: &mut Option<Event>, li
             }
         },
         Command::Delete(key) => {
-            if runner.store().get(&key).is_none() {
+            if runner.get(&key).is_none() {
                 style::say(&style::styled(FAINT, "the store has no such key; the watcher is told all the same"));
             }
             Event::delete(key)
@@ -191,7 +191,7 @@ fn load(path: &Path, runner: &mut Runner, limits: ReadLimits) -> Result<bool> {
 }
 
 fn show(key: &str, runner: &Runner) -> Result<bool> {
-    let Some(content) = runner.store().get(key) else {
+    let Some(content) = runner.get(key) else {
         style::error(&format!("the store has no key {key:?}: `list` shows those that it has"));
         return Ok(false);
     };
@@ -217,7 +217,7 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 fn list(prefix: &str, runner: &Runner) -> Result<bool> {
-    let entries: Vec<_> = runner.store().iter().filter(|(key, _)| key.starts_with(prefix)).collect();
+    let entries: Vec<_> = runner.entries().into_iter().filter(|(key, _)| key.starts_with(prefix)).collect();
     let sizes: Vec<_> = entries.iter().map(|(_, content)| ByteSize(content.len()).to_string()).collect();
     let width = sizes.iter().map(String::len).max().unwrap_or(0);
     for ((key, _), size) in entries.iter().zip(&sizes) {

@@ -5,6 +5,9 @@
 
 #![allow(unsafe_code, reason = "the host writes to where the guest's allocator says")]
 
+#[cfg(feature = "outbound")]
+pub(super) mod outbound;
+
 use core::fmt::Display;
 
 pub(crate) mod types {

@@ -1,3 +1,15 @@
+//! A bucket and its handle. Each interface that acts on the keys of a bucket has a file of its own.
+
+#[cfg(feature = "outbound")]
+mod atomic;
+#[cfg(feature = "outbound")]
+mod batch;
+#[cfg(feature = "outbound")]
+mod readwrite;
+
+#[cfg(feature = "outbound")]
+pub use batch::Payloads;
+
 use crate::error::{Call, Error};
 use crate::handle::{BucketResource, Handle, raw_handle};
 use crate::sys::{Raw, types};
@@ -6,8 +18,10 @@ use crate::sys::{Raw, types};
 ///
 /// A handler owns the bucket that it receives. Dropping a `Bucket` calls the draft's `drop-bucket`, once.
 ///
-/// In this world a bucket can be opened and dropped, and nothing else. No function reads or writes a key, or tells the name of a
-/// bucket. Some hosts drop the bucket of an event themselves: [`Bucket::into_raw`] gives up the handle without a call.
+/// With the feature `outbound` a bucket reads and writes its keys: `get`, `set`, `increment` and the rest. Without it, a bucket can
+/// be opened and dropped, and nothing else. No function tells the name of a bucket.
+///
+/// Some hosts drop the bucket of an event themselves: [`Bucket::into_raw`] gives up the handle without a call.
 ///
 /// ```
 /// use inbound_keyvalue::Bucket;

@@ -1,0 +1,29 @@
+//! The log of `kvwatch serve`, on standard error.
+
+use std::io::{self, IsTerminal as _};
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use tracing::level_filters::LevelFilter;
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Format {
+    /// Lines for people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+/// Starts the log. Text and colours are for terminals.
+pub(crate) fn start(format: Option<Format>) {
+    let is_terminal = io::stderr().is_terminal();
+    let format = format.unwrap_or(if is_terminal { Format::Text } else { Format::Json });
+    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(LevelFilter::INFO);
+    // It fails when there is a log already, and that one is as good.
+    let _ = match format {
+        Format::Text => log.with_ansi(is_terminal).with_target(false).try_init(),
+        Format::Json => log.json().flatten_event(true).with_span_list(false).try_init(),
+    };
+}

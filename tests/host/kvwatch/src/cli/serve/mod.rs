@@ -1,0 +1,71 @@
+//! `kvwatch serve`.
+
+mod config;
+mod http;
+mod log;
+mod options;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueHint};
+
+use self::config::{Config, Listen};
+use self::log::Format;
+use self::options::Options;
+use super::{Result, style};
+
+const EXAMPLES: &str = "\
+Examples:
+  kvwatch serve my_watcher.wasm --from nats://localhost:4222/orders --name audit
+  kvwatch serve --config kvwatch.toml --listen 9090
+
+Exit codes:
+  0  stopped by SIGTERM or SIGINT, in order
+  1  the store refused something for good, or a delivery failed
+  2  the options, the configuration or the watcher are wrong
+  4  the store is missing: no server, no JetStream or no bucket (--wait waits for it)
+  143, 130  ended at once by a second SIGTERM or SIGINT; what was in hand comes again";
+
+/// Give a watcher the changes of a NATS `JetStream` bucket, at least once each
+///
+/// An event is acknowledged after its handler returned, or after it was written to the dead letters. Events of one key are
+/// handled in the bucket's order. Of all processes with one name one works, and the others stand by.
+///
+/// Every option is also a field of a TOML file, under the name of its flag: see --print-config.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    options: Options,
+
+    /// A TOML file with a table [[watcher]] for each watcher; options of the command line come first
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+
+    /// Print the configuration with all defaults, and exit
+    #[arg(long)]
+    print_config: bool,
+
+    /// Offer /metrics, /healthz and /readyz there; on 127.0.0.1 unless an address is given
+    #[arg(long, value_name = "[ADDRESS:]PORT")]
+    listen: Option<Listen>,
+
+    /// How the log is written [default: text on a terminal, json otherwise]
+    #[arg(long)]
+    log: Option<Format>,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let config = self.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+        let config = config.complete(self.options, self.listen, self.log)?;
+        if self.print_config {
+            style::print(config.to_text()?.trim_end())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        log::start(config.log);
+        run::run(config)
+    }
+}

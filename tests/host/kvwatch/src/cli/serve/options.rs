@@ -1,0 +1,373 @@
+//! The options of one served watcher, each a flag and a field of the configuration.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+use kvwatch::sources::nats::{Address, Auth, Secret, Since, Tls};
+use kvwatch::{ByteSize, serve, sources::nats};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::{Result, args};
+
+/// A value that a configuration has as the text of its flag, like `5s` or `64MiB`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String", bound = "T: Parse")]
+pub(crate) struct Text<T: Parse>(pub(crate) T);
+
+/// How a [`Text`] is read and written.
+pub(crate) trait Parse: Clone + Sized {
+    fn parse(text: &str) -> std::result::Result<Self, String>;
+    fn write(&self) -> String;
+}
+
+impl<T: Parse> TryFrom<String> for Text<T> {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl<T: Parse> FromStr for Text<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        T::parse(text).map(Self)
+    }
+}
+
+impl<T: Parse> From<Text<T>> for String {
+    fn from(value: Text<T>) -> Self {
+        value.0.write()
+    }
+}
+
+impl Parse for Duration {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        args::duration(text)
+    }
+
+    fn write(&self) -> String {
+        match self.as_millis() {
+            millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
+            millis => format!("{millis}ms"),
+        }
+    }
+}
+
+impl Parse for ByteSize {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        text.parse().map_err(|error: kvwatch::ByteSizeError| error.to_string())
+    }
+
+    fn write(&self) -> String {
+        let ByteSize(bytes) = self;
+        let unit =
+            [("GiB", 30), ("MiB", 20), ("KiB", 10)].into_iter().find(|(_, shift)| bytes.trailing_zeros() >= *shift);
+        unit.filter(|_| *bytes > 0)
+            .map_or_else(|| bytes.to_string(), |(unit, shift)| format!("{}{unit}", bytes >> shift))
+    }
+}
+
+impl Parse for Since {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        text.parse()
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::Last => "last",
+            Self::All => "all",
+            Self::Now => "now",
+        }
+        .into()
+    }
+}
+
+impl Parse for Address {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        text.parse().map_err(|error: nats::Error| error.to_string())
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// Where dead letters go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Letters {
+    File(PathBuf),
+    Subject(String),
+}
+
+impl Parse for Letters {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        let Some(subject) = text.strip_prefix("nats:") else { return Ok(Self::File(text.into())) };
+        let is_part = |part: &str| {
+            !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "*>".contains(c))
+        };
+        if !subject.split('.').all(is_part) {
+            return Err("a subject has parts with a `.` between them, without white space, `*` and `>`".into());
+        }
+        Ok(Self::Subject(subject.into()))
+    }
+
+    fn write(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Subject(subject) => format!("nats:{subject}"),
+        }
+    }
+}
+
+macro_rules! options {
+    ($($(#[$attribute:meta])* $name:ident: $kind:ty,)*) => {
+        /// The options of one watcher. `None` is the default.
+        #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+        pub(crate) struct Options {
+            $($(#[$attribute])* pub(crate) $name: Option<$kind>,)*
+        }
+
+        impl Options {
+            /// These options, and where they say nothing, the others.
+            pub(crate) fn or(self, other: Self) -> Self {
+                Self { $($name: self.$name.or(other.$name),)* }
+            }
+
+            /// Whether no option is set.
+            pub(crate) fn is_empty(&self) -> bool {
+                $(self.$name.is_none())&&*
+            }
+        }
+    };
+}
+
+options! {
+    /// A component, or the folder of a cargo package that is built first
+    #[arg(value_hint = ValueHint::AnyPath)]
+    watcher: PathBuf,
+
+    /// The bucket: <nats://HOST>[:PORT][,HOST…]/BUCKET, or tls://… for a connection that must be encrypted
+    #[arg(long, value_name = "URL")]
+    from: Text<Address>,
+
+    /// The name that the store remembers the progress under; processes with one name share the work
+    #[arg(long)]
+    name: String,
+
+    /// Where a new name starts: the `last` value of each key, `all` of the history, or `now` [default: last]
+    #[arg(long, value_name = "last|all|now")]
+    since: Text<Since>,
+
+    /// Watch only these keys, as `users.>`; the server filters
+    #[arg(long, value_name = "FILTER")]
+    keys: String,
+
+    /// Let all processes of this name work; the order of a key then holds within a process only
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    shared: bool,
+
+    /// Wait for a server or a bucket that is missing at the start, instead of exiting with 4
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    wait: bool,
+
+    /// Handle so many events at the same time, each with its own instance [default: 1]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: u16,
+
+    /// Make a fresh instance for every event
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    fresh: bool,
+
+    /// Let an event take no longer, as 500ms or 2s [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    time: Text<Duration>,
+
+    /// Let an instance have no more linear memory, as 64MiB [default: 128MiB]
+    #[arg(long, value_name = "SIZE")]
+    memory: Text<ByteSize>,
+
+    /// Let an event consume no more fuel, which is about an instruction
+    #[arg(long, value_name = "NUMBER")]
+    fuel: u64,
+
+    /// Try a trapped event so often, with growing waits, before it becomes a dead letter [default: 5]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    attempts: u32,
+
+    /// Write events without attempts left to this file, or to nats:SUBJECT; without it they are logged in full
+    #[arg(long, value_name = "FILE|nats:SUBJECT")]
+    dead_letters: Text<Letters>,
+
+    /// Let the server give an event to another process after this time without a sign of life [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    ack_wait: Text<Duration>,
+
+    /// Take so many unacknowledged events from the server at most; times the largest value, this bounds the memory [default: 500]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    max_ack_pending: u32,
+
+    /// Let running handlers finish for so long after SIGTERM [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    grace: Text<Duration>,
+
+    /// A credentials file, as nsc writes it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    credentials: PathBuf,
+
+    /// The user; the password is in --password-file or in `KVWATCH_PASSWORD`
+    #[arg(long)]
+    user: String,
+
+    /// A file with the password of --user
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    password_file: PathBuf,
+
+    /// A file with a token; without it, a token is in `KVWATCH_TOKEN`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    token_file: PathBuf,
+
+    /// A file with the seed of an `NKey`; without it, a seed is in `KVWATCH_NKEY`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    nkey_file: PathBuf,
+
+    /// Certificates of authorities to trust, besides those of the system (PEM)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    tls_ca: PathBuf,
+
+    /// The certificate of this client (PEM), with --tls-key
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    tls_cert: PathBuf,
+
+    /// The key of this client's certificate (PEM)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    tls_key: PathBuf,
+
+    /// Begin with TLS at once; the server must be configured for it
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    tls_first: bool,
+}
+
+/// A handler without an end would keep its key for ever.
+const TIME: Duration = Duration::from_mins(1);
+const MEMORY: ByteSize = ByteSize(128 << 20);
+
+impl Options {
+    /// These options with every default in its place.
+    pub(crate) fn complete(self) -> Self {
+        let delivery = serve::Settings::default();
+        let defaults = Self {
+            since: Some(Text(Since::default())),
+            shared: Some(false),
+            wait: Some(false),
+            workers: Some(1),
+            fresh: Some(false),
+            time: Some(Text(TIME)),
+            memory: Some(Text(MEMORY)),
+            attempts: Some(delivery.retry.attempts),
+            ack_wait: Some(Text(Duration::from_secs(5))),
+            max_ack_pending: Some(500),
+            grace: Some(Text(delivery.grace)),
+            ..Self::default()
+        };
+        self.or(defaults)
+    }
+
+    /// What the source needs, of complete options.
+    pub(crate) fn source(&self) -> Result<nats::Settings> {
+        let address = self.from.clone().ok_or("no store: say which one with --from nats://HOST:PORT/BUCKET")?.0;
+        let name = self
+            .name
+            .clone()
+            .ok_or("no name: give one with --name; the store remembers the progress of the watcher under this name")?;
+        let mut settings = nats::Settings::new(address, name);
+        settings.auth = self.auth()?;
+        settings.tls = Tls {
+            required: false,
+            authorities: self.tls_ca.clone(),
+            client: match (&self.tls_cert, &self.tls_key) {
+                (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+                (None, None) => None,
+                _ => return Err("--tls-cert and --tls-key belong together: give both".into()),
+            },
+            first: self.tls_first.unwrap_or_default(),
+        };
+        settings.keys.clone_from(&self.keys);
+        settings.shared = self.shared.unwrap_or_default();
+        settings.wait = self.wait.unwrap_or_default();
+        if let Some(Text(since)) = self.since {
+            settings.since = since;
+        }
+        if let Some(Text(wait)) = self.ack_wait {
+            settings.ack_wait = wait;
+        }
+        if let Some(most) = self.max_ack_pending {
+            settings.max_ack_pending = most;
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// What the delivery needs.
+    pub(crate) fn delivery(&self) -> serve::Settings {
+        let mut settings = serve::Settings::with_workers(self.workers.map_or(1, usize::from));
+        if let Some(attempts) = self.attempts {
+            settings.retry.attempts = attempts;
+        }
+        if let Some(Text(grace)) = self.grace {
+            settings.grace = grace;
+        }
+        settings
+    }
+
+    fn auth(&self) -> Result<Auth> {
+        let chosen = [
+            ("--credentials", self.credentials.is_some()),
+            ("--user", self.user.is_some()),
+            ("--token-file", self.token_file.is_some()),
+            ("--nkey-file", self.nkey_file.is_some()),
+        ];
+        let chosen: Vec<&str> = chosen.into_iter().filter_map(|(flag, is_set)| is_set.then_some(flag)).collect();
+        if let [first, second, ..] = chosen[..] {
+            return Err(format!("{first} and {second} both say who kvwatch is: keep one of them").into());
+        }
+        if self.password_file.is_some() && self.user.is_none() {
+            return Err("--password-file needs the user of the password: add --user".into());
+        }
+        if let Some(path) = &self.credentials {
+            return Ok(Auth::CredentialsFile(path.clone()));
+        }
+        if let Some(user) = &self.user {
+            let password = match &self.password_file {
+                Some(path) => Secret::from_file("password", path)?,
+                None => Secret::from_env("password", "KVWATCH_PASSWORD")?,
+            };
+            return Ok(Auth::User { user: user.clone(), password });
+        }
+        if let Some(path) = &self.token_file {
+            return Ok(Auth::Token(Secret::from_file("token", path)?));
+        }
+        if let Some(path) = &self.nkey_file {
+            return Ok(Auth::NKey(Secret::from_file("seed", path)?));
+        }
+        let is_set = |name: &str| std::env::var_os(name).is_some();
+        Ok(if is_set("KVWATCH_TOKEN") {
+            Auth::Token(Secret::from_env("token", "KVWATCH_TOKEN")?)
+        } else if is_set("KVWATCH_NKEY") {
+            Auth::NKey(Secret::from_env("seed", "KVWATCH_NKEY")?)
+        } else {
+            Auth::Nobody
+        })
+    }
+}
+
+impl<T: Parse> fmt::Display for Text<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.write())
+    }
+}

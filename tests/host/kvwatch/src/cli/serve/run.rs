@@ -1,0 +1,186 @@
+//! Serves the watchers of a configuration, each with its source, in one runtime.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use kvwatch::Engine;
+use kvwatch::serve::{Cause, Crew, DeadLetterFile, DeadLetterLog, DeadLetters, Escaped, Metrics, deliver};
+use kvwatch::sources::nats::{self, NatsSource};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
+
+use super::config::Config;
+use super::http;
+use super::options::{Letters, Options, Text};
+use crate::cli::watcher::WatcherArgs;
+use crate::cli::{FAILED, MISSING, Result, chain};
+
+/// One watcher, as `--listen` sees it.
+pub(super) struct Served {
+    pub(super) name: String,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) crew: Crew,
+    /// Asks whether the store is connected. It is set once the source is open.
+    connected: Arc<OnceLock<Box<dyn Fn() -> bool + Send + Sync>>>,
+}
+
+impl Served {
+    pub(super) fn is_ready(&self) -> bool {
+        self.connected.get().is_some_and(|connected| connected())
+    }
+}
+
+/// What one watcher needs, checked before the first one starts.
+struct Job {
+    options: Options,
+    source: nats::Settings,
+    served: Served,
+}
+
+impl Job {
+    fn new(options: Options) -> Result<Self> {
+        let source = options.source()?;
+        let path = options.watcher.clone().ok_or("no watcher: name a component, or the folder of its package")?;
+        let engine = engine(&options)?;
+        let watcher = WatcherArgs::of(path).component()?.load(&engine)?;
+        let served = Served {
+            name: source.name.clone(),
+            metrics: Arc::default(),
+            crew: Crew::new(watcher, options.fresh.unwrap_or_default()),
+            connected: Arc::default(),
+        };
+        Ok(Self { options, source, served })
+    }
+
+    /// Serves until `stop` is finished, or the source fails for good.
+    async fn serve(
+        self,
+        connected: Arc<OnceLock<Box<dyn Fn() -> bool + Send + Sync>>>,
+        stop: impl Future<Output = ()>,
+    ) -> std::result::Result<(), Cause> {
+        let Self { options, source, served } = self;
+        let mut stop = std::pin::pin!(stop);
+        let opening = NatsSource::open(source, Arc::clone(&served.metrics));
+        let mut source = tokio::select! {
+            source = opening => source?,
+            // It may wait for its store for ever.
+            () = &mut stop => return Ok(()),
+        };
+        let client = source.connection();
+        let is_connected = move || client.connection_state() == async_nats::connection::State::Connected;
+        let _ = connected.set(Box::new(is_connected));
+        let letters: Arc<dyn DeadLetters> = match &options.dead_letters {
+            None => Arc::new(DeadLetterLog),
+            Some(Text(Letters::Subject(subject))) => Arc::new(source.letters(subject)),
+            Some(Text(Letters::File(path))) => {
+                let file = DeadLetterFile::open(path);
+                Arc::new(file.map_err(|cause| format!("cannot write to --dead-letters {}: {cause}", path.display()))?)
+            }
+        };
+        let new_worker = || served.crew.worker();
+        let settings = options.delivery();
+        let metrics = Arc::clone(&served.metrics);
+        let summary = deliver(&mut source, new_worker, &settings, letters, metrics, stop).await?;
+        if summary.unfinished > 0 {
+            tracing::warn!(unfinished = summary.unfinished, "the grace time is over; these events come again");
+        }
+        tracing::info!(given_back = summary.given_back, "stopped");
+        Ok(())
+    }
+}
+
+fn engine(options: &Options) -> Result<Engine> {
+    let limits = Engine::builder()
+        .time_limit(options.time.as_ref().map(|Text(time)| *time))
+        .memory_limit(options.memory.as_ref().map(|Text(size)| size.0))
+        .fuel_limit(options.fuel);
+    // Without a pool, to make an instance takes longer than most events. Not every machine has room for one.
+    let workers = options.workers.map_or(1, u32::from);
+    let pooled = options.fresh.unwrap_or_default().then(|| limits.clone().pooled(workers).build().ok());
+    Ok(pooled.flatten().map_or_else(|| limits.build(), Ok)?)
+}
+
+/// Serves all watchers until a signal, or until one of them fails for good.
+pub(super) fn run(config: Config) -> Result<ExitCode> {
+    let jobs = config.watchers.into_iter().map(Job::new).collect::<Result<Vec<_>>>()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let code = runtime.block_on(async {
+        let listener = match config.listen {
+            Some(listen) => Some(TcpListener::bind(listen.0).await.map_err(|cause| {
+                format!("cannot offer metrics at --listen {}: {cause}; choose another port", listen.0)
+            })?),
+            None => None,
+        };
+        serve(jobs, listener).await
+    });
+    // A handler that is still running after the grace time is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>) -> Result<ExitCode> {
+    let served: Arc<[Served]> = jobs
+        .iter()
+        .map(|job| Served {
+            name: job.served.name.clone(),
+            metrics: Arc::clone(&job.served.metrics),
+            crew: job.served.crew.clone(),
+            connected: Arc::clone(&job.served.connected),
+        })
+        .collect();
+    if let Some(listener) = listener {
+        tracing::info!(address = %listener.local_addr()?, "offering metrics");
+        tokio::spawn(http::listen(listener, Arc::clone(&served)));
+    }
+    let (stop, stopped) = watch::channel(false);
+    let mut running = JoinSet::new();
+    for job in jobs {
+        let mut stopped = stopped.clone();
+        let connected = Arc::clone(&job.served.connected);
+        let span = tracing::info_span!("serve", name = job.served.name);
+        let until = async move { _ = stopped.wait_for(|stop| *stop).await };
+        running.spawn(job.serve(connected, until).instrument(span));
+    }
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut code = ExitCode::SUCCESS;
+    loop {
+        tokio::select! {
+            ended = running.join_next() => match ended {
+                None => return Ok(code),
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(cause))) => {
+                    code = failed(&cause);
+                    stop.send_replace(true);
+                }
+                Some(Err(cause)) => {
+                    tracing::error!(%cause, "a delivery ended in a panic, which is a fault of kvwatch");
+                    code = FAILED.into();
+                    stop.send_replace(true);
+                }
+            },
+            number = either(&mut term, &mut int) => {
+                if stop.send_replace(true) {
+                    tracing::warn!("a second signal: ending at once; what is in hand comes again");
+                    std::process::exit(128 + number);
+                }
+            }
+        }
+    }
+}
+
+async fn either(term: &mut Signal, int: &mut Signal) -> i32 {
+    tokio::select! {
+        _ = term.recv() => SignalKind::terminate().as_raw_value(),
+        _ = int.recv() => SignalKind::interrupt().as_raw_value(),
+    }
+}
+
+fn failed(cause: &Cause) -> ExitCode {
+    tracing::error!(cause = %Escaped::whole(&chain(&**cause)), "cannot go on");
+    let is_missing = cause.downcast_ref::<nats::Error>().is_some_and(nats::Error::is_missing_store);
+    if is_missing { MISSING.into() } else { FAILED.into() }
+}

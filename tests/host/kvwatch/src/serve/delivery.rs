@@ -1,0 +1,364 @@
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt as _;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::Cause;
+use super::dead_letters::{DeadLetters, Letter};
+use super::event::{Escaped, Event, Position};
+use super::handler::{Handler, Outcome};
+use super::metrics::{Metrics, count, gauge};
+use super::retry::Retry;
+use super::schedule::{Schedule, Start, Trapped};
+use super::source::{Acked, BoxFuture, Signal, Source};
+
+/// How events are delivered.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How many events are handled at the same time; 0 counts as 1.
+    pub workers: usize,
+    /// How often a trapped event is tried, and how long it waits in between.
+    pub retry: Retry,
+    /// An event that was delivered more often than this, and that was the lowest one pending at a takeover, becomes a dead
+    /// letter: it has probably killed the process each time. Less than 3 counts as 3.
+    pub most_deliveries: u64,
+    /// How long running handlers may take to finish at a shutdown.
+    pub grace: Duration,
+}
+
+impl Default for Settings {
+    /// One worker, 5 attempts, 5 deliveries, 10 s of grace.
+    fn default() -> Self {
+        Self { workers: 1, retry: Retry::default(), most_deliveries: 5, grace: Duration::from_secs(10) }
+    }
+}
+
+impl Settings {
+    /// The default settings with another number of workers.
+    #[must_use]
+    pub fn with_workers(workers: usize) -> Self {
+        Self { workers, ..Self::default() }
+    }
+}
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Events that went back to the store, because they had not finished.
+    pub given_back: usize,
+    /// How many of them were still running when the grace time was over. Their handlers were cancelled.
+    pub unfinished: usize,
+}
+
+/// Delivers the events of a source to workers until `stop` is finished, and then shuts down in order (D6).
+///
+/// `new_worker` is called once for each worker at the start, and again after a handler panicked.
+///
+/// # Errors
+///
+/// The error of the source, after an orderly shutdown.
+///
+/// ```no_run
+/// # use kvwatch::serve::{deliver, Cause, DeadLetterFile, Event, Metrics, Outcome, Settings, Source};
+/// # use std::sync::Arc;
+/// # async fn example(mut source: impl Source) -> Result<(), Cause> {
+/// let new_worker = || |event: &Event, _attempt: u32| {
+///     println!("{:?}", event.key);
+///     async { Outcome::Handled }
+/// };
+/// let letters = Arc::new(DeadLetterFile::open("dead.jsonl")?);
+/// let stop = async { std::future::pending().await };
+/// deliver(&mut source, new_worker, &Settings::default(), letters, Arc::new(Metrics::default()), stop).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn deliver<S: Source, H: Handler>(
+    source: &mut S,
+    new_worker: impl FnMut() -> H,
+    settings: &Settings,
+    letters: Arc<dyn DeadLetters>,
+    metrics: Arc<Metrics>,
+    stop: impl Future<Output = ()>,
+) -> Result<Summary, Cause> {
+    let workers = settings.workers.max(1);
+    metrics.open.store(true, Ordering::Relaxed);
+    let delivery = Delivery {
+        source,
+        new_worker,
+        schedule: Schedule::new(settings.retry, settings.most_deliveries),
+        retry: settings.retry,
+        letters,
+        metrics,
+        idle: Vec::with_capacity(workers),
+        running: JoinSet::new(),
+        endings: FuturesUnordered::new(),
+        draining: false,
+    };
+    delivery.run(workers, settings.grace, stop).await
+}
+
+/// The state of the loop. Only the loop's task touches it.
+struct Delivery<'a, S, H, N> {
+    source: &'a mut S,
+    new_worker: N,
+    schedule: Schedule,
+    retry: Retry,
+    letters: Arc<dyn DeadLetters>,
+    metrics: Arc<Metrics>,
+    idle: Vec<H>,
+    running: JoinSet<Finished<H>>,
+    endings: FuturesUnordered<BoxFuture<'static, Ending>>,
+    draining: bool,
+}
+
+/// One step of the end of an event is done.
+enum Ending {
+    /// Its dead letter is written. Only now may its ack begin: until then the source must keep the event alive.
+    Buried(Position),
+    Acked(Position, Acked),
+}
+
+/// A handler returned. There is no worker any more if it panicked.
+struct Finished<H> {
+    worker: Option<H>,
+    event: Arc<Event>,
+    attempt: u32,
+    deliveries: u64,
+    outcome: Outcome,
+    duration: Duration,
+}
+
+impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
+    async fn run(mut self, workers: usize, grace: Duration, stop: impl Future<Output = ()>) -> Result<Summary, Cause> {
+        self.idle.extend(std::iter::repeat_with(&mut self.new_worker).take(workers));
+        let mut stop = std::pin::pin!(stop.fuse());
+        let mut deadline = None;
+        let mut failure = None;
+        let mut watch = Lease::new(self.source.lease());
+        loop {
+            if watch.lapsed() {
+                self.lapse();
+            }
+            self.start();
+            self.report();
+            if self.draining && self.running.is_empty() && self.endings.is_empty() {
+                break;
+            }
+            // Without an idle worker a retry cannot start, and a timer that is due would turn the loop for nothing.
+            let retry = self.schedule.next_retry().filter(|_| !self.draining && !self.idle.is_empty());
+            let room = self.schedule.len() < self.source.capacity();
+            tokio::select! {
+                biased;
+                () = &mut stop, if !self.draining => {
+                    tracing::info!(running = self.running.len(), in_hand = self.schedule.len(), "shutting down");
+                    self.draining = true;
+                    deadline = Some(Instant::now() + grace);
+                }
+                () = sleep_until(deadline) => break,
+                Some(finished) = self.running.join_next() => if let Ok(finished) = finished { self.finished(finished) },
+                Some(ending) = self.endings.next() => self.ended(&ending),
+                () = sleep_until(retry) => {}
+                () = watch.beat() => {}
+                signal = self.source.next(), if room && failure.is_none() => match signal {
+                    Ok(signal) => self.signal(signal),
+                    Err(cause) => {
+                        failure = Some(cause);
+                        self.draining = true;
+                        deadline.get_or_insert(Instant::now() + grace);
+                    }
+                },
+            }
+        }
+        let unfinished = self.running.len();
+        self.running.shutdown().await;
+        let rest = self.schedule.positions();
+        self.source.close(&rest).await;
+        self.metrics.given_back.fetch_add(rest.len() as u64, Ordering::Relaxed);
+        match failure {
+            Some(cause) => Err(cause),
+            None => Ok(Summary { given_back: rest.len(), unfinished }),
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Event(arrival) => {
+                count(&self.metrics.received);
+                self.schedule.insert(arrival);
+            }
+            Signal::Open => self.schedule.open(),
+            Signal::Close => self.schedule.close(),
+            Signal::GiveBack => {
+                let positions = self.schedule.withdraw();
+                self.give_back(&positions);
+            }
+            Signal::Forget => {
+                let positions = self.schedule.withdraw();
+                self.source.forget(&positions);
+            }
+        }
+    }
+
+    /// The loop stood still, so another process may own what is in hand (D5).
+    fn lapse(&mut self) {
+        tracing::warn!(
+            "this process stood still for longer than it may; events that have not started are dropped here"
+        );
+        self.source.lapsed();
+        let positions = self.schedule.withdraw();
+        self.source.forget(&positions);
+        self.schedule.close();
+    }
+
+    fn start(&mut self) {
+        if self.draining {
+            return;
+        }
+        while !self.idle.is_empty() {
+            let Some(start) = self.schedule.start(Instant::now()) else { return };
+            if start.blamed {
+                let cause = format!(
+                    "it was delivered {} times and never finished; it is probably what ended the process each time",
+                    start.deliveries
+                );
+                self.bury(&start.event, cause, 0, start.deliveries);
+            } else if let Some(worker) = self.idle.pop() {
+                count(&self.metrics.attempts);
+                self.running.spawn(work(worker, start));
+            }
+        }
+    }
+
+    fn finished(&mut self, finished: Finished<H>) {
+        let Finished { worker, event, attempt, deliveries, outcome, duration } = finished;
+        self.idle.push(worker.unwrap_or_else(&mut self.new_worker));
+        self.metrics.handler_time.record(duration);
+        let position = event.position;
+        let cause = match outcome {
+            Outcome::Handled => {
+                count(&self.metrics.handled);
+                self.schedule.ending(position);
+                self.ack(position);
+                return;
+            }
+            Outcome::Trapped(cause) => cause,
+        };
+        count(&self.metrics.trapped);
+        match self.schedule.trapped(position, Instant::now()) {
+            Trapped::Again(wait) => {
+                count(&self.metrics.retries);
+                tracing::warn!(key = %Escaped(&event.key), sequence = %position, attempt, ?wait, cause = %Escaped(&cause), "the handler trapped; it is tried again");
+            }
+            Trapped::Exhausted => self.bury(&event, cause, attempt, deliveries),
+            Trapped::Withdrawn => self.give_back(&[position]),
+        }
+    }
+
+    /// Makes an event a dead letter, and acknowledges it after that (D1, D4).
+    fn bury(&mut self, event: &Arc<Event>, cause: String, attempts: u32, deliveries: u64) {
+        let position = event.position;
+        tracing::error!(key = %Escaped(&event.key), sequence = %position, attempts, deliveries, cause = %Escaped(&cause), "the event becomes a dead letter");
+        self.schedule.ending(position);
+        let letter =
+            Arc::new(Letter { event: Arc::clone(event), cause, attempts, deliveries, time: SystemTime::now() });
+        let (letters, metrics) = (Arc::clone(&self.letters), Arc::clone(&self.metrics));
+        let mut waits = self.retry.forever();
+        self.endings.push(Box::pin(async move {
+            while let Err(cause) = letters.bury(Arc::clone(&letter)).await {
+                count(&metrics.dead_letter_failures);
+                tracing::error!(%cause, "a dead letter cannot be written; its event is kept and it is tried again");
+                tokio::time::sleep(waits.next().unwrap_or_default()).await;
+            }
+            count(&metrics.dead_letters);
+            Ending::Buried(position)
+        }));
+    }
+
+    fn ack(&mut self, position: Position) {
+        let ack = self.source.ack(position);
+        self.endings.push(Box::pin(async move { Ending::Acked(position, ack.await) }));
+    }
+
+    fn ended(&mut self, ending: &Ending) {
+        let (position, acked) = match *ending {
+            Ending::Buried(position) => return self.ack(position),
+            Ending::Acked(position, acked) => (position, acked),
+        };
+        if acked == Acked::Gone {
+            tracing::warn!(sequence = %position, "the store removed the event before its ack was confirmed");
+        }
+        self.schedule.ended(position);
+        self.source.acked(position);
+    }
+
+    fn give_back(&mut self, positions: &[Position]) {
+        self.metrics.given_back.fetch_add(positions.len() as u64, Ordering::Relaxed);
+        self.source.give_back(positions);
+    }
+
+    fn report(&self) {
+        gauge(&self.metrics.in_hand, self.schedule.len());
+        gauge(&self.metrics.running, self.running.len());
+        gauge(&self.metrics.waiting, self.schedule.waiting());
+        self.metrics.open.store(self.schedule.is_open(), Ordering::Relaxed);
+    }
+}
+
+async fn work<H: Handler>(mut worker: H, start: Start) -> Finished<H> {
+    let begun = Instant::now();
+    let handled = AssertUnwindSafe(worker.handle(&start.event, start.attempt)).catch_unwind().await;
+    let duration = begun.elapsed();
+    let (worker, outcome) = match handled {
+        Ok(outcome) => (Some(worker), outcome),
+        Err(_) => (None, Outcome::Trapped("the handler panicked".into())),
+    };
+    let Start { event, attempt, deliveries, .. } = start;
+    Finished { worker, event, attempt, deliveries, outcome, duration }
+}
+
+async fn sleep_until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Notices that the loop stood still: the process was stopped, or the machine was suspended.
+struct Lease {
+    limit: Option<Duration>,
+    last: Instant,
+    /// The monotonic clock does not count the time of a suspended machine; the wall clock does. If somebody sets the wall
+    /// clock forward, the lease lapses for nothing, and that does no harm.
+    last_wall: SystemTime,
+}
+
+impl Lease {
+    fn new(limit: Option<Duration>) -> Self {
+        Self { limit, last: Instant::now(), last_wall: SystemTime::now() }
+    }
+
+    fn lapsed(&mut self) -> bool {
+        let wall = self.last_wall.elapsed().unwrap_or_default();
+        let away = self.last.elapsed().max(wall);
+        self.last = Instant::now();
+        self.last_wall = SystemTime::now();
+        self.limit.is_some_and(|limit| away > limit)
+    }
+
+    /// Lets the loop turn often enough, even if nothing happens.
+    async fn beat(&self) {
+        sleep_until(self.limit.map(|limit| self.last + limit / 4)).await;
+    }
+}
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

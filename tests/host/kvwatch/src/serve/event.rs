@@ -1,0 +1,127 @@
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// A change of one key, as a store reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Where the store has it.
+    pub position: Position,
+    /// The key. It may contain any character, so logs print it through [`Escaped`].
+    pub key: Arc<str>,
+    /// What happened to the key.
+    pub change: Change,
+}
+
+/// What happened to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The key was set to this value.
+    Set(Bytes),
+    /// The key was deleted, or it expired.
+    Delete,
+}
+
+/// The identity of an event, and its place in the store's order.
+///
+/// A store that is removed and created again counts its sequence anew. The incarnation keeps the two apart: every event of
+/// an older incarnation comes before every event of a newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// How often the source has seen its store created anew.
+    pub incarnation: u32,
+    /// The store's sequence number. A store without one uses a counter of the source.
+    pub sequence: u64,
+}
+
+impl Position {
+    /// A position in the first incarnation.
+    #[must_use]
+    pub fn first(sequence: u64) -> Self {
+        Self { incarnation: 0, sequence }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sequence.fmt(f)
+    }
+}
+
+/// Text from a store, made safe for a terminal and a log: control characters are escaped, and long text is cut.
+///
+/// ```
+/// # use kvwatch::serve::Escaped;
+/// assert_eq!(Escaped("a\u{1b}[31m\n").to_string(), r"a\u{1b}[31m\n");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a str);
+
+impl Escaped<'_> {
+    /// The whole text, however long: for text whose length is bounded elsewhere.
+    ///
+    /// ```
+    /// # use kvwatch::serve::Escaped;
+    /// assert_eq!(Escaped::whole(&"\n".repeat(1000)).len(), 2000);
+    /// ```
+    #[must_use]
+    pub fn whole(text: &str) -> String {
+        let mut escaped = String::with_capacity(text.len());
+        for character in text.chars() {
+            // The quotes are printable: escaped, they would only be harder to read.
+            if matches!(character, '"' | '\'') {
+                escaped.push(character);
+            } else {
+                escaped.extend(character.escape_debug());
+            }
+        }
+        escaped
+    }
+}
+
+/// The most characters that [`Escaped`] prints.
+const SHOWN: usize = 256;
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut characters = self.0.chars();
+        for character in characters.by_ref().take(SHOWN) {
+            // The quotes are printable: escaped, they would only be harder to read.
+            if matches!(character, '"' | '\'') {
+                fmt::Write::write_char(f, character)?;
+            } else {
+                fmt::Display::fmt(&character.escape_debug(), f)?;
+            }
+        }
+        match characters.count() {
+            0 => Ok(()),
+            more => write!(f, "… ({more} more characters)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_text_has_no_control_characters() {
+        let hostile: String = (0..0x3000).filter_map(char::from_u32).filter(|c| c.is_control()).collect();
+        for chunk in hostile.chars().collect::<Vec<_>>().chunks(50) {
+            let shown = Escaped(&chunk.iter().collect::<String>()).to_string();
+            assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        }
+        assert_eq!(Escaped("\u{202e}x").to_string(), r"\u{202e}x");
+    }
+
+    #[test]
+    fn escaped_text_is_cut() {
+        assert_eq!(Escaped(&"x".repeat(1000)).to_string(), format!("{}… (744 more characters)", "x".repeat(256)));
+    }
+
+    #[test]
+    fn a_new_incarnation_comes_after_the_old_one() {
+        assert!(Position { incarnation: 0, sequence: 900 } < Position { incarnation: 1, sequence: 1 });
+    }
+}

@@ -1,0 +1,44 @@
+use super::event::Event;
+
+/// One worker: an instance of a watcher, or whatever else handles events.
+///
+/// [`deliver`](super::deliver) makes one handler a worker and gives it one event at a time, so a handler needs no lock. A
+/// handler that panics is replaced by a new one; the event counts as trapped.
+///
+/// Any closure of the right shape is a handler:
+///
+/// ```
+/// use kvwatch::serve::{Event, Handler, Outcome};
+///
+/// let handler = |event: &Event, attempt: u32| {
+///     println!("{} at attempt {attempt}", event.key);
+///     async { Outcome::Handled }
+/// };
+/// # fn check(_: impl Handler) {}
+/// # check(handler);
+/// ```
+pub trait Handler: Send + 'static {
+    /// Handles one event. `attempt` counts from 1 and starts anew when the process does.
+    ///
+    /// The future runs as a task of its own. A handler that computes for long must not block the runtime's thread.
+    fn handle(&mut self, event: &Event, attempt: u32) -> impl Future<Output = Outcome> + Send;
+}
+
+/// What a handler made of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The handler is done with the event.
+    Handled,
+    /// The handler failed. The text says why; it may come from the guest, so it is data and not yet safe to print.
+    Trapped(String),
+}
+
+impl<F, T> Handler for F
+where
+    F: FnMut(&Event, u32) -> T + Send + 'static,
+    T: Future<Output = Outcome> + Send,
+{
+    fn handle(&mut self, event: &Event, attempt: u32) -> impl Future<Output = Outcome> + Send {
+        self(event, attempt)
+    }
+}

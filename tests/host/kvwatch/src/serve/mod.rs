@@ -1,0 +1,52 @@
+//! Delivery of a store's events to a watcher, for months of operation.
+//!
+//! The parts, from the outside to the inside:
+//!
+//! | part | what it does | what it does not know |
+//! |---|---|---|
+//! | [`Source`] | brings the events of one store, and ends them there | workers, attempts, dead letters |
+//! | [`deliver`] | the loop between a source and the workers; it owns all state, so there is no lock | stores, WebAssembly |
+//! | [`Schedule`] | which event may start now | time, tasks, stores |
+//! | [`Retry`] | how long a trapped event waits, and how often it is tried | events |
+//! | [`Handler`] | one worker; [`Worker`] is one with a session of a watcher | everything else |
+//! | [`DeadLetters`] | keeps the events that could not be handled | everything else |
+//! | [`Metrics`] | counts; one shared struct of atomics | everything else |
+//!
+//! The rules (tests carry their names):
+//!
+//! - **D1** An event is acknowledged after its handler returned, or after it is a dead letter. Nothing else ends it.
+//! - **D2** Events of one key run one at a time, in the store's order. The next one starts after the ack of the previous
+//!   one was confirmed. Events of different keys run in parallel. A worker is free as soon as its handler returned.
+//! - **D3** A trapped event is tried again after growing waits. Later events of its key wait; other keys do not. Events that
+//!   come for the third time run alone, in stream order. Only the lowest event that was pending at a takeover can have
+//!   killed the process, so only that event can become a dead letter for the number of its deliveries.
+//! - **D4** An event without attempts left becomes a dead letter. A failure to write it is not an ack.
+//! - **D5** Nothing starts while the source says [`Signal::Close`]. See [`Gate`](crate::sources::nats::Gate).
+//! - **D6** On shutdown nothing starts, what runs may finish within the grace time, and the source gets back the rest.
+//! - **D7** Memory is bounded: by the store, or by [`Source::capacity`].
+
+mod dead_letters;
+mod delivery;
+mod event;
+mod handler;
+mod metrics;
+mod prometheus;
+mod retry;
+mod schedule;
+mod source;
+mod worker;
+
+pub use dead_letters::{DeadLetterFile, DeadLetterLog, DeadLetters, Letter};
+pub use delivery::{Settings, Summary, deliver};
+pub use event::{Change, Escaped, Event, Position};
+pub use handler::{Handler, Outcome};
+pub use metrics::{HANDLER_TIME_BOUNDS, Histogram, Metrics, Snapshot};
+pub(crate) use metrics::{count, gauge};
+pub use prometheus::{Sample, prometheus};
+pub use retry::{Retry, Waits};
+pub use schedule::{Schedule, Start};
+pub use source::{Acked, Arrival, BoxFuture, Signal, Source};
+pub use worker::{Crew, Usage, Worker};
+
+/// A cause of a failure, with its own causes.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;

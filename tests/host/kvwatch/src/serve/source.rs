@@ -1,0 +1,126 @@
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::Cause;
+use super::event::{Event, Position};
+
+/// A future of any kind, on the heap.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where events come from, and where they end.
+///
+/// A new store is one file with one implementation of this trait. Which methods it needs depends on what the store can
+/// promise:
+///
+/// | store | implements |
+/// |---|---|
+/// | in memory, or at most once (Redis keyspace notifications) | [`next`](Self::next) and [`capacity`](Self::capacity) |
+/// | with acks | also [`ack`](Self::ack), [`give_back`](Self::give_back), [`close`](Self::close) |
+/// | with acks that several processes share (NATS `JetStream`) | also [`acked`](Self::acked), [`forget`](Self::forget), [`lease`](Self::lease), [`lapsed`](Self::lapsed), and the signals other than [`Signal::Event`] |
+///
+/// The loop calls all methods from one task. Methods that are not `async` must not block.
+///
+/// ```
+/// use std::collections::VecDeque;
+/// use kvwatch::serve::{Arrival, Cause, Event, Signal, Source};
+///
+/// /// Events from memory, each delivered at most once.
+/// struct Memory(VecDeque<Event>);
+///
+/// impl Source for Memory {
+///     async fn next(&mut self) -> Result<Signal, Cause> {
+///         match self.0.pop_front() {
+///             Some(event) => Ok(Signal::Event(Arrival { event, deliveries: 1 })),
+///             None => std::future::pending().await,
+///         }
+///     }
+/// }
+/// ```
+pub trait Source: Send {
+    /// The next thing that the loop must know.
+    ///
+    /// The loop drops this future and calls again whenever something else happens: an implementation must lose nothing
+    /// then (it must be *cancel safe*). An event that is already in hand must not be reported twice.
+    ///
+    /// # Errors
+    ///
+    /// When the source can never bring another event, and a user must act. A lost connection is not an error: the source
+    /// connects again and waits.
+    fn next(&mut self) -> impl Future<Output = Result<Signal, Cause>> + Send;
+
+    /// Tells the store that the event is done. The future is finished when the store has confirmed this, or when the event
+    /// does not exist any more. It tries again for as long as that takes.
+    fn ack(&mut self, position: Position) -> BoxFuture<'static, Acked> {
+        let _ = position;
+        Box::pin(std::future::ready(Acked::Confirmed))
+    }
+
+    /// The future of [`ack`](Self::ack) for this event has finished: the loop has forgotten the event.
+    fn acked(&mut self, position: Position) {
+        let _ = position;
+    }
+
+    /// Gives events back to the store, in ascending order, so that it delivers them again at once, to any process.
+    fn give_back(&mut self, positions: &[Position]) {
+        let _ = positions;
+    }
+
+    /// The loop has dropped these events without a word to the store, because it asked for that with [`Signal::Forget`].
+    fn forget(&mut self, positions: &[Position]) {
+        let _ = positions;
+    }
+
+    /// For how long the loop may stand still before another process may own its events. `None`: for ever.
+    fn lease(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The loop stood still for longer than the lease. It has dropped all events that it had not started, as with
+    /// [`Signal::Forget`], and calls [`forget`](Self::forget) with them after this method.
+    fn lapsed(&mut self) {}
+
+    /// The loop does not call [`next`](Self::next) while it has this many events in hand. A store that bounds this itself
+    /// returns `usize::MAX`.
+    fn capacity(&self) -> usize {
+        1000
+    }
+
+    /// The end: gives back `rest`, in ascending order, and leaves the store so that another process can take over at once.
+    fn close(&mut self, rest: &[Position]) -> impl Future<Output = ()> + Send {
+        let _ = rest;
+        async {}
+    }
+}
+
+/// What a source tells the loop.
+#[derive(Clone, Debug)]
+pub enum Signal {
+    /// An event.
+    Event(Arrival),
+    /// From now on events may start. A loop begins in this state.
+    Open,
+    /// From now on no event may start, until [`Signal::Open`].
+    Close,
+    /// Give back all events that have not started: they belong to another process now.
+    GiveBack,
+    /// Drop all events that have not started: the store knows nothing of them any more, or gives them to another process.
+    Forget,
+}
+
+/// An event, and how often the store has delivered it.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The event.
+    pub event: Event,
+    /// How often the store has delivered it to any process, this time included.
+    pub deliveries: u64,
+}
+
+/// How an ack ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acked {
+    /// The store has confirmed it.
+    Confirmed,
+    /// The store does not have the event any more: it was removed, with its consumer or its bucket.
+    Gone,
+}

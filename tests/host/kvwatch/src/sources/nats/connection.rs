@@ -1,0 +1,94 @@
+use std::time::Duration;
+
+use async_nats::jetstream::{Context, ContextBuilder};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::auth::{Auth, Tls};
+use super::error::Error;
+use super::{Address, Settings};
+
+/// A connection is noticed to be silent after two of these. The library's default would need more than 45 s.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a request waits for its answer.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What became of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Connected,
+    Disconnected,
+}
+
+/// Connects once. After that, the library connects again for ever, to any of the servers, with waits that grow to 4 s.
+pub(super) async fn connect(settings: &Settings, changes: UnboundedSender<Change>) -> Result<(Client, Context), Error> {
+    let address = &settings.address;
+    let options = options(settings, changes).await?;
+    let servers = address.server_addresses()?;
+    let client = options.connect(servers).await.map_err(|error| failed(address, &error))?;
+    let context = ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());
+    Ok((client, context))
+}
+
+async fn options(settings: &Settings, changes: UnboundedSender<Change>) -> Result<ConnectOptions, Error> {
+    let Tls { required, authorities, client, first } = &settings.tls;
+    let mut options = ConnectOptions::new()
+        .name(format!("kvwatch serve {}", settings.name))
+        .ping_interval(PING_INTERVAL)
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .max_reconnects(None)
+        .require_tls(*required || settings.address.requires_tls())
+        .event_callback(move |event| {
+            let changes = changes.clone();
+            async move { report(&event, &changes) }
+        });
+    if *first {
+        options = options.tls_first();
+    }
+    if let Some(path) = authorities {
+        options = options.add_root_certificates(path.clone());
+    }
+    if let Some((certificate, key)) = client {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    Ok(match &settings.auth {
+        Auth::Nobody => options,
+        Auth::CredentialsFile(path) => options.credentials_file(path).await.map_err(|cause| Error::Secret {
+            what: "credentials",
+            place: path.display().to_string(),
+            cause: cause.to_string(),
+        })?,
+        Auth::User { user, password } => options.user_and_password(user.clone(), password.reveal()),
+        Auth::Token(token) => options.token(token.reveal()),
+        Auth::NKey(seed) => options.nkey(seed.reveal()),
+    })
+}
+
+fn report(event: &Event, changes: &UnboundedSender<Change>) {
+    let change = match event {
+        Event::Connected => {
+            tracing::info!("connected to the store");
+            Change::Connected
+        }
+        Event::Disconnected => {
+            tracing::warn!("the connection to the store is lost; connecting again");
+            Change::Disconnected
+        }
+        other => {
+            tracing::warn!(event = %crate::serve::Escaped(&other.to_string()), "the connection to the store reports an event");
+            return;
+        }
+    };
+    // The receiver is gone when the source is.
+    let _ = changes.send(change);
+}
+
+fn failed(address: &Address, error: &async_nats::ConnectError) -> Error {
+    let (servers, cause) = (address.servers(), error.to_string());
+    match error.kind() {
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Tls => {
+            Error::Refused { servers, cause }
+        }
+        _ => Error::Unreachable { servers, cause },
+    }
+}

@@ -1,0 +1,268 @@
+use std::fmt;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::pull::{Config, Stream as Messages};
+use async_nats::jetstream::consumer::{
+    AckPolicy, Consumer, DeliverPolicy, Info, PriorityPolicy, PullConsumer, ReplayPolicy,
+};
+use async_nats::jetstream::context::{ConsumerInfoErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::{ConsumerCreateStrictErrorKind, Stream};
+use async_nats::jetstream::{Context, ErrorCode};
+
+use super::Settings;
+use super::error::Error;
+
+/// The priority group that all processes of one name are in.
+pub(super) const GROUP: &str = "kvwatch";
+
+/// For how long the server waits for a pinned process that does not pull.
+const PRIORITY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a pull lasts. It must be well below the priority timeout, or the pin is lost between two pulls.
+const EXPIRES: Duration = Duration::from_secs(1);
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// How many events one pull asks for. The server never gives more than the most unacknowledged events.
+const BATCH: usize = 200;
+
+/// Where a new consumer starts. An existing one continues where it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Since {
+    /// With the last value of each key, then with every change.
+    #[default]
+    Last,
+    /// With everything that the bucket's history has.
+    All,
+    /// With changes from now on.
+    Now,
+}
+
+impl std::str::FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "last" => Ok(Self::Last),
+            "all" => Ok(Self::All),
+            "now" => Ok(Self::Now),
+            _ => Err("it is `last`, `all` or `now`".into()),
+        }
+    }
+}
+
+/// A setting of a consumer that is not what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What it is about, with the flag that sets it.
+    pub setting: &'static str,
+    /// What the existing consumer has.
+    pub existing: String,
+    /// What was asked for.
+    pub wanted: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {} and {} was asked for", self.setting, self.existing, self.wanted)
+    }
+}
+
+/// The consumer that the settings ask for.
+pub(super) fn wanted(settings: &Settings) -> Config {
+    let pinned = !settings.shared;
+    Config {
+        durable_name: Some(settings.name.clone()),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: settings.ack_wait,
+        max_deliver: -1,
+        max_ack_pending: i64::from(settings.max_ack_pending),
+        // The last value of each key needs a filter, so there is always one.
+        filter_subject: settings.filter(),
+        deliver_policy: match settings.since {
+            Since::Last => DeliverPolicy::LastPerSubject,
+            Since::All => DeliverPolicy::All,
+            Since::Now => DeliverPolicy::New,
+        },
+        replay_policy: ReplayPolicy::Instant,
+        priority_policy: if pinned { PriorityPolicy::PinnedClient } else { PriorityPolicy::None },
+        priority_groups: if pinned { vec![GROUP.to_owned()] } else { Vec::new() },
+        priority_timeout: if pinned { PRIORITY_TIMEOUT } else { Duration::ZERO },
+        ..Config::default()
+    }
+}
+
+/// Compares field by field: the server would silently return a consumer with other settings. The fields that are not
+/// compared do not change what is delivered, in which order and how often.
+pub(super) fn differences(existing: &Config, wanted: &Config) -> Vec<Difference> {
+    macro_rules! compare {
+        ($($setting:literal: $field:ident,)*) => {
+            [$(($setting, format!("{:?}", existing.$field), format!("{:?}", wanted.$field)),)*]
+        };
+    }
+    compare!(
+        "the ack policy": ack_policy,
+        "the ack wait (--ack-wait)": ack_wait,
+        "the most deliveries of an event": max_deliver,
+        "the most unacknowledged events (--max-ack-pending)": max_ack_pending,
+        "the filter (--keys)": filter_subject,
+        "the list of filters": filter_subjects,
+        "the start (--since)": deliver_policy,
+        "the replay policy": replay_policy,
+        "the rate limit": rate_limit,
+        "headers only": headers_only,
+        "the largest pull": max_batch,
+        "the largest pull in bytes": max_bytes,
+        "the longest pull": max_expires,
+        "the waits between deliveries": backoff,
+        "the priority policy (--shared)": priority_policy,
+        "the priority groups (--shared)": priority_groups,
+        "the priority timeout (--shared)": priority_timeout,
+    )
+    .into_iter()
+    .filter(|(_, existing, wanted)| existing != wanted)
+    .map(|(setting, existing, wanted)| Difference { setting, existing, wanted })
+    .collect()
+}
+
+/// A consumer that was found or made, with a pull on it.
+pub(super) struct Opened {
+    pub(super) stream: Stream,
+    pub(super) consumer: PullConsumer,
+    pub(super) messages: Messages,
+}
+
+/// Finds the bucket, finds or makes the consumer, and begins to pull.
+pub(super) async fn open(context: &Context, settings: &Settings) -> Result<Opened, Error> {
+    let stream = find_bucket(context, settings).await?;
+    let consumer = match find(&stream, settings).await? {
+        Some(consumer) => consumer,
+        None => make(&stream, settings).await?,
+    };
+    let mut pull = consumer.stream().max_messages_per_batch(BATCH).expires(EXPIRES).heartbeat(HEARTBEAT);
+    if !settings.shared {
+        pull = pull.group(GROUP);
+    }
+    let messages = pull.messages().await.map_err(|cause| Error::Request {
+        what: format!("pull from the consumer `{}`", settings.name),
+        source: cause.into(),
+    })?;
+    Ok(Opened { stream, consumer, messages })
+}
+
+async fn find_bucket(context: &Context, settings: &Settings) -> Result<Stream, Error> {
+    let address = &settings.address;
+    context.get_stream(address.stream()).await.map_err(|error| match error.kind() {
+        GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+            Error::NoBucket { servers: address.servers(), bucket: address.bucket().to_owned() }
+        }
+        GetStreamErrorKind::JetStream(error) if is_no_jetstream(error.error_code()) => {
+            Error::NoJetStream { servers: address.servers() }
+        }
+        GetStreamErrorKind::Request if is_no_responder(&error) => Error::NoJetStream { servers: address.servers() },
+        _ => Error::Request { what: format!("look up the bucket `{}`", address.bucket()), source: error.into() },
+    })
+}
+
+fn is_no_jetstream(code: ErrorCode) -> bool {
+    [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT].contains(&code)
+}
+
+/// Nobody listens on the subjects of `JetStream`'s requests. The library keeps this inside the error's source.
+fn is_no_responder(error: &(dyn std::error::Error + 'static)) -> bool {
+    use async_nats::jetstream::context::{RequestError, RequestErrorKind};
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<RequestError>())
+        .any(|error| error.kind() == RequestErrorKind::NoResponders)
+}
+
+async fn find(stream: &Stream, settings: &Settings) -> Result<Option<PullConsumer>, Error> {
+    let info = match stream.consumer_info(&settings.name).await {
+        Ok(info) => info,
+        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(request(settings, "look up", error)),
+    };
+    check(&info, settings)?;
+    match stream.get_consumer(&settings.name).await {
+        Ok(consumer) => Ok(Some(consumer)),
+        Err(source) => Err(Error::Request { what: format!("use the consumer `{}`", settings.name), source }),
+    }
+}
+
+async fn make(stream: &Stream, settings: &Settings) -> Result<PullConsumer, Error> {
+    let made: Result<Consumer<Config>, _> = stream.create_consumer_strict(wanted(settings)).await;
+    match made {
+        Ok(consumer) => {
+            tracing::info!(consumer = settings.name, since = ?settings.since, "made the consumer");
+            Ok(consumer)
+        }
+        // Another process was faster, with other settings.
+        Err(error) if error.kind() == ConsumerCreateStrictErrorKind::AlreadyExists => {
+            find(stream, settings).await?.ok_or_else(|| request(settings, "make", error))
+        }
+        Err(error) => Err(request(settings, "make", error)),
+    }
+}
+
+fn request(settings: &Settings, verb: &str, cause: impl Into<crate::serve::Cause>) -> Error {
+    Error::Request { what: format!("{verb} the consumer `{}`", settings.name), source: cause.into() }
+}
+
+fn check(info: &Info, settings: &Settings) -> Result<(), Error> {
+    let existing = &info.config;
+    let wanted = wanted(settings);
+    let mut differences =
+        match <Config as async_nats::jetstream::consumer::FromConsumer>::try_from_consumer_config(existing.clone()) {
+            Ok(existing) => differences(&existing, &wanted),
+            Err(_) => Vec::new(),
+        };
+    if existing.deliver_subject.is_some() {
+        differences.push(Difference { setting: "its kind", existing: "push".into(), wanted: "pull".into() });
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Differs { bucket: settings.address.bucket().to_owned(), name: settings.name.clone(), differences })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings::new("nats://localhost/b".parse().unwrap(), "w")
+    }
+
+    #[test]
+    fn equal_settings_have_no_difference() {
+        assert_eq!(differences(&wanted(&settings()), &wanted(&settings())), []);
+    }
+
+    #[test]
+    fn each_setting_that_a_flag_changes_is_a_difference() {
+        let base = wanted(&settings());
+        let changed = |change: fn(&mut Settings)| {
+            let mut settings = settings();
+            change(&mut settings);
+            differences(&base, &wanted(&settings)).len()
+        };
+        assert_eq!(changed(|s| s.ack_wait = Duration::from_secs(30)), 1);
+        assert_eq!(changed(|s| s.max_ack_pending = 7), 1);
+        assert_eq!(changed(|s| s.keys = Some("users.>".into())), 1);
+        assert_eq!(changed(|s| s.since = Since::All), 1);
+        assert_eq!(changed(|s| s.shared = true), 3);
+    }
+
+    #[test]
+    fn a_difference_is_told_in_words() {
+        let error = Error::Differs {
+            bucket: "b".into(),
+            name: "w".into(),
+            differences: vec![Difference {
+                setting: "the ack wait (--ack-wait)",
+                existing: "30s".into(),
+                wanted: "5s".into(),
+            }],
+        };
+        let text = error.to_string();
+        assert!(text.contains("the ack wait (--ack-wait) is 30s and 5s was asked for"), "{text}");
+        assert!(text.contains("nats consumer rm KV_b w"), "{text}");
+    }
+}

@@ -1,0 +1,125 @@
+use super::consumer::Difference;
+use crate::serve::Cause;
+
+/// Why events cannot come from a bucket, in words for the person who started `kvwatch serve`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address is not one.
+    #[error("`{address}` is not the address of a bucket: {problem}; an address is like nats://localhost:4222/orders")]
+    Address {
+        /// The address, without secrets.
+        address: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A setting has a value that the server would refuse.
+    #[error("{setting} cannot be `{value}`: {problem}")]
+    Setting {
+        /// The name of the setting.
+        setting: &'static str,
+        /// Its value, escaped.
+        value: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// A secret cannot be read.
+    #[error("cannot read the {what} from {place}: {cause}")]
+    Secret {
+        /// What the secret is for.
+        what: &'static str,
+        /// The file or the environment variable.
+        place: String,
+        /// Why not.
+        cause: String,
+    },
+    /// No server answers. This may change: with `--wait` it is tried again.
+    #[error(
+        "cannot connect to {servers}: {cause}; check that the server runs and the address is right, or wait for it with --wait"
+    )]
+    Unreachable {
+        /// The servers.
+        servers: String,
+        /// Why not.
+        cause: String,
+    },
+    /// The server refuses the user, or the TLS connection failed.
+    #[error("{servers} refused the connection: {cause}; check the credentials and the TLS settings")]
+    Refused {
+        /// The servers.
+        servers: String,
+        /// Why.
+        cause: String,
+    },
+    /// The server has no `JetStream`. This may change: a cluster that starts has none for a while.
+    #[error(
+        "{servers} has no JetStream, or does not offer it to this user: start nats-server with -js, or wait for it with --wait"
+    )]
+    NoJetStream {
+        /// The servers.
+        servers: String,
+    },
+    /// There is no such bucket. This may change.
+    #[error(
+        "{servers} has no bucket `{bucket}`: create it (`nats kv add {bucket}`), correct its name, or wait for it with --wait"
+    )]
+    NoBucket {
+        /// The servers.
+        servers: String,
+        /// The bucket.
+        bucket: String,
+    },
+    /// The server cannot pin one process of several.
+    #[error(
+        "nats-server {version} cannot choose one of several processes to work, which keeps the order of a key across \
+         processes: upgrade it to 2.11 or later, or use --shared, where all processes work and the order of a key is kept \
+         within a process only"
+    )]
+    OldServer {
+        /// The server's version.
+        version: String,
+    },
+    /// There is a consumer of this name with other settings.
+    #[error(
+        "the consumer `{name}` of bucket `{bucket}` exists with other settings: {}; use the consumer's settings, choose \
+         another --name, or remove the consumer (`nats consumer rm KV_{bucket} {name}`; it then starts anew, as --since says)",
+        list(differences)
+    )]
+    Differs {
+        /// The bucket.
+        bucket: String,
+        /// The consumer.
+        name: String,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// A request to the server failed.
+    #[error("cannot {what}")]
+    Request {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: Cause,
+    },
+}
+
+impl Error {
+    /// Whether the same may succeed later, without a change by the user: `--wait` tries it again.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::NoJetStream { .. } | Self::NoBucket { .. } | Self::Request { .. }
+        )
+    }
+
+    /// Whether the store is missing: its server, its `JetStream` or its bucket. `kvwatch serve` has an exit code for it.
+    #[must_use]
+    pub fn is_missing_store(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::NoJetStream { .. } | Self::NoBucket { .. })
+    }
+}
+
+fn list(differences: &[Difference]) -> String {
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,202 @@
+use std::collections::BTreeMap;
+
+/// Decides when events may start (D5). A plain state machine, with a record of what is in hand.
+///
+/// After a takeover or a reconnect, the server delivers new events at once, and the events of the process before only
+/// after the ack wait, in any order. A process that starts what comes first breaks the order of keys. So the gate is closed
+/// until everything that is pending in the server is in hand here.
+///
+/// The gate closes when:
+///
+/// - the pin of the messages changes: this process has just taken over;
+/// - the consumer sequence of a message does not follow the last one: a delivery was lost, or went to another process;
+/// - the connection was made anew, or the process stood still.
+///
+/// It opens when the server's count of pending events is not larger than the number of events in hand that the server had
+/// delivered when it counted. Events whose ack is on its way are not counted in hand: the server may have it already, and
+/// then another event would hide behind it. Events that came after the count are not counted either.
+#[derive(Debug, Default)]
+pub struct Gate {
+    open: bool,
+    pin: Option<String>,
+    last: Option<u64>,
+    held: BTreeMap<u64, Held>,
+    /// Grows whenever the gate closes: an answer to an older question says nothing.
+    question: u64,
+    answer: Option<Count>,
+}
+
+#[derive(Debug)]
+struct Held {
+    consumer_sequence: u64,
+    reply: String,
+    ending: bool,
+}
+
+/// What a message says about itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivered<'a> {
+    /// The `Nats-Pin-Id`.
+    pub pin: Option<&'a str>,
+    /// The place of the event in the stream.
+    pub stream_sequence: u64,
+    /// The place of this delivery among all deliveries of the consumer.
+    pub consumer_sequence: u64,
+    /// Where its ack goes.
+    pub reply: &'a str,
+}
+
+/// What the loop has to do about a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The event is new here. Otherwise it is in hand, and only its reply subject changed.
+    pub new: bool,
+    /// The gate was open, and the message closed it. This comes before the event.
+    pub closes: bool,
+    /// The message opens the gate. This comes after the event.
+    pub opens: bool,
+}
+
+/// What the server says about the consumer.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The question that this answers; see [`Gate::question`].
+    pub question: u64,
+    /// The events that are delivered and not acknowledged.
+    pub pending: usize,
+    /// The last delivery.
+    pub delivered: u64,
+    /// The pin of the process that works, if there is one.
+    pub pin: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    pending: usize,
+    delivered: u64,
+}
+
+/// What the loop has to do about an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing changes. What is in hand may be kept with in-progress acks.
+    Keep,
+    /// Events may start. What is in hand may be kept with in-progress acks.
+    Open,
+    /// Another process works now: the gate is closed, and everything that has not started goes back.
+    GiveBack,
+}
+
+impl Gate {
+    /// Takes a message.
+    pub fn message(&mut self, message: Delivered<'_>) -> Verdict {
+        let follows = self.last.is_some_and(|last| message.consumer_sequence == last + 1);
+        let closes = (!follows || message.pin != self.pin.as_deref()) && self.close();
+        self.pin = message.pin.map(str::to_owned);
+        self.last = Some(message.consumer_sequence);
+        // If it is here, the server has delivered it again: the ack wait was over, or the server forgot an ack.
+        let ending = self.held.get(&message.stream_sequence).is_some_and(|held| held.ending);
+        let held = Held { consumer_sequence: message.consumer_sequence, reply: message.reply.to_owned(), ending };
+        let new = self.held.insert(message.stream_sequence, held).is_none();
+        Verdict { new, closes, opens: self.try_open() }
+    }
+
+    /// Takes an answer of the server.
+    pub fn answer(&mut self, answer: &Answer) -> Decision {
+        if answer.question == self.question
+            && let (Some(ours), Some(pinned)) = (&self.pin, &answer.pin)
+            && ours != pinned
+        {
+            self.close();
+            self.pin = None;
+            self.last = None;
+            return Decision::GiveBack;
+        }
+        if answer.question == self.question {
+            self.answer = Some(Count { pending: answer.pending, delivered: answer.delivered });
+        }
+        if self.try_open() { Decision::Open } else { Decision::Keep }
+    }
+
+    /// Closes the gate: the connection is new, or the process stood still. Returns whether it was open.
+    pub fn close(&mut self) -> bool {
+        self.question += 1;
+        self.answer = None;
+        std::mem::take(&mut self.open)
+    }
+
+    /// The number that an answer must carry that is asked for now.
+    #[must_use]
+    pub fn question(&self) -> u64 {
+        self.question
+    }
+
+    /// Whether the gate is closed, and an answer could open it.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.open && !self.held.is_empty()
+    }
+
+    /// The pin of the last message.
+    #[must_use]
+    pub fn pin(&self) -> Option<&str> {
+        self.pin.as_deref()
+    }
+
+    /// The ack of the event is about to be sent. Returns the reply subject.
+    pub fn ending(&mut self, stream_sequence: u64) -> Option<String> {
+        let held = self.held.get_mut(&stream_sequence)?;
+        held.ending = true;
+        Some(held.reply.clone())
+    }
+
+    /// The event is not in hand any more. Returns its reply subject.
+    pub fn remove(&mut self, stream_sequence: u64) -> Option<String> {
+        self.held.remove(&stream_sequence).map(|held| held.reply)
+    }
+
+    /// Forgets all events: the stream that they came from is gone.
+    pub fn clear(&mut self) {
+        self.close();
+        self.held.clear();
+        self.pin = None;
+        self.last = None;
+    }
+
+    /// Whether the event is in hand.
+    #[must_use]
+    pub fn holds(&self, stream_sequence: u64) -> bool {
+        self.held.contains_key(&stream_sequence)
+    }
+
+    /// The stream sequences of all events in hand, in ascending order.
+    #[must_use]
+    pub fn sequences(&self) -> Vec<u64> {
+        self.held.keys().copied().collect()
+    }
+
+    /// The reply subjects of the events that are kept with in-progress acks.
+    #[must_use]
+    pub fn kept(&self) -> Vec<String> {
+        self.held.values().filter(|held| !held.ending).map(|held| held.reply.clone()).collect()
+    }
+
+    /// The number of events in hand that the server still counts as pending for certain, up to this delivery.
+    #[must_use]
+    pub fn counted(&self, delivered: u64) -> usize {
+        self.held.values().filter(|held| !held.ending && held.consumer_sequence <= delivered).count()
+    }
+
+    /// The last answer may be true only now, when a message of before the answer arrives after it.
+    fn try_open(&mut self) -> bool {
+        if self.open {
+            return false;
+        }
+        self.open = self.answer.is_some_and(|count| count.pending <= self.counted(count.delivered));
+        self.open
+    }
+}
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

@@ -1,0 +1,295 @@
+//! What the source does about each message, change of the connection, beat and answer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_nats::connection::State;
+use async_nats::header;
+use async_nats::jetstream::Message;
+use async_nats::jetstream::consumer::Info;
+use async_nats::jetstream::consumer::pull::{MessagesError, MessagesErrorKind};
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::time::Instant;
+
+use super::super::connection::Change;
+use super::super::consumer::{self, Opened};
+use super::super::gate::{Answer, Decision, Delivered};
+use super::super::message;
+use super::super::unreachable_keys::{Search, Unreachable};
+use super::{AGAIN, NatsSource, Report};
+use crate::serve::{Arrival, Cause, Escaped, Event, Signal, count, gauge};
+
+impl NatsSource {
+    pub(super) fn message(&mut self, message: &Message) {
+        self.reopen_waits = AGAIN.forever();
+        let (Ok(info), Some(reply)) = (message.info(), &message.reply) else {
+            tracing::warn!(subject = %Escaped(&message.subject), "a message that is not an event of the consumer is ignored");
+            return;
+        };
+        let pin = message.headers.as_ref().and_then(|headers| headers.get_last(header::NATS_PIN_ID));
+        let verdict = self.gate.message(Delivered {
+            pin: pin.map(async_nats::HeaderValue::as_str),
+            stream_sequence: info.stream_sequence,
+            consumer_sequence: info.consumer_sequence,
+            reply,
+        });
+        if verdict.closes && !self.settings.shared {
+            tracing::info!(sequence = info.stream_sequence, "waiting until all pending events are here");
+            self.signals.push_back(Signal::Close);
+            self.search_at = None;
+        }
+        if verdict.new {
+            if info.delivered == 1 {
+                self.count_gap(info.stream_sequence);
+            }
+            let key = message.subject.strip_prefix(self.prefix.as_str()).unwrap_or(&message.subject);
+            let change = message::change(message.headers.as_ref(), &message.payload);
+            let event = Event { position: self.position(info.stream_sequence), key: key.into(), change };
+            self.signals
+                .push_back(Signal::Event(Arrival { event, deliveries: u64::try_from(info.delivered).unwrap_or(1) }));
+        }
+        if verdict.opens {
+            self.opened();
+        }
+    }
+
+    /// Without a filter, the first deliveries have all sequence numbers of the stream, but those of events that were
+    /// replaced or removed before.
+    pub(super) fn count_gap(&mut self, sequence: u64) {
+        if self.settings.keys.is_none() && self.last_new > 0 && sequence > self.last_new + 1 {
+            self.metrics.gaps.fetch_add(sequence - self.last_new - 1, Ordering::Relaxed);
+        }
+        self.last_new = self.last_new.max(sequence);
+    }
+
+    pub(super) fn opened(&mut self) {
+        if !self.settings.shared {
+            tracing::info!("all pending events are here; events start");
+            self.signals.push_back(Signal::Open);
+        }
+    }
+
+    pub(super) fn failed(&mut self, error: &MessagesError) {
+        match error.kind() {
+            // It repeats while the connection is down, and for some seconds after the server started again.
+            MessagesErrorKind::MissingHeartbeat if self.client.connection_state() != State::Connected => {}
+            _ => {
+                tracing::warn!(cause = %Escaped(&error.to_string()), "the pull ended; it is opened anew");
+                self.reopen();
+            }
+        }
+    }
+
+    /// Opens the pull anew, soon. Failures in a row make the waits grow.
+    pub(super) fn reopen(&mut self) {
+        if self.reopen.is_none() && !self.opening {
+            self.reopen = Some(Instant::now() + self.reopen_waits.next().unwrap_or(AGAIN.longest));
+        }
+    }
+
+    pub(super) fn changed(&mut self, change: Change) {
+        match change {
+            // Another process may take over while this one is cut off.
+            Change::Disconnected => {
+                self.lost = true;
+                self.close_gate();
+            }
+            Change::Connected if self.lost => {
+                self.lost = false;
+                count(&self.metrics.reconnects);
+                self.close_gate();
+                self.reopen = Some(Instant::now());
+                self.search_at = Some(Instant::now());
+            }
+            Change::Connected => {}
+        }
+    }
+
+    pub(super) fn close_gate(&mut self) {
+        if self.gate.close() && !self.settings.shared {
+            self.signals.push_back(Signal::Close);
+        }
+    }
+
+    pub(super) fn tick(&mut self) {
+        let now = Instant::now();
+        if !self.opening && self.reopen.is_some_and(|due| due <= now) {
+            self.reopen = None;
+            self.opening = true;
+            let (context, settings, reporter) =
+                (self.context.clone(), Arc::clone(&self.settings), self.reporter.clone());
+            tokio::spawn(async move {
+                let opened = consumer::open(&context, &settings).await.map(Box::new);
+                let _ = reporter.send(Report::Opened(opened));
+            });
+        }
+        let closed = !self.settings.shared && self.gate.is_waiting();
+        if !self.asking && (closed || self.ask_at <= now) {
+            self.asking = true;
+            self.ask_at = now + self.third();
+            let question = self.gate.question();
+            let (stream, name, reporter) = (self.stream.clone(), self.settings.name.clone(), self.reporter.clone());
+            tokio::spawn(async move {
+                let answer = stream.consumer_info(name).await.map(Box::new).map_err(Cause::from);
+                let _ = reporter.send(Report::Answered(question, answer));
+            });
+        }
+        if closed && self.search_at.is_none() {
+            self.search_at = Some(now + self.settings.ack_wait);
+        }
+    }
+
+    pub(super) fn report(&mut self, report: Report) -> Result<(), Cause> {
+        match report {
+            Report::Opened(Ok(opened)) => {
+                self.opening = false;
+                self.replace(*opened);
+            }
+            Report::Opened(Err(error)) => {
+                self.opening = false;
+                if !error.may_pass() {
+                    return Err(error.into());
+                }
+                tracing::warn!(cause = %Escaped(&error.to_string()), "the store is not ready; trying again");
+                self.messages = None;
+                self.reopen();
+            }
+            Report::Answered(question, Ok(info)) => {
+                self.asking = false;
+                self.answered(question, &info);
+            }
+            Report::Answered(_, Err(cause)) => {
+                self.asking = false;
+                tracing::debug!(cause = %Escaped(&cause.to_string()), "the server did not tell the state of the consumer");
+            }
+            Report::Searched(found) => {
+                self.searching = false;
+                self.searched(found);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a new pull in place of the old one.
+    pub(super) fn replace(&mut self, opened: Opened) {
+        let before = self.consumer.cached_info().created;
+        if opened.consumer.cached_info().created != before {
+            tracing::warn!("the bucket or its consumer was made anew; what was in hand of the old one is dropped");
+            self.messages = None;
+            self.forget_consumer();
+        }
+        // What has arrived on the old pull would come again only after the ack wait.
+        if let Some(mut old) = self.messages.take() {
+            while let Some(Some(Ok(message))) = old.next().now_or_never() {
+                self.message(&message);
+            }
+        }
+        let Opened { stream, consumer, messages } = opened;
+        self.stream = stream;
+        self.consumer = consumer;
+        self.messages = Some(messages);
+    }
+
+    pub(super) fn forget_consumer(&mut self) {
+        self.close_gate();
+        self.gate.clear();
+        self.last_new = 0;
+        // First the signal, then the number: the loop still has positions of the old incarnation.
+        self.signals.retain(|signal| !matches!(signal, Signal::Event(_)));
+        self.signals.push_back(Signal::Forget);
+        self.incarnation.send_modify(|incarnation| *incarnation += 1);
+    }
+
+    pub(super) fn answered(&mut self, question: u64, info: &Info) {
+        gauge(&self.metrics.ack_pending, info.num_ack_pending);
+        self.metrics.lag.store(info.num_pending, Ordering::Relaxed);
+        if info.created != self.consumer.cached_info().created {
+            self.reopen();
+            return;
+        }
+        let pin = info.priority_groups.first().and_then(|group| group.pinned_client_id.clone());
+        let ours = self.settings.shared || pin.is_none() || pin.as_deref() == self.gate.pin();
+        self.search(info);
+        if self.settings.shared {
+            self.keep();
+            return;
+        }
+        let delivered = info.delivered.consumer_sequence;
+        match self.gate.answer(&Answer { question, pending: info.num_ack_pending, delivered, pin }) {
+            Decision::Open => self.opened(),
+            Decision::Keep => {}
+            Decision::GiveBack => {
+                tracing::info!("another process works now; giving back what has not started");
+                self.signals.extend([Signal::Close, Signal::GiveBack]);
+            }
+        }
+        if ours {
+            self.keep();
+        }
+    }
+
+    /// Tells the server that the events in hand are alive, every third of the ack wait.
+    pub(super) fn keep(&mut self) {
+        let now = Instant::now();
+        if self.keep_at > now {
+            return;
+        }
+        // The next answer comes about a third later, and may come a little earlier.
+        self.keep_at = now + self.third() / 2;
+        let replies = self.gate.kept();
+        if replies.is_empty() || self.client.connection_state() != State::Connected {
+            return;
+        }
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            for reply in replies {
+                if client.publish(reply, "+WPI".into()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    pub(super) fn search(&mut self, info: &Info) {
+        let due = self.search_at.is_some_and(|due| due <= Instant::now());
+        if !due || self.searching {
+            return;
+        }
+        self.search_at = None;
+        if info.num_ack_pending <= self.gate.counted(info.delivered.consumer_sequence) {
+            return;
+        }
+        self.searching = true;
+        let search = Search {
+            client: self.client.clone(),
+            context: self.context.clone(),
+            stream: self.settings.address.stream(),
+            consumer: self.settings.name.clone(),
+            filter: self.settings.filter(),
+            after: info.ack_floor.stream_sequence,
+            last: info.delivered.stream_sequence,
+            arrived: self.gate.sequences(),
+            limit: self.settings.max_ack_pending as usize * 2,
+        };
+        let reporter = self.reporter.clone();
+        tokio::spawn(async move {
+            let _ = reporter.send(Report::Searched(search.run().await));
+        });
+    }
+
+    pub(super) fn searched(&mut self, found: Result<Vec<Unreachable>, Cause>) {
+        match found {
+            Ok(found) => {
+                for Unreachable { sequence, subject } in found {
+                    count(&self.metrics.skipped_keys);
+                    let key = subject.strip_prefix(&self.prefix).unwrap_or(&subject);
+                    tracing::error!(key = %Escaped(key), sequence, "the key of this event is not UTF-8; the event is skipped");
+                }
+            }
+            Err(cause) => {
+                tracing::warn!(cause = %Escaped(&cause.to_string()), "cannot look for events that do not arrive; trying again");
+                self.search_at = Some(Instant::now() + self.third());
+            }
+        }
+    }
+}

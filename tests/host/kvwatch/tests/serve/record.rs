@@ -1,0 +1,89 @@
+//! What the handlers wrote, and what must be true about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// One line: an event started or ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) end: bool,
+    pub(crate) process: u32,
+    pub(crate) sequence: u64,
+    pub(crate) key: String,
+}
+
+pub(crate) fn read(folder: &Path) -> Vec<Line> {
+    let text = std::fs::read_to_string(folder.join("record")).unwrap_or_default();
+    let line = |line: &str| {
+        let mut words = line.splitn(5, ' ');
+        Some(Line {
+            end: words.next()? == "end",
+            process: words.next()?.parse().ok()?,
+            sequence: words.next()?.parse().ok()?,
+            key: words.next()?.to_owned(),
+        })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// The sequences of the dead letters.
+pub(crate) fn letters(folder: &Path) -> Vec<u64> {
+    let text = std::fs::read_to_string(folder.join("dead.jsonl")).unwrap_or_default();
+    let sequence = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["sequence"].as_u64();
+    text.lines().filter_map(sequence).collect()
+}
+
+/// The events that finished, or became dead letters.
+pub(crate) fn done(folder: &Path) -> BTreeSet<u64> {
+    read(folder).into_iter().filter(|line| line.end).map(|line| line.sequence).chain(letters(folder)).collect()
+}
+
+/// Waits until so many events are done.
+pub(crate) async fn wait_for(folder: &Path, count: usize, limit: Duration) -> Result<(), Failure> {
+    let begun = Instant::now();
+    while done(folder).len() < count {
+        if begun.elapsed() > limit {
+            let done = done(folder).len();
+            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            return Err(format!("{done} of {count} events are done after {limit:?}\n{}", tail.join("\n")).into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// D1 and D2 from outside: the events 1 to `last` are done but those in `except`, and an event started only after every
+/// older event of its key was done.
+pub(crate) fn check(folder: &Path, last: u64, except: &[u64]) -> Result<(), Failure> {
+    let done = done(folder);
+    let missing: Vec<u64> = (1..=last).filter(|it| !done.contains(it) && !except.contains(it)).collect();
+    if !missing.is_empty() {
+        return Err(format!("lost: {missing:?}").into());
+    }
+    check_order(folder)
+}
+
+/// D2 from outside.
+pub(crate) fn check_order(folder: &Path) -> Result<(), Failure> {
+    let lines = read(folder);
+    let mut keys: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for line in &lines {
+        keys.entry(&line.key).or_default().insert(line.sequence);
+    }
+    let mut ended: BTreeSet<u64> = letters(folder).into_iter().collect();
+    for line in &lines {
+        if line.end {
+            ended.insert(line.sequence);
+            continue;
+        }
+        if let Some(older) = keys[line.key.as_str()].range(..line.sequence).find(|older| !ended.contains(older)) {
+            return Err(format!("{line:?} started before {older} of its key was done").into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,447 @@
+//! The functions that act on the store: the interfaces `readwrite`, `atomic` and `batch`, and `open-bucket`.
+//!
+//! A call has three steps, because a store may answer later. `start_*` checks the handles and asks the store. The embedder waits for
+//! the answer with [`Asked::wait`] or [`Asked::block`]; the host is free meanwhile. [`Host::finish`] makes the handles of the result.
+//! The functions with the draft's names do all three on the calling thread.
+//!
+//! All functions have one error: they trap. They trap when a handle is bad (unless [`BadHandle::Note`](crate::BadHandle::Note)),
+//! and when the guest exceeds a limit.
+
+#![allow(clippy::missing_errors_doc, reason = "the module's documentation states the one error of all functions")]
+
+use std::sync::Arc;
+
+use super::{Called, Details, Host, Object};
+use crate::accounts::Kind;
+use crate::content::{Content, IntoContent as _};
+use crate::events::{Change, Event};
+use crate::store::{Answer, MemoryStore, Store, StoreCall, StoreError};
+
+/// The name of the bucket that events come from, unless a host sets another one: `watched`.
+pub const EVENT_BUCKET: &str = "watched";
+
+/// A call of the guest that the store has yet to answer.
+#[derive(Debug)]
+#[must_use = "the guest waits for the answer"]
+pub struct Asked<T> {
+    pending: Pending,
+    answer: Answer<T>,
+}
+
+/// A call of the guest that the store has answered. [`Host::finish`] gives the answer to the guest.
+#[derive(Debug)]
+#[must_use = "the guest waits for the answer"]
+pub struct Answered<T> {
+    pending: Pending,
+    answer: Result<T, StoreError>,
+}
+
+/// What the host remembers of a call while the store works.
+#[derive(Debug)]
+struct Pending {
+    call: StoreCall,
+    bucket: Arc<str>,
+    effect: Effect,
+}
+
+/// What a call changes if it succeeds.
+#[derive(Debug)]
+enum Effect {
+    Nothing,
+    Events(Vec<Event>),
+    /// The key is set to the number that the store answers.
+    Number(String),
+    /// The event, if the store answers `true`.
+    If(Event),
+}
+
+impl<T> Asked<T> {
+    /// A call that the host refuses by itself.
+    fn refused(call: StoreCall, error: StoreError) -> Self {
+        let pending = Pending { call, bucket: Arc::from(""), effect: Effect::Nothing };
+        Self { pending, answer: Answer::Now(Err(error)) }
+    }
+
+    /// Waits for the store.
+    pub async fn wait(self) -> Answered<T> {
+        Answered { pending: self.pending, answer: self.answer.wait().await }
+    }
+
+    /// Waits for the store on this thread.
+    pub fn block(self) -> Answered<T> {
+        Answered { pending: self.pending, answer: self.answer.block() }
+    }
+}
+
+/// The answer of a store, and what the guest gets for it.
+pub trait Reply: Sized {
+    /// A handle for each content and for each opened bucket, and everything else as it is.
+    type Given;
+
+    /// Makes the handles.
+    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<Self::Given>;
+
+    /// The number that the store answered, with 1 for `true`.
+    fn number(&self) -> u64 {
+        0
+    }
+}
+
+/// The answer to `open-bucket`.
+#[derive(Debug)]
+pub struct Opened(());
+
+impl Reply for Opened {
+    type Given = u32;
+
+    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<u32> {
+        host.make(Kind::Bucket, call.as_str(), Object::Bucket(Some(Arc::clone(bucket))))
+    }
+}
+
+impl Reply for Content {
+    type Given = u32;
+
+    fn give(self, host: &mut Host, call: StoreCall, _bucket: &Arc<str>) -> Called<u32> {
+        let (len, kept) = (self.len(), self.len_in_memory());
+        host.make(Kind::Payload, call.as_str(), Object::Payload { content: Some(self), len, kept })
+    }
+}
+
+impl Reply for Vec<Content> {
+    type Given = Vec<u32>;
+
+    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<Vec<u32>> {
+        self.into_iter().map(|content| content.give(host, call, bucket)).collect()
+    }
+}
+
+impl Reply for Vec<String> {
+    type Given = Self;
+
+    fn give(self, host: &mut Host, call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
+        host.admit_bytes(call.as_str(), self.iter().map(|key| key.len() as u64).sum())?;
+        Ok(self)
+    }
+}
+
+impl Reply for () {
+    type Given = ();
+
+    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<()> {
+        Ok(())
+    }
+}
+
+impl Reply for bool {
+    type Given = Self;
+
+    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
+        Ok(self)
+    }
+
+    fn number(&self) -> u64 {
+        u64::from(*self)
+    }
+}
+
+impl Reply for u64 {
+    type Given = Self;
+
+    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
+        Ok(self)
+    }
+
+    fn number(&self) -> u64 {
+        *self
+    }
+}
+
+/// A change that the guest made to the store.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoreChange {
+    /// The bucket.
+    pub bucket: String,
+    /// The change, as the event that a watcher of the bucket would get.
+    pub event: Event,
+}
+
+/// The changes of an event.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    kept: Vec<StoreChange>,
+    kept_bytes: u64,
+    total: u64,
+}
+
+impl Changes {
+    /// The most changes that are kept, and the most of their bytes.
+    const MOST: usize = 4096;
+    const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+    #[inline]
+    pub(super) fn begin(&mut self) {
+        if self.total > 0 {
+            *self = Self::default();
+        }
+    }
+
+    fn note(&mut self, bucket: &str, event: Event, details: Details) {
+        self.total += 1;
+        let content = if let Change::Set(content) = &event.change { content.len_in_memory() } else { 0 };
+        let bytes = (bucket.len() + event.key.len()) as u64 + content;
+        let fits = self.kept.len() < Self::MOST && self.kept_bytes.saturating_add(bytes) <= Self::MOST_BYTES;
+        if details == Details::Collected && fits {
+            self.kept_bytes += bytes;
+            self.kept.push(StoreChange { bucket: bucket.to_owned(), event });
+        }
+    }
+}
+
+impl Host {
+    /// Sets the store behind this host. Every host has a store of its own in memory unless this is called.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use inbound_keyvalue_host::store::MemoryStore;
+    /// use inbound_keyvalue_host::{Host, Personality};
+    ///
+    /// let store = MemoryStore::new();
+    /// store.insert("watched", "count", "41");
+    /// let mut host = Host::new(Personality::default());
+    /// host.set_store(Arc::new(store.clone()));
+    /// let bucket = host.begin_delete();
+    /// assert_eq!(host.increment(bucket, "count", 1)?, Ok(42));
+    /// assert_eq!((host.changes()[0].event.key.as_str(), host.change_count()), ("count", 1));
+    /// # Ok::<(), inbound_keyvalue_host::Trap>(())
+    /// ```
+    pub fn set_store(&mut self, store: Arc<dyn Store>) {
+        self.store = Some(self.personality.outbound.around(store));
+    }
+
+    /// The name of the bucket that events come from.
+    #[must_use]
+    pub fn event_bucket(&self) -> &str {
+        self.event_bucket.as_deref().unwrap_or(EVENT_BUCKET)
+    }
+
+    /// Sets the name of the bucket that events come from. It is [`EVENT_BUCKET`] unless this is called.
+    pub fn set_event_bucket(&mut self, name: impl Into<Arc<str>>) {
+        self.event_bucket = Some(name.into());
+    }
+
+    /// What the guest changed in the last event, in this order: the first 4096 changes, and 64 MiB of their contents. There are none
+    /// with [`Details::Counted`].
+    #[must_use]
+    pub fn changes(&self) -> &[StoreChange] {
+        &self.changes.kept
+    }
+
+    /// The changes that [`changes`](Self::changes) returns. The host does not keep them any longer.
+    #[must_use]
+    pub fn take_changes(&mut self) -> Vec<StoreChange> {
+        std::mem::take(&mut self.changes.kept)
+    }
+
+    /// How many changes the guest made in the last event.
+    #[must_use]
+    pub fn change_count(&self) -> u64 {
+        self.changes.total
+    }
+
+    /// Gives the guest the answer of the store: what [`Reply::Given`] says, or the handle of an error.
+    pub fn finish<T: Reply>(&mut self, answered: Answered<T>) -> Called<Result<T::Given, u32>> {
+        let Answered { pending: Pending { call, bucket, effect }, answer } = answered;
+        match answer {
+            Ok(reply) => {
+                self.note_effect(&bucket, effect, reply.number());
+                reply.give(self, call, &bucket).map(Ok)
+            }
+            Err(error) => self.error(call.as_str(), error.to_string()).map(Err),
+        }
+    }
+
+    fn note_effect(&mut self, bucket: &str, effect: Effect, number: u64) {
+        let events = match effect {
+            Effect::Nothing => return,
+            Effect::Events(events) => events,
+            Effect::Number(key) => vec![Event::set(key, number.to_string())],
+            Effect::If(event) => Vec::from_iter((number != 0).then_some(event)),
+        };
+        for event in events {
+            self.changes.note(bucket, event, self.details);
+        }
+    }
+
+    fn store(&mut self) -> Arc<dyn Store> {
+        let store = self.store.get_or_insert_with(|| self.personality.outbound.around(Arc::new(MemoryStore::new())));
+        Arc::clone(store)
+    }
+
+    /// Asks the store for something that concerns the bucket of a handle. Without such a bucket, the answer is an error.
+    fn ask<T>(
+        &mut self,
+        call: StoreCall,
+        bucket: u32,
+        effect: Effect,
+        ask: impl FnOnce(&dyn Store, &str) -> Answer<T>,
+    ) -> Called<Asked<T>> {
+        self.calls += 1;
+        let name = match self.table.get(Kind::Bucket, bucket).map(|entry| &entry.object) {
+            Some(Object::Bucket(Some(name))) => Arc::clone(name),
+            Some(_) => self.event_bucket.get_or_insert_with(|| Arc::from(EVENT_BUCKET)).clone(),
+            None => {
+                self.missing(Kind::Bucket, bucket, call.as_str())?;
+                let reason = format!("there is no bucket with the handle {bucket}");
+                return Ok(Asked::refused(call, StoreError::Refused(reason)));
+            }
+        };
+        let answer = ask(&*self.store(), &name);
+        Ok(Asked { pending: Pending { call, bucket: name, effect }, answer })
+    }
+
+    /// What was written to a value. `Err` says why it cannot be stored.
+    fn written(&mut self, call: StoreCall, value: u32) -> Called<Result<Content, String>> {
+        let Some(&Object::Value { number, .. }) = self.table.get(Kind::Value, value).map(|entry| &entry.object) else {
+            self.missing(Kind::Value, value, call.as_str())?;
+            return Ok(Err(format!("there is no value with the handle {value}")));
+        };
+        let (bytes, len) = (self.written.bytes(number), self.written.len(number));
+        if bytes.len() as u64 != len {
+            return Ok(Err(format!("the value has {len} bytes, and this host keeps {} bytes of a value", self.keep)));
+        }
+        Ok(Ok(bytes.into_content()))
+    }
+
+    /// `open-bucket`
+    pub fn start_open_bucket(&mut self, name: &str) -> Called<Asked<Opened>> {
+        self.calls += 1;
+        let call = StoreCall::OpenBucket;
+        if let Some(trace) = self.personality.open_bucket_error.clone() {
+            return Ok(Asked::refused(call, StoreError::Refused(trace)));
+        }
+        if self.buckets.as_ref().is_some_and(|buckets| !buckets.iter().any(|bucket| bucket == name)) {
+            return Ok(Asked::refused(call, StoreError::NoBucket(name.to_owned())));
+        }
+        let answer = self.store().open(name).map(|()| Opened(()));
+        Ok(Asked { pending: Pending { call, bucket: name.into(), effect: Effect::Nothing }, answer })
+    }
+
+    /// `get`
+    pub fn start_get(&mut self, bucket: u32, key: &str) -> Called<Asked<Content>> {
+        self.ask(StoreCall::Get, bucket, Effect::Nothing, |store, bucket| store.get(bucket, key))
+    }
+
+    /// `set`. The guest still owns the value.
+    pub fn start_set(&mut self, bucket: u32, key: &str, value: u32) -> Called<Asked<()>> {
+        let call = StoreCall::Set;
+        let content = match self.written(call, value)? {
+            Ok(content) => content,
+            Err(reason) => return self.refuse_call(call, bucket, reason),
+        };
+        let effect = Effect::Events(vec![Event::set(key, content.clone())]);
+        self.ask(call, bucket, effect, |store, bucket| store.set(bucket, key, content))
+    }
+
+    /// `delete`
+    pub fn start_delete(&mut self, bucket: u32, key: &str) -> Called<Asked<()>> {
+        let effect = Effect::Events(vec![Event::delete(key)]);
+        self.ask(StoreCall::Delete, bucket, effect, |store, bucket| store.delete(bucket, key))
+    }
+
+    /// `exists`
+    pub fn start_exists(&mut self, bucket: u32, key: &str) -> Called<Asked<bool>> {
+        self.ask(StoreCall::Exists, bucket, Effect::Nothing, |store, bucket| store.exists(bucket, key))
+    }
+
+    /// `increment`
+    pub fn start_increment(&mut self, bucket: u32, key: &str, delta: u64) -> Called<Asked<u64>> {
+        let effect = Effect::Number(key.to_owned());
+        self.ask(StoreCall::Increment, bucket, effect, |store, bucket| store.increment(bucket, key, delta))
+    }
+
+    /// `compare-and-swap`
+    pub fn start_compare_and_swap(&mut self, bucket: u32, key: &str, old: u64, new: u64) -> Called<Asked<bool>> {
+        let effect = Effect::If(Event::set(key, new.to_string()));
+        self.ask(StoreCall::CompareAndSwap, bucket, effect, |store, bucket| {
+            store.compare_and_swap(bucket, key, old, new)
+        })
+    }
+
+    /// `get-many`
+    pub fn start_get_many(&mut self, bucket: u32, keys: &[&str]) -> Called<Asked<Vec<Content>>> {
+        self.ask(StoreCall::GetMany, bucket, Effect::Nothing, |store, bucket| store.get_many(bucket, keys))
+    }
+
+    /// `get-keys`. The draft gives it no error: [`finish_get_keys`](Self::finish_get_keys) traps if the store fails.
+    pub fn start_get_keys(&mut self, bucket: u32) -> Called<Asked<Vec<String>>> {
+        self.ask(StoreCall::GetKeys, bucket, Effect::Nothing, |store, bucket| store.keys(bucket))
+    }
+
+    /// Gives the guest the keys.
+    pub fn finish_get_keys(&mut self, answered: Answered<Vec<String>>) -> Called<Vec<String>> {
+        let Answered { pending: Pending { call, bucket, .. }, answer } = answered;
+        match answer {
+            Ok(keys) => keys.give(self, call, &bucket),
+            Err(error) => Err(self.trap(format!("`{call}` failed, and has no error to return: {error}"))),
+        }
+    }
+
+    /// `set-many`. The guest still owns the values. `keys` must repeat the keys of the pairs.
+    pub fn start_set_many(&mut self, bucket: u32, keys: &[&str], values: &[(&str, u32)]) -> Called<Asked<()>> {
+        let call = StoreCall::SetMany;
+        if !keys.iter().eq(values.iter().map(|(key, _)| key)) {
+            return self.refuse_call(call, bucket, "the list of keys is not the list of the pairs' keys".to_owned());
+        }
+        let mut pairs = Vec::new();
+        for (key, value) in values {
+            match self.written(call, *value)? {
+                Ok(content) => pairs.push(((*key).to_owned(), content)),
+                Err(reason) => return self.refuse_call(call, bucket, reason),
+            }
+        }
+        let effect = Effect::Events(pairs.iter().map(|(key, content)| Event::set(key, content.clone())).collect());
+        self.ask(call, bucket, effect, |store, bucket| store.set_many(bucket, pairs))
+    }
+
+    /// `delete-many`
+    pub fn start_delete_many(&mut self, bucket: u32, keys: &[&str]) -> Called<Asked<()>> {
+        let effect = Effect::Events(keys.iter().map(|key| Event::delete(*key)).collect());
+        self.ask(StoreCall::DeleteMany, bucket, effect, |store, bucket| store.delete_many(bucket, keys))
+    }
+
+    /// The answer where the host does not ask the store. The bucket's handle is checked all the same.
+    fn refuse_call<T>(&mut self, call: StoreCall, bucket: u32, reason: String) -> Called<Asked<T>> {
+        let refusal = StoreError::Refused(reason);
+        self.ask(call, bucket, Effect::Nothing, |_, _| Answer::Now(Err(refusal)))
+    }
+}
+
+/// A function of the draft with its three steps on the calling thread.
+macro_rules! blocking {
+    ($($name:ident: $start:ident, $finish:ident($($parameter:ident: $type:ty),*) -> $given:ty;)*) => {
+        impl Host {
+            $(
+                #[doc = concat!("The function of `", stringify!($start), "`, with all its steps on this thread.")]
+                pub fn $name(&mut self, bucket: u32, $($parameter: $type),*) -> Called<$given> {
+                    let asked = self.$start(bucket, $($parameter),*)?;
+                    self.$finish(asked.block())
+                }
+            )*
+        }
+    };
+}
+
+blocking! {
+    get: start_get, finish(key: &str) -> Result<u32, u32>;
+    set: start_set, finish(key: &str, value: u32) -> Result<(), u32>;
+    delete: start_delete, finish(key: &str) -> Result<(), u32>;
+    exists: start_exists, finish(key: &str) -> Result<bool, u32>;
+    increment: start_increment, finish(key: &str, delta: u64) -> Result<u64, u32>;
+    compare_and_swap: start_compare_and_swap, finish(key: &str, old: u64, new: u64) -> Result<bool, u32>;
+    get_many: start_get_many, finish(keys: &[&str]) -> Result<Vec<u32>, u32>;
+    get_keys: start_get_keys, finish_get_keys() -> Vec<String>;
+    set_many: start_set_many, finish(keys: &[&str], values: &[(&str, u32)]) -> Result<(), u32>;
+    delete_many: start_delete_many, finish(keys: &[&str]) -> Result<(), u32>;
+}
