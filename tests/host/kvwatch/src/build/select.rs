@@ -34,7 +34,7 @@ pub(super) fn library(build: &Build) -> Result<Library, Error> {
     if !is_cdylib(package) {
         let has_library = package.targets.iter().any(|target| target.is_lib() || target.is_proc_macro());
         let dir = package.manifest_path.parent().map_or_else(dir, |dir| dir.as_std_path().to_owned());
-        return Err(if has_library || !package.targets.iter().any(|target| target.is_bin()) {
+        return Err(if has_library || !package.targets.iter().any(cargo_metadata::Target::is_bin) {
             Error::NoLibrary { dir }
         } else {
             Error::Program { dir }
@@ -79,7 +79,7 @@ fn metadata(build: &Build) -> Result<Metadata, Error> {
 }
 
 fn is_cdylib(package: &Package) -> bool {
-    package.targets.iter().any(|target| target.is_cdylib())
+    package.targets.iter().any(cargo_metadata::Target::is_cdylib)
 }
 
 fn find<'a>(packages: &[&'a Package], is: impl Fn(&Package) -> bool) -> Option<&'a Package> {

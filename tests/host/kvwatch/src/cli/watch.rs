@@ -1,5 +1,6 @@
 //! `--watch`: builds a watcher again when its source changes, on another thread than the one that runs it.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -99,7 +100,7 @@ impl Rebuild {
             let mut change = None;
             if is_stale {
                 let (before, begun) = (self.places.snapshot(), SystemTime::now());
-                let Some(watcher) = self.rebuild() else { return };
+                let ControlFlow::Continue(watcher) = self.rebuild() else { return };
                 change = watcher.map(|watcher| Change::Watcher(Box::new(watcher)));
                 built = self.places.built(&before, begun);
             }
@@ -137,8 +138,8 @@ impl Rebuild {
         }
     }
 
-    /// Builds. The inner option is the new watcher, if it differs from the old one. `None` is that the process is about to end.
-    fn rebuild(&mut self) -> Option<Option<Watcher>> {
+    /// Builds, and returns the new watcher if it differs from the old one. It breaks when the process is about to end.
+    fn rebuild(&mut self) -> ControlFlow<(), Option<Watcher>> {
         let begun = Instant::now();
         let is_first = self.loaded.is_none();
         let component = if is_first { self.args.component() } else { self.component_aside() };
@@ -164,14 +165,14 @@ impl Rebuild {
                     let message = format!("{name} {took}; the store is as it was");
                     style::say_aside(&style::labelled(style::NOTE, "reloaded", &message));
                 }
-                Some(Some(watcher))
+                ControlFlow::Continue(Some(watcher))
             }
             Ok(None) => {
                 let message = format!("the change makes no difference to the watcher, {took}");
                 style::say_aside(&style::styled(style::FAINT, &message));
-                Some(None)
+                ControlFlow::Continue(None)
             }
-            Err(error) if matches!(error.downcast_ref(), Some(build::Error::Stopped { .. })) => None,
+            Err(error) if matches!(error.downcast_ref(), Some(build::Error::Stopped { .. })) => ControlFlow::Break(()),
             Err(error) => {
                 let error = escape::lines(&chain(&*error));
                 if is_first {
@@ -181,7 +182,7 @@ impl Rebuild {
                     let message = format!("{error}; the watcher goes on as it was");
                     style::say_aside(&style::labelled(style::ERROR, "error", &message));
                 }
-                Some(None)
+                ControlFlow::Continue(None)
             }
         }
     }

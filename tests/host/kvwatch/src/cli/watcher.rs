@@ -84,12 +84,11 @@ impl WatcherArgs {
             return Ok(Component { name: path.display().to_string(), bytes, places: self.places() });
         };
         let colour = if screen::is_coloured() { Colour::Always } else { Colour::Never };
-        let mut build =
-            Build::new(dir).target(self.target).profile(&self.profile).features(&self.features).colour(colour);
+        let mut order = Build::new(dir).target(self.target).profile(&self.profile).features(&self.features);
         if let Some(package) = &self.package {
-            build = build.package(package);
+            order = order.package(package);
         }
-        let built = build.stop(BUILDS.clone()).run_with(line)?;
+        let built = order.colour(colour).stop(BUILDS.clone()).run_with(line)?;
         let here = env::current_dir().ok();
         let artifact = here.and_then(|here| built.artifact.strip_prefix(here).ok()).unwrap_or(&built.artifact);
         let name = artifact.display().to_string();
