@@ -12,7 +12,7 @@ use std::thread;
 use cargo_metadata::{Artifact, CrateType, Message};
 
 use super::select::Library;
-use super::{Build, Colour, Error, Line, tell};
+use super::{Build, Colour, Error, Line, inputs, tell};
 
 /// Builds the library, and returns everything that cargo made or found made.
 pub(super) fn build(build: &Build, library: &Library, line: &Mutex<Option<Line<'_>>>) -> Result<Vec<Artifact>, Error> {
@@ -48,9 +48,14 @@ pub(super) fn build(build: &Build, library: &Library, line: &Mutex<Option<Line<'
     let artifacts = thread::scope(|scope| {
         let artifacts = scope.spawn(|| artifacts(stdout, line));
         let mut read = Ok(());
+        let mut unreadable = Vec::new();
         for text in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).split(b'\n')) {
             match text {
-                Ok(text) => tell(line, String::from_utf8_lossy(&text).trim_end()),
+                Ok(text) => {
+                    let text = String::from_utf8_lossy(&text);
+                    unreadable.extend(inputs::unreadable(&text).map(|path| library.workspace.join(path)));
+                    tell(line, text.trim_end());
+                }
                 Err(error) => {
                     read = Err(error);
                     break;
@@ -58,7 +63,7 @@ pub(super) fn build(build: &Build, library: &Library, line: &Mutex<Option<Line<'
             }
         }
         let artifacts = artifacts.join().unwrap_or_else(|panic| resume_unwind(panic));
-        read.and(artifacts)
+        read.and(artifacts).map(|artifacts| (artifacts, unreadable))
     });
     if let Some(stop) = &build.stop {
         stop.forget(&child);
@@ -67,9 +72,10 @@ pub(super) fn build(build: &Build, library: &Library, line: &Mutex<Option<Line<'
     if build.stop.as_ref().is_some_and(super::Stop::is_stopped) {
         return Err(Error::Stopped { dir: dir() });
     }
-    let artifacts = artifacts.map_err(cannot_read)?;
+    let (artifacts, unreadable) = artifacts.map_err(cannot_read)?;
     if !status.success() {
-        return Err(Error::Failed { dir: dir(), target: build.target, status });
+        let inputs = inputs::of_failed(build, library, unreadable);
+        return Err(Error::Failed { dir: dir(), target: build.target, status, inputs });
     }
     Ok(artifacts)
 }

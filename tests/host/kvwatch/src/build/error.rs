@@ -56,6 +56,10 @@ pub enum Error {
         target: Target,
         /// How cargo ended.
         status: ExitStatus,
+        /// Files and folders in which a change can be the remedy: the sources and manifests of the packages on this machine that
+        /// take part, and files that the compiler could not read. They need not exist. The files that the compiler could not
+        /// read are known only if cargo's lines are read, as by [`run_with`](super::Build::run_with).
+        inputs: Vec<PathBuf>,
     },
     /// A [`Stop`](super::Stop) ended the build.
     #[error("the build of {} was stopped", dir.display())]

@@ -1,4 +1,4 @@
-//! Which files a build read.
+//! Which files a build read, or tried to read.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::Artifact;
 
-use super::select::Library;
+use super::Build;
+use super::select::{self, Library};
 
 /// The files, sorted. Cargo names them in the file with the ending `.d` beside the artifact; it does not name the manifests.
 pub(super) fn of(library: &Library, artifact: &Path, artifacts: &[Artifact]) -> Vec<PathBuf> {
@@ -25,6 +26,35 @@ pub(super) fn of(library: &Library, artifact: &Path, artifacts: &[Artifact]) -> 
     // A build script wrote these: they are results of the build.
     inputs.retain(|input| !input.starts_with(&library.output));
     inputs.into_iter().collect()
+}
+
+/// The files and folders in which a change can be the remedy for a build that failed. Such a build writes no list of the files
+/// that it read.
+pub(super) fn of_failed(build: &Build, library: &Library, unreadable: Vec<PathBuf>) -> Vec<PathBuf> {
+    // A package with a dependency that is missing has no other metadata than without its dependencies.
+    let metadata = select::metadata(build, &["--offline", "--filter-platform", build.target.as_str()])
+        .or_else(|_| select::metadata(build, &["--no-deps"]));
+    let packages = metadata.map(|metadata| metadata.packages).unwrap_or_default();
+    let local = packages.iter().filter(|package| package.source.is_none());
+    let folders = local.flat_map(|package| {
+        let dependencies = package.dependencies.iter().filter_map(|dependency| dependency.path.clone());
+        package.manifest_path.parent().map(Into::into).into_iter().chain(dependencies)
+    });
+    let folders: BTreeSet<PathBuf> = folders.map(cargo_metadata::camino::Utf8PathBuf::into_std_path_buf).collect();
+    let mut inputs: BTreeSet<PathBuf> = unreadable.into_iter().collect();
+    for folder in folders {
+        inputs.extend(["src", "Cargo.toml", "build.rs"].map(|name| folder.join(name)));
+    }
+    inputs.insert(library.workspace.join("Cargo.toml"));
+    inputs.into_iter().collect()
+}
+
+/// The file that the compiler could not read, if this line of cargo's output says so. It is relative to the workspace.
+pub(super) fn unreadable(line: &str) -> Option<String> {
+    let line = anstream::adapter::strip_str(line).to_string();
+    let (_, rest) = line.split_once("error: couldn't read `")?;
+    let (path, _) = rest.split_once("`: ")?;
+    Some(path.to_owned())
 }
 
 /// The files behind the colon of each rule of a makefile, in which a backslash stands before a space.
@@ -51,6 +81,14 @@ fn prerequisites(makefile: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_compiler_names_the_file_that_it_cannot_read() {
+        let line =
+            "\u{1b}[1m\u{1b}[91merror\u{1b}[0m\u{1b}[1m: couldn't read `src/../../a.txt`: No such file or directory";
+        assert_eq!(unreadable(line).as_deref(), Some("src/../../a.txt"));
+        assert_eq!(unreadable("error: couldn't find `a.txt`: "), None);
+    }
 
     #[test]
     fn rules_name_their_files() {

@@ -21,7 +21,7 @@ pub(super) struct Library {
 /// Finds the library before anything is built.
 pub(super) fn library(build: &Build) -> Result<Library, Error> {
     let dir = || build.dir.clone();
-    let metadata = metadata(build)?;
+    let metadata = metadata(build, &["--no-deps"])?;
     let packages = metadata.workspace_packages();
     let package = match &build.package {
         Some(name) => find(&packages, |package| package.name.as_str() == name)
@@ -64,9 +64,10 @@ fn only<'a>(build: &Build, packages: &[&'a Package]) -> Result<&'a Package, Erro
     }
 }
 
-fn metadata(build: &Build) -> Result<Metadata, Error> {
-    let mut command = MetadataCommand::new().no_deps().cargo_command();
-    command.current_dir(&build.dir);
+/// What cargo knows of the packages, with more options of `cargo metadata`.
+pub(super) fn metadata(build: &Build, options: &[&str]) -> Result<Metadata, Error> {
+    let mut command = MetadataCommand::new().cargo_command();
+    command.args(options).current_dir(&build.dir);
     let mut command = cargo::clean(command);
     let output = command.output().map_err(|source| Error::Cargo { cargo: command.get_program().into(), source })?;
     let manifest = |message: String| Error::Manifest { dir: build.dir.clone(), message };

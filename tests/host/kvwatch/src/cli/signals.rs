@@ -15,7 +15,7 @@ mod imp {
     use nix::errno::Errno;
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use signal_hook::consts::{SIGINT, SIGTERM};
-    use signal_hook::low_level;
+    use signal_hook::{SigId, low_level};
 
     use super::super::watcher::stop_builds;
 
@@ -27,36 +27,42 @@ mod imp {
         at_once: Arc<AtomicBool>,
         /// Becomes readable with the first signal.
         wake: Arc<UnixStream>,
+        #[cfg_attr(not(feature = "serve"), allow(dead_code, reason = "only `serve` takes the signals over"))]
+        handlers: Arc<[SigId]>,
     }
 
     impl Signals {
         /// From now on, a signal ends the process and the builds that run.
         pub(crate) fn install() -> io::Result<Self> {
             let (wake, waker) = UnixStream::pair()?;
-            let signals = Self {
-                caught: Arc::new(AtomicUsize::new(0)),
-                at_once: Arc::new(AtomicBool::new(true)),
-                wake: Arc::new(wake),
-            };
+            let (caught, at_once) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+            let mut handlers = Vec::new();
             for signal in [SIGINT, SIGTERM] {
                 let (mut arrived, handler) = UnixStream::pair()?;
-                low_level::pipe::register(signal, handler)?;
-                let signals = signals.clone();
-                let mut waker = waker.try_clone()?;
+                handlers.push(low_level::pipe::register(signal, handler)?);
+                let (caught, at_once, mut waker) = (Arc::clone(&caught), Arc::clone(&at_once), waker.try_clone()?);
                 // A handler of signals may do nearly nothing, so a thread does it.
                 thread::Builder::new().name("kvwatch signals".into()).spawn(move || {
                     while arrived.read_exact(&mut [0]).is_ok() {
-                        if signals.at_once.swap(true, Ordering::SeqCst) {
+                        if at_once.swap(true, Ordering::SeqCst) {
                             stop_builds();
                             process::exit(128 + signal);
                         }
-                        signals.caught.store(usize::try_from(signal).unwrap_or(0), Ordering::SeqCst);
+                        caught.store(usize::try_from(signal).unwrap_or(0), Ordering::SeqCst);
                         // The reader that waits is gone only when the run has ended.
                         let _ = waker.write_all(&[0]);
                     }
                 })?;
             }
-            Ok(signals)
+            Ok(Self { caught, at_once, wake: Arc::new(wake), handlers: handlers.into() })
+        }
+
+        /// Leaves the signals to handlers that were installed since.
+        #[cfg(feature = "serve")]
+        pub(crate) fn leave(self) {
+            for handler in self.handlers.iter() {
+                low_level::unregister(*handler);
+            }
         }
 
         /// From now on, the first signal is only noted: see [`code`](Self::code).

@@ -12,7 +12,8 @@ use std::time::SystemTime;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
     pub(crate) files: Vec<PathBuf>,
-    /// Every file in them, at any depth, except for hidden files, backups of editors, and what cargo makes.
+    /// Every file in them, at any depth, except for hidden files, backups of editors, and what cargo makes. A path that is not a
+    /// folder is compared like a file.
     pub(crate) folders: Vec<PathBuf>,
 }
 
@@ -33,7 +34,11 @@ impl Places {
         let mut states: BTreeMap<_, _> = self.files.iter().map(|file| (file.clone(), state(file))).collect();
         let mut folders = self.folders.clone();
         while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(entries) = fs::read_dir(&folder) else {
+                states.insert(folder.clone(), state(&folder));
+                continue;
+            };
+            for entry in entries.flatten() {
                 let (path, name) = (entry.path(), entry.file_name());
                 let name = name.to_string_lossy();
                 if name.starts_with('.') || name.ends_with('~') {

@@ -145,6 +145,10 @@ impl Rebuild {
         let component = if is_first { self.args.component() } else { self.component_aside() };
         // A build that failed does not tell what it read, so any file of the package can be the remedy.
         self.places.folders = self.args.places().folders;
+        let error = component.as_ref().err().and_then(|error| error.downcast_ref());
+        if let Some(build::Error::Failed { inputs, .. }) = error {
+            self.places.folders.extend(inputs.iter().cloned());
+        }
         let loaded = component.and_then(|component| {
             self.places = component.places.clone();
             if self.loaded.as_ref().is_some_and(|old| (&old.name, &old.bytes) == (&component.name, &component.bytes)) {

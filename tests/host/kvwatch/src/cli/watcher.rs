@@ -99,8 +99,13 @@ impl WatcherArgs {
 
     /// The files that decide about the component as long as no build has told which ones it read.
     pub(crate) fn places(&self) -> Places {
-        let folders = self.package_dir().into_iter().collect();
-        Places { files: vec![self.watcher.clone()], folders }
+        let mut files = vec![self.watcher.clone()];
+        let folder = self.package_dir();
+        if let Some(folder) = folder.as_ref().and_then(|folder| folder.canonicalize().ok()) {
+            // One of these can be the manifest of the workspace.
+            files.extend(folder.ancestors().skip(1).map(|folder| folder.join("Cargo.toml")));
+        }
+        Places { files, folders: folder.into_iter().collect() }
     }
 
     /// The folder of the package, if it is a package.

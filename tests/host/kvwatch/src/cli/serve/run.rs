@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 use super::config::Config;
 use super::http;
 use super::options::{Letters, Options, Text};
+use crate::cli::signals::Signals;
 use crate::cli::watcher::WatcherArgs;
 use crate::cli::{FAILED, MISSING, Result, chain};
 
@@ -106,6 +107,8 @@ fn engine(options: &Options) -> Result<Engine> {
 
 /// Serves all watchers until a signal, or until one of them fails for good.
 pub(super) fn run(config: Config) -> Result<ExitCode> {
+    // A signal during a build ends cargo too.
+    let signals = Signals::install()?;
     let jobs = config.watchers.into_iter().map(Job::new).collect::<Result<Vec<_>>>()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let code = runtime.block_on(async {
@@ -115,14 +118,14 @@ pub(super) fn run(config: Config) -> Result<ExitCode> {
             })?),
             None => None,
         };
-        serve(jobs, listener).await
+        serve(jobs, listener, signals).await
     });
     // A handler that is still running after the grace time is not waited for.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>) -> Result<ExitCode> {
+async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>, builds: Signals) -> Result<ExitCode> {
     let served: Arc<[Served]> = jobs
         .iter()
         .map(|job| Served {
@@ -146,6 +149,7 @@ async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>) -> Result<ExitCode
         running.spawn(job.serve(connected, until).instrument(span));
     }
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    builds.leave();
     let mut code = ExitCode::SUCCESS;
     loop {
         tokio::select! {
