@@ -228,7 +228,7 @@ fn every_file_that_a_build_reads_is_followed() {
             dependency,
             vec![("w/src/lib.rs", source("inner::TEXT"))],
             vec![
-                Says("cargo did not build"),
+                Says("cargo cannot read the package"),
                 Says("waiting"),
                 Write("inner/src/lib.rs", inner("new")),
                 Write("inner/Cargo.toml", inner_manifest()),

@@ -46,6 +46,8 @@ pub enum Error {
         dir: PathBuf,
         /// What cargo says.
         message: String,
+        /// The files that cargo names. They need not exist.
+        inputs: Vec<PathBuf>,
     },
     /// Cargo failed, and its messages say why.
     #[error("cargo did not build {} for {target} ({status}): the messages of cargo above say why", dir.display())]

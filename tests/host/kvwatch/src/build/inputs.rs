@@ -57,6 +57,11 @@ pub(super) fn unreadable(line: &str) -> Option<String> {
     Some(path.to_owned())
 }
 
+/// The absolute paths that a message quotes.
+pub(super) fn quoted(message: &str) -> Vec<PathBuf> {
+    message.split('`').skip(1).step_by(2).map(PathBuf::from).filter(|path| path.is_absolute()).collect()
+}
+
 /// The files behind the colon of each rule of a makefile, in which a backslash stands before a space.
 fn prerequisites(makefile: &str) -> Vec<String> {
     let mut paths = Vec::new();
@@ -88,6 +93,13 @@ mod tests {
             "\u{1b}[1m\u{1b}[91merror\u{1b}[0m\u{1b}[1m: couldn't read `src/../../a.txt`: No such file or directory";
         assert_eq!(unreadable(line).as_deref(), Some("src/../../a.txt"));
         assert_eq!(unreadable("error: couldn't find `a.txt`: "), None);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn messages_quote_paths() {
+        let message = "failed to load manifest for dependency `a`\n\nCaused by:\n  failed to read `/p/a/Cargo.toml`\n";
+        assert_eq!(quoted(message), [Path::new("/p/a/Cargo.toml")]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
-use super::{Build, Error, cargo};
+use super::{Build, Error, cargo, inputs};
 
 /// The library that is built.
 pub(super) struct Library {
@@ -70,7 +70,10 @@ pub(super) fn metadata(build: &Build, options: &[&str]) -> Result<Metadata, Erro
     command.args(options).current_dir(&build.dir);
     let mut command = cargo::clean(command);
     let output = command.output().map_err(|source| Error::Cargo { cargo: command.get_program().into(), source })?;
-    let manifest = |message: String| Error::Manifest { dir: build.dir.clone(), message };
+    let manifest = |message: String| {
+        let inputs = inputs::quoted(&message);
+        Error::Manifest { dir: build.dir.clone(), message, inputs }
+    };
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.trim();

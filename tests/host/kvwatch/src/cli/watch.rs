@@ -146,7 +146,7 @@ impl Rebuild {
         // A build that failed does not tell what it read, so any file of the package can be the remedy.
         self.places.folders = self.args.places().folders;
         let error = component.as_ref().err().and_then(|error| error.downcast_ref());
-        if let Some(build::Error::Failed { inputs, .. }) = error {
+        if let Some(build::Error::Failed { inputs, .. } | build::Error::Manifest { inputs, .. }) = error {
             self.places.folders.extend(inputs.iter().cloned());
         }
         let loaded = component.and_then(|component| {
