@@ -141,8 +141,7 @@ enum Step {
 /// What happens to a package, its name, more lines of its manifest, its files at the start, and the steps.
 type Row = (&'static str, &'static str, &'static str, Vec<(&'static str, String)>, Vec<Step>);
 
-#[test]
-fn every_file_that_a_build_reads_is_followed() {
+fn rows() -> Vec<Row> {
     use Step::{Prints, Rename, Says, Write};
 
     let included = || source("include_str!(\"../../outside.txt\").trim()");
@@ -150,7 +149,7 @@ fn every_file_that_a_build_reads_is_followed() {
     let inner = |text: &str| format!("pub const TEXT: &str = \"{text}\";");
     let inner_manifest =
         || "[package]\nname = \"inner\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n".to_owned();
-    let rows: Vec<Row> = vec![
+    vec![
         (
             "a library that is not in src",
             "w-elsewhere",
@@ -235,20 +234,26 @@ fn every_file_that_a_build_reads_is_followed() {
                 Prints("new"),
             ],
         ),
-    ];
-    for (what, name, more, files, steps) in rows {
+    ]
+}
+
+#[test]
+fn every_file_that_a_build_reads_is_followed() {
+    for (what, name, more, files, steps) in rows() {
         println!("{what}");
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         watcher_package(root, name, more);
-        files.iter().for_each(|(path, text)| write(root, path, text));
+        for (path, text) in &files {
+            write(root, path, text);
+        }
         let watching = Watching::new(root, &["w", "events.jsonl"]);
         for step in steps {
             match step {
-                Write(path, text) => write(root, path, &text),
-                Rename(from, to) => fs::rename(root.join(from), root.join(to)).unwrap(),
-                Prints(text) => watching.expect_of_watcher(text),
-                Says(text) => watching.expect(text),
+                Step::Write(path, text) => write(root, path, &text),
+                Step::Rename(from, to) => fs::rename(root.join(from), root.join(to)).unwrap(),
+                Step::Prints(text) => watching.expect_of_watcher(text),
+                Step::Says(text) => watching.expect(text),
             }
         }
     }
