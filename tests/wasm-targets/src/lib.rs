@@ -24,6 +24,7 @@ mod std_build;
 mod sysroot;
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 pub use error::Error;
@@ -95,10 +96,20 @@ fn names(targets: &[Target], separator: &str) -> String {
 /// Fails where neither rustup nor Debian's packages can provide a target, and says for each what
 /// was in the way. The targets that were finished before that stay installed.
 pub fn ensure(targets: &[Target], progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    ensure_in(Path::new("."), targets, progress)
+}
+
+/// As [`ensure`], for the `rustc` that is in use in the folder `dir`: a `rust-toolchain.toml` there
+/// can choose another one than in the current folder.
+///
+/// # Errors
+///
+/// As [`ensure`].
+pub fn ensure_in(dir: &Path, targets: &[Target], progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
     if targets.is_empty() {
         return Ok(());
     }
-    let sysroot = Sysroot::of_rustc_in_use()?;
+    let sysroot = Sysroot::of_rustc_in_use(dir)?;
     if sysroot.missing(targets).is_empty() {
         return Ok(());
     }

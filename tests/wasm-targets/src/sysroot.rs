@@ -25,11 +25,12 @@ pub(crate) struct Sysroot {
 }
 
 impl Sysroot {
-    pub(crate) fn of_rustc_in_use() -> Result<Self, Error> {
+    /// The one of the `rustc` that is in use in the folder `dir`.
+    pub(crate) fn of_rustc_in_use(dir: &Path) -> Result<Self, Error> {
         let remedy = "Install Rust, or set RUSTC to the compiler to use.";
         let rustc = env::var_os("RUSTC").filter(|rustc| !rustc.is_empty()).unwrap_or_else(|| "rustc".into());
         let mut command = Command::new(rustc);
-        let printed = process::run(command.args(["--print", "sysroot"]), remedy)?;
+        let printed = process::run(command.args(["--print", "sysroot"]).current_dir(dir), remedy)?;
         let root = printed.trim();
         if root.is_empty() {
             return Err(Error::Output { command: process::line(&command), said: printed, remedy });

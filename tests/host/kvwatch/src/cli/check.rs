@@ -2,15 +2,16 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use anstream::{AutoStream, ColorChoice};
+use anstream::ColorChoice;
 use clap::Args;
 use kvwatch::{Anatomy, ByteSize, Engine, Import, Module, Provider, Resource, Watcher};
 
 use super::progress::Spinner;
+use super::signals::Signals;
 use super::stats::table;
 use super::style::{self, STRONG};
 use super::watcher::WatcherArgs;
-use super::{Result, chain};
+use super::{Result, chain, escape, screen};
 
 /// What the names of the modules that `wit-component` adds start with.
 const ADAPTER: &str = "wit-component:adapter:";
@@ -35,6 +36,8 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(&self) -> Result<ExitCode> {
+        // A signal during the build ends cargo too.
+        let _signals = Signals::install()?;
         let component = self.watcher.component()?;
         let engine = Engine::new()?;
         let imports = Watcher::imports_in(&engine, &component.name, &component.bytes)?;
@@ -66,7 +69,7 @@ fn show(page: &str) -> io::Result<()> {
 
 /// A title. It is the only thing on the page that has a style.
 fn title(text: &str) -> String {
-    let coloured = !matches!(AutoStream::choice(&io::stdout()), ColorChoice::Never);
+    let coloured = screen::stdout_colours() != ColorChoice::Never;
     if coloured { style::styled(STRONG, text) } else { text.to_owned() }
 }
 
@@ -75,21 +78,10 @@ fn title(text: &str) -> String {
 fn as_text(page: &str) -> String {
     let (start, end) = (STRONG.render().to_string(), STRONG.render_reset().to_string());
     let line = |line: &str| match line.strip_prefix(&*start).and_then(|line| line.split_once(&*end)) {
-        Some((title, rest)) => format!("{start}{}{end}{}", escaped(title), escaped(rest)),
-        None => escaped(line),
+        Some((title, rest)) => format!("{start}{}{end}{}", escape::line(title), escape::line(rest)),
+        None => escape::line(line),
     };
     page.split('\n').map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn escaped(text: &str) -> String {
-    text.chars().fold(String::new(), |mut shown, c| {
-        if c.is_control() {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-        shown
-    })
 }
 
 fn write_imports(page: &mut String, imports: &[Import], anatomy: &Anatomy) -> Result<()> {

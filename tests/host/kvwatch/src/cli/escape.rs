@@ -12,6 +12,25 @@ pub(crate) fn lines(text: &str) -> String {
     escape(text, |c| matches!(c, '\t' | '\n'))
 }
 
+/// As [`lines`], and sequences that set a colour or a weight stay (`ESC [ 1 ; 31 m`), as cargo and rustc write them.
+pub(crate) fn coloured(text: &str) -> String {
+    let mut parts = text.split('\x1b');
+    let mut kept = lines(parts.next().unwrap_or_default());
+    for part in parts {
+        let body = part.strip_prefix('[').unwrap_or_default();
+        let parameters = body.find(|c: char| !c.is_ascii_digit() && c != ';').unwrap_or(body.len());
+        if body[parameters..].starts_with('m') {
+            kept.push_str("\x1b[");
+            kept.push_str(&body[..=parameters]);
+            kept.push_str(&lines(&body[parameters + 1..]));
+        } else {
+            kept.push_str(&lines("\x1b"));
+            kept.push_str(&lines(part));
+        }
+    }
+    kept
+}
+
 /// Bytes as text. What is not UTF-8 is escaped as `\xff`.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
@@ -71,6 +90,11 @@ mod tests {
         assert_eq!(lines("one\n\ttwo\r"), "one\n\ttwo\\r");
         assert_eq!(start(&"a\"ß".as_bytes()[..3]), "\"a\"\"");
         assert_eq!(start(b"\xff\n"), "\"\\xff\\n\"");
+        assert_eq!(
+            coloured("\x1b[1;31merror\x1b[0m\n\x1b[2J\x1b]0;t\x07"),
+            "\x1b[1;31merror\x1b[0m\n\\u{1b}[2J\\u{1b}]0;t\\u{7}"
+        );
+        assert_eq!(coloured("\x1b[31\x1b"), "\\u{1b}[31\\u{1b}");
         assert_eq!(bytes(b"\x89PNG\n\xe2\x82"), "\\x89PNG\\n\\xe2\\x82");
     }
 }

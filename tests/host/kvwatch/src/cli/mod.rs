@@ -16,6 +16,7 @@ mod screen;
 #[cfg(all(feature = "serve", unix))]
 mod serve;
 mod signals;
+mod snapshot;
 mod stats;
 mod store_file;
 mod style;
@@ -92,6 +93,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Completions(completions) => completions.run(),
     };
+    watcher::stop_builds();
     result.unwrap_or_else(|error| {
         // A reader of standard output that has enough is not a failure.
         if is_broken_pipe(&*error) {

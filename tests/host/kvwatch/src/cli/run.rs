@@ -11,12 +11,12 @@ use kvwatch::world::{EVENT_BUCKET, Events, Instance, Personality, open_events};
 use kvwatch::{ByteSize, Engine, Output, Watched};
 
 use super::guest::GuestOutput;
-use super::progress::Progress;
+use super::progress::{Progress, Spinner};
 use super::report::{Json, Plain, Report};
 use super::runner::Runner;
 use super::signals::Signals;
 use super::store_file::StoreFile;
-use super::watch::{Change, Watch};
+use super::watch::{Change, Watch, say_waiting};
 use super::watcher::WatcherArgs;
 use super::{EXIT_CODES, FAILED, OUTPUT_FAILED, Result, UNABLE, args, chain, is_broken_pipe, prompt, style};
 
@@ -37,9 +37,10 @@ docs/json.md describes them."#;
 /// What the watcher writes is shown as it comes; what kvwatch says goes to standard error. An event that traps has failed, and
 /// the next one goes to a fresh instance.
 ///
-/// With --watch, a package is built and loaded anew whenever its Cargo.toml, its build.rs or something in its src changes, and a
-/// component when its file does. The store stays as it is, and the watcher starts with a fresh instance. Events from a file are
-/// given again to the new watcher, and also when the file changes. A watcher that does not build leaves the old one at work.
+/// With --watch, a package is built and loaded again when a file changes that its build read (path dependencies and files of
+/// `include_str!` are among them), and a component when its file changes. The store stays as it is, and the watcher starts with a
+/// fresh instance. The new watcher gets the events of a file again; it also gets them when that file changes. When a build fails,
+/// the old watcher goes on; before the first build that succeeds, kvwatch waits for a change.
 ///
 /// A watcher may act on the store that its events come from. With --store, the store is that of a file, in the format of events: a
 /// line `{"op":"set","key":…,"value":…}` for every key. The field `bucket` names another bucket than the watched one. The file is
@@ -70,7 +71,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "DEPTH", default_value_t = 0, hide_default_value = true)]
     feed: u32,
 
-    /// Build and load the watcher anew when its source changes
+    /// Build and load the watcher again when its source changes
     #[arg(long)]
     watch: bool,
 
@@ -142,8 +143,6 @@ impl Run {
         // Without a pool, to make an instance takes longer than most events. Not every machine has room for one.
         let pooled = (personality.instance == Instance::PerEvent).then(|| limits.clone().pooled(1).build().ok());
         let engine = pooled.flatten().map_or_else(|| limits.build(), Ok)?;
-        let component = self.watcher.component()?;
-        let watcher = component.load(&engine)?;
         let max_line = usize::try_from(self.max_line.0).unwrap_or(usize::MAX);
         let (file, kept) = match &self.store {
             Some(path) => {
@@ -151,6 +150,15 @@ impl Run {
                 (Some(file), store)
             }
             None => (None, MemoryStore::new()),
+        };
+        let signals = Signals::install()?;
+        let watch = self.watch.then(|| Watch::start(&self.watcher, &engine, source.path())).transpose()?;
+        let watcher = if let Some(watch) = &watch {
+            watch.first()?
+        } else {
+            let component = self.watcher.component()?;
+            let _spinner = Spinner::new("compiling");
+            component.load(&engine)?
         };
         let has_stderr = watcher.imports().iter().any(|import| import.name.starts_with("wasi:cli/stderr@"));
         let output = if self.json { Output::captured() } else { Output::to(GuestOutput::new()) };
@@ -165,13 +173,12 @@ impl Run {
         if let Some(file) = file {
             runner.save_in(file);
         }
-        let watch = self.watch.then(|| Watch::new(&self.watcher, &engine, component, source.path())).transpose()?;
         let limits = ReadLimits { max_line };
         if matches!(source, Source::Prompt) {
             let ended = prompt::run(&mut runner, watch.as_ref(), limits).map(|()| true);
             return finish(&mut runner, ended, None);
         }
-        let signals = Signals::install()?;
+        signals.finish_the_event();
         runner.end_with(signals.clone());
         let ended = match source {
             Source::File(path, file) => {
@@ -264,7 +271,7 @@ fn follow(runner: &mut Runner, path: &Path, watch: &Watch, limits: ReadLimits, s
         if let Err(error) = runner.save() {
             style::error(&chain(&*error));
         }
-        style::say(&style::styled(style::FAINT, "waiting for a change: Ctrl-C ends it"));
+        say_waiting();
         if let Change::Watcher(watcher) = watch.wait()? {
             runner.reload(*watcher);
         }

@@ -13,14 +13,27 @@ static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 /// What gets a line past the prompt, if there is one.
 static PROMPT: Mutex<Option<Box<dyn ExternalPrinter + Send>>> = Mutex::new(None);
 
-/// Whether somebody sees standard error as it is written.
+/// Whether standard error is a terminal. The system is asked once: it may be needed for each event.
 pub(crate) fn is_watched() -> bool {
-    io::stderr().is_terminal()
+    static IS_TERMINAL: LazyLock<bool> = LazyLock::new(|| io::stderr().is_terminal());
+    *IS_TERMINAL
 }
 
 /// Whether standard error is coloured.
 pub(crate) fn is_coloured() -> bool {
-    !matches!(AutoStream::choice(&io::stderr()), ColorChoice::Never)
+    stderr_colours() != ColorChoice::Never
+}
+
+/// The colours of standard error, which do not change while the program runs.
+pub(crate) fn stderr_colours() -> ColorChoice {
+    static COLOURS: LazyLock<ColorChoice> = LazyLock::new(|| AutoStream::choice(&io::stderr()));
+    *COLOURS
+}
+
+/// The colours of standard output, which do not change while the program runs.
+pub(crate) fn stdout_colours() -> ColorChoice {
+    static COLOURS: LazyLock<ColorChoice> = LazyLock::new(|| AutoStream::choice(&io::stdout()));
+    *COLOURS
 }
 
 /// Draws a bar until the guard is dropped.

@@ -1,19 +1,23 @@
-//! Ctrl-C and SIGTERM in a run: the first ends it after the event in hand, the second at once.
+//! Ctrl-C and SIGTERM. In a replay, the first one ends it after the event in hand, and the second one ends the process at once.
+//! Outside of a replay, the first one ends the process at once, with the builds that run.
 
 pub(crate) use imp::Signals;
 
 #[cfg(unix)]
 mod imp {
-    use std::io::{self, BufRead, BufReader, Read};
+    use std::io::{self, BufRead, BufReader, Read, Write as _};
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::{process, thread};
 
     use nix::errno::Errno;
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use signal_hook::consts::{SIGINT, SIGTERM};
-    use signal_hook::{flag, low_level};
+    use signal_hook::{SigId, low_level};
+
+    use super::super::watcher::stop_builds;
 
     /// The signals that end a run.
     #[derive(Clone, Debug)]
@@ -23,21 +27,47 @@ mod imp {
         at_once: Arc<AtomicBool>,
         /// Becomes readable with the first signal.
         wake: Arc<UnixStream>,
+        #[cfg_attr(not(feature = "serve"), allow(dead_code, reason = "only `serve` takes the signals over"))]
+        handlers: Arc<[SigId]>,
     }
 
     impl Signals {
-        /// From now on, the first signal is only noted.
+        /// From now on, a signal ends the process and the builds that run.
         pub(crate) fn install() -> io::Result<Self> {
-            let (wake, woken) = UnixStream::pair()?;
-            let (caught, at_once) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+            let (wake, waker) = UnixStream::pair()?;
+            let (caught, at_once) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+            let mut handlers = Vec::new();
             for signal in [SIGINT, SIGTERM] {
-                // In this order: the first signal sets what the second one finds.
-                flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&at_once))?;
-                flag::register(signal, Arc::clone(&at_once))?;
-                flag::register_usize(signal, Arc::clone(&caught), usize::try_from(signal).unwrap_or(0))?;
-                low_level::pipe::register(signal, woken.try_clone()?)?;
+                let (mut arrived, handler) = UnixStream::pair()?;
+                handlers.push(low_level::pipe::register(signal, handler)?);
+                let (caught, at_once, mut waker) = (Arc::clone(&caught), Arc::clone(&at_once), waker.try_clone()?);
+                // A handler of signals may do nearly nothing, so a thread does it.
+                thread::Builder::new().name("kvwatch signals".into()).spawn(move || {
+                    while arrived.read_exact(&mut [0]).is_ok() {
+                        if at_once.swap(true, Ordering::SeqCst) {
+                            stop_builds();
+                            process::exit(128 + signal);
+                        }
+                        caught.store(usize::try_from(signal).unwrap_or(0), Ordering::SeqCst);
+                        // The reader that waits is gone only when the run has ended.
+                        let _ = waker.write_all(&[0]);
+                    }
+                })?;
             }
-            Ok(Self { caught, at_once, wake: Arc::new(wake) })
+            Ok(Self { caught, at_once, wake: Arc::new(wake), handlers: handlers.into() })
+        }
+
+        /// Leaves the signals to handlers that were installed since.
+        #[cfg(feature = "serve")]
+        pub(crate) fn leave(self) {
+            for handler in self.handlers.iter() {
+                low_level::unregister(*handler);
+            }
+        }
+
+        /// From now on, the first signal is only noted: see [`code`](Self::code).
+        pub(crate) fn finish_the_event(&self) {
+            self.at_once.store(false, Ordering::SeqCst);
         }
 
         /// The exit code of the signal that came, 128 and its number.
@@ -48,7 +78,7 @@ mod imp {
             }
         }
 
-        /// From now on, the first signal ends the process.
+        /// From now on, the next signal ends the process.
         pub(crate) fn end_at_once(&self) {
             self.at_once.store(true, Ordering::SeqCst);
         }
@@ -105,6 +135,8 @@ mod imp {
         pub(crate) fn code(&self) -> Option<u8> {
             None
         }
+
+        pub(crate) fn finish_the_event(&self) {}
 
         pub(crate) fn end_at_once(&self) {}
 

@@ -1,7 +1,9 @@
-//! What the command says on standard error. Colours are anstream's business: none where nobody sees them, or wants them.
+//! What the command says on standard error. `anstream` removes the colours if the output is not a terminal or the user does not
+//! want them.
 
 use std::io::{self, Write as _};
 
+use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
 use super::{escape, screen};
@@ -37,13 +39,19 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Says it as it is.
+/// Writes a message to standard error without escaping it: text from a guest, a file or cargo must have been escaped before.
 pub(crate) fn say(message: &str) {
-    // A standard error that is closed leaves nobody to tell.
-    let _ = screen::past_the_bar(|| writeln!(anstream::stderr(), "{message}"));
+    // If standard error is closed, nobody can be told.
+    let stderr = || AutoStream::new(io::stderr(), screen::stderr_colours());
+    let _ = screen::past_the_bar(|| writeln!(stderr(), "{message}"));
 }
 
-/// Says it from the side, while the main thread may be at its prompt.
+/// Writes a message of cargo to standard error: its colours stay, and every other control character is shown as text.
+pub(crate) fn say_of_cargo(message: &str) {
+    say(&escape::coloured(message));
+}
+
+/// As [`say`], from another thread than the one that may wait at its prompt.
 pub(crate) fn say_aside(message: &str) {
     if !screen::above_the_prompt(message) {
         say(message);
@@ -52,7 +60,8 @@ pub(crate) fn say_aside(message: &str) {
 
 /// Writes to standard output, as the result of a subcommand.
 pub(crate) fn print(line: &str) -> io::Result<()> {
-    screen::to_stdout(|| writeln!(anstream::stdout(), "{line}")).map_err(CannotWrite::named)
+    screen::to_stdout(|| writeln!(AutoStream::new(io::stdout(), screen::stdout_colours()), "{line}"))
+        .map_err(CannotWrite::named)
 }
 
 /// Writes a line for programs to standard output. Unlike [`print`], it never removes anything from the text.

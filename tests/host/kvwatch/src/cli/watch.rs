@@ -1,78 +1,65 @@
-//! `--watch`: builds a watcher anew when its source changes, on a thread beside the one that runs it.
+//! `--watch`: builds a watcher again when its source changes, on another thread than the one that runs it.
 
-use std::path::{Path, PathBuf};
+use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use kvwatch::{Engine, Watcher};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use kvwatch::{Engine, Watcher, build};
 
+use super::progress::Spinner;
+use super::snapshot::{Places, Snapshot};
 use super::watcher::{Component, WatcherArgs, cargo_status};
-use super::{Result, chain, style};
+use super::{Result, chain, escape, style};
 
-/// Whoever saves several files, or one in several steps, is done after so long.
+/// The time between two looks at the files.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// When the files did not change for so long, their author has saved all of them.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// What has changed.
+/// Files that never stop to change are taken as they are after so long.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// A change.
 pub(crate) enum Change {
-    /// The watcher, and this is the new one.
+    /// The new watcher.
     Watcher(Box<Watcher>),
-    /// The file with the events.
+    /// The file with the events changed.
     Events,
 }
 
-/// The files that are watched.
+/// A watcher that is built again with each change of its source.
 pub(crate) struct Watch {
     changes: Receiver<Change>,
-    /// Watches as long as it lives.
-    _files: RecommendedWatcher,
-}
-
-/// Which files mean what.
-#[derive(Clone, Debug)]
-struct Files {
-    /// The folder of the package, or the file of the component.
-    watcher: PathBuf,
-    is_package: bool,
-    events: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Concerns {
-    Watcher,
-    Events,
 }
 
 impl Watch {
-    /// Watches the source of the watcher that `loaded` is, and the file with the events, if there is one.
-    pub(crate) fn new(args: &WatcherArgs, engine: &Engine, loaded: Component, events: Option<&Path>) -> Result<Self> {
-        let files = Files {
-            watcher: args.path().canonicalize()?,
-            is_package: args.path().is_dir(),
-            events: events.map(Path::canonicalize).transpose()?,
-        };
-        let (notice, noticed) = mpsc::channel();
-        let concerned = files.clone();
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let Ok(event) = event else { return };
-            if matches!(event.kind, EventKind::Access(_)) {
-                return;
-            }
-            for path in event.paths {
-                if let Some(concerns) = concerned.concerns(&path) {
-                    // Whoever took them is gone, and so is the run.
-                    let _ = notice.send((concerns, path));
-                }
-            }
-        })?;
-        for (path, mode) in files.places() {
-            watcher.watch(&path, mode)?;
-        }
+    /// Starts to build the watcher, and to follow its source and the file with the events, if there is one.
+    pub(crate) fn start(args: &WatcherArgs, engine: &Engine, events: Option<&Path>) -> Result<Self> {
         let (send, changes) = mpsc::channel();
-        let rebuild = Rebuild { args: args.clone(), engine: engine.clone(), loaded, send };
-        thread::Builder::new().name("kvwatch watch".into()).spawn(move || rebuild.run(&noticed))?;
-        Ok(Self { changes, _files: watcher })
+        let events = Places { files: events.map(Path::to_owned).into_iter().collect(), folders: Vec::new() };
+        let rebuild = Rebuild {
+            places: args.places(),
+            args: args.clone(),
+            engine: engine.clone(),
+            seen: events.snapshot(),
+            events,
+            loaded: None,
+            send,
+        };
+        thread::Builder::new().name("kvwatch watch".into()).spawn(move || rebuild.run())?;
+        Ok(Self { changes })
+    }
+
+    /// Waits for the first watcher, through all builds that fail.
+    pub(crate) fn first(&self) -> Result<Watcher> {
+        loop {
+            if let Change::Watcher(watcher) = self.wait()? {
+                return Ok(*watcher);
+            }
+        }
     }
 
     /// The newest watcher, if there is one that was not taken yet.
@@ -87,148 +74,137 @@ impl Watch {
     }
 }
 
-impl Files {
-    /// What is to be watched. Editors replace files: it is folders that are watched.
-    fn places(&self) -> Vec<(PathBuf, RecursiveMode)> {
-        let parent = |file: &Path| file.parent().unwrap_or(Path::new("/")).to_owned();
-        let mut places = Vec::new();
-        if self.is_package {
-            places.push((self.watcher.clone(), RecursiveMode::NonRecursive));
-            let src = self.watcher.join("src");
-            if src.is_dir() {
-                places.push((src, RecursiveMode::Recursive));
-            }
-        } else {
-            places.push((parent(&self.watcher), RecursiveMode::NonRecursive));
-        }
-        if let Some(events) = &self.events {
-            let folder = parent(events);
-            if places.iter().all(|(place, _)| *place != folder) {
-                places.push((folder, RecursiveMode::NonRecursive));
-            }
-        }
-        places
-    }
-
-    fn concerns(&self, path: &Path) -> Option<Concerns> {
-        if self.events.as_deref() == Some(path) {
-            return Some(Concerns::Events);
-        }
-        let is_source = if self.is_package {
-            let inner = path.strip_prefix(&self.watcher).ok()?;
-            let name = path.file_name()?.to_str()?;
-            // What editors keep beside a file is none of its source.
-            let is_copy = name.starts_with('.') || name.ends_with('~');
-            let is_manifest = ["Cargo.toml", "build.rs"].iter().any(|file| inner == Path::new(file));
-            is_manifest || (inner.starts_with("src") && !is_copy)
-        } else {
-            path == self.watcher
-        };
-        is_source.then_some(Concerns::Watcher)
-    }
+/// Tells the user that only a change of a file leads on.
+pub(crate) fn say_waiting() {
+    style::say(&style::styled(style::FAINT, "waiting for a change: Ctrl-C ends it"));
 }
 
-/// What the thread has that builds.
+/// The state of the thread that builds.
 struct Rebuild {
     args: WatcherArgs,
     engine: Engine,
-    loaded: Component,
+    /// The files that decide about the watcher.
+    places: Places,
+    events: Places,
+    /// The file with the events, as it was when a change of it was last reported.
+    seen: Snapshot,
+    loaded: Option<Component>,
     send: Sender<Change>,
 }
 
 impl Rebuild {
-    fn run(mut self, noticed: &Receiver<(Concerns, PathBuf)>) {
-        while let Ok(first) = noticed.recv() {
-            let mut changes = vec![first];
-            while let Ok(change) = noticed.recv_timeout(QUIET) {
-                changes.push(change);
+    fn run(mut self) {
+        let mut is_stale = true;
+        let mut built = self.places.snapshot();
+        loop {
+            let mut change = None;
+            if is_stale {
+                let (before, begun) = (self.places.snapshot(), SystemTime::now());
+                let ControlFlow::Continue(watcher) = self.rebuild() else { return };
+                change = watcher.map(|watcher| Change::Watcher(Box::new(watcher)));
+                built = self.places.built(&before, begun);
             }
-            let has = |concerns| changes.iter().any(|(concerned, _)| *concerned == concerns);
-            let change = if has(Concerns::Watcher) {
-                self.rebuild().map(|watcher| Change::Watcher(Box::new(watcher)))
-            } else {
-                None
-            };
-            let change = change.or_else(|| has(Concerns::Events).then_some(Change::Events));
+            let events = self.events.snapshot();
+            if events != self.seen {
+                self.seen = events;
+                change.get_or_insert(Change::Events);
+            }
             if change.is_some_and(|change| self.send.send(change).is_err()) {
                 return;
             }
+            is_stale = self.wait(&built);
         }
     }
 
-    /// The new watcher, unless there is none, or it is as it was.
-    fn rebuild(&mut self) -> Option<Watcher> {
-        let begun = Instant::now();
-        if self.args.path().is_dir() {
-            style::say_aside(&style::styled(style::FAINT, "the source has changed: building…"));
-        }
-        let mut said = Vec::new();
-        let built = self.args.component_telling(|line| {
-            if cargo_status(line).is_none() {
-                said.push(line.to_owned());
+    /// Waits until a file has changed and the files are quiet. Returns whether the watcher must be built again.
+    fn wait(&self, built: &Snapshot) -> bool {
+        let unchanged = (built.clone(), self.seen.clone());
+        let mut last = unchanged.clone();
+        let (mut first, mut latest) = (None, Instant::now());
+        loop {
+            let now = (self.places.snapshot(), self.events.snapshot());
+            if now != last {
+                last = now;
+                latest = Instant::now();
+                first = first.or(Some(latest));
             }
-        });
-        if said.iter().any(|line| !line.is_empty()) {
-            style::say_aside(said.join("\n").trim_end());
+            if first.is_some_and(|first: Instant| latest.elapsed() >= QUIET || first.elapsed() >= LONGEST) {
+                if last != unchanged {
+                    return last.0 != unchanged.0;
+                }
+                first = None;
+            }
+            thread::sleep(INTERVAL);
         }
-        let loaded = built.and_then(|component| {
-            if component == self.loaded {
+    }
+
+    /// Builds, and returns the new watcher if it differs from the old one. It breaks when the process is about to end.
+    fn rebuild(&mut self) -> ControlFlow<(), Option<Watcher>> {
+        let begun = Instant::now();
+        let is_first = self.loaded.is_none();
+        let component = if is_first { self.args.component() } else { self.component_aside() };
+        // A build that failed does not tell what it read, so any file of the package can be the remedy.
+        self.places.folders = self.args.places().folders;
+        let error = component.as_ref().err().and_then(|error| error.downcast_ref());
+        if let Some(build::Error::Failed { inputs, .. } | build::Error::Manifest { inputs, .. }) = error {
+            self.places.folders.extend(inputs.iter().cloned());
+        }
+        let loaded = component.and_then(|component| {
+            self.places = component.places.clone();
+            if self.loaded.as_ref().is_some_and(|old| (&old.name, &old.bytes) == (&component.name, &component.bytes)) {
                 return Ok(None);
             }
-            let watcher = component.load(&self.engine)?;
-            self.loaded = component;
+            let watcher = {
+                let _spinner = is_first.then(|| Spinner::new("compiling")).flatten();
+                component.load(&self.engine)?
+            };
+            self.loaded = Some(component);
             Ok(Some(watcher))
         });
         let took = format!("after {:.1?}", begun.elapsed());
         match loaded {
             Ok(Some(watcher)) => {
-                let message = format!("{} {took}; the store is as it was", watcher.name());
-                style::say_aside(&style::labelled(style::NOTE, "reloaded", &message));
-                Some(watcher)
+                if !is_first {
+                    let name = escape::line(watcher.name());
+                    let message = format!("{name} {took}; the store is as it was");
+                    style::say_aside(&style::labelled(style::NOTE, "reloaded", &message));
+                }
+                ControlFlow::Continue(Some(watcher))
             }
             Ok(None) => {
-                style::say_aside(&style::styled(
-                    style::FAINT,
-                    &format!("it makes no difference to the watcher, {took}"),
-                ));
-                None
+                let message = format!("the change makes no difference to the watcher, {took}");
+                style::say_aside(&style::styled(style::FAINT, &message));
+                ControlFlow::Continue(None)
             }
+            Err(error) if matches!(error.downcast_ref(), Some(build::Error::Stopped { .. })) => ControlFlow::Break(()),
             Err(error) => {
-                let message = format!("{}; the watcher goes on as it was", chain(&*error));
-                style::say_aside(&style::labelled(style::ERROR, "error", &message));
-                None
+                let error = escape::lines(&chain(&*error));
+                if is_first {
+                    style::say(&style::labelled(style::ERROR, "error", &error));
+                    say_waiting();
+                } else {
+                    let message = format!("{error}; the watcher goes on as it was");
+                    style::say_aside(&style::labelled(style::ERROR, "error", &message));
+                }
+                ControlFlow::Continue(None)
             }
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn concerns(files: &Files, path: &str) -> Option<Concerns> {
-        files.concerns(Path::new(path))
-    }
-
-    #[test]
-    fn a_package_is_its_source() {
-        let events = Some("/w/events.jsonl".into());
-        let files = Files { watcher: "/w".into(), is_package: true, events };
-        for path in ["/w/Cargo.toml", "/w/build.rs", "/w/src/lib.rs", "/w/src/deep/er.rs"] {
-            assert_eq!(concerns(&files, path), Some(Concerns::Watcher), "{path}");
+    /// Builds while the old watcher runs, and shows the diagnostics of cargo together.
+    fn component_aside(&self) -> Result<Component> {
+        if self.args.package_dir().is_some() {
+            style::say_aside(&style::styled(style::FAINT, "the source has changed: building…"));
         }
-        assert_eq!(concerns(&files, "/w/events.jsonl"), Some(Concerns::Events));
-        for path in
-            ["/w", "/w/Cargo.lock", "/w/target", "/w/README.md", "/w/src/.lib.rs.swp", "/w/src/lib.rs~", "/src/a.rs"]
-        {
-            assert_eq!(concerns(&files, path), None, "{path}");
+        let mut diagnostics = Vec::new();
+        let component = self.args.component_telling(|line| {
+            if cargo_status(line).is_none() {
+                diagnostics.push(escape::coloured(line));
+            }
+        });
+        if diagnostics.iter().any(|line| !line.is_empty()) {
+            style::say_aside(diagnostics.join("\n").trim_end());
         }
-    }
-
-    #[test]
-    fn a_component_is_one_file() {
-        let files = Files { watcher: "/w/a.wasm".into(), is_package: false, events: None };
-        assert_eq!(concerns(&files, "/w/a.wasm"), Some(Concerns::Watcher));
-        assert_eq!(concerns(&files, "/w/b.wasm"), None);
+        component
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
     };
     style::say(&format!(
         "{} watches a store {has}; type {} to see what you can do",
-        runner.watcher_name(),
+        escape::line(runner.watcher_name()),
         style::styled(STRONG, "help")
     ));
     let mut pasted = Pasted::default();

@@ -18,6 +18,7 @@ use super::http;
 use super::live::Live;
 use super::options::{Letters, Options, Text};
 use super::reload::Reload;
+use crate::cli::signals::Signals;
 use crate::cli::watcher::WatcherArgs;
 use crate::cli::{FAILED, MISSING, Result, chain};
 
@@ -126,6 +127,8 @@ fn engine(options: &Options) -> Result<Engine> {
 
 /// Serves all watchers until a signal, or until one of them fails for good.
 pub(super) fn run(config: Config) -> Result<ExitCode> {
+    // A signal during a build ends cargo too.
+    let signals = Signals::install()?;
     let jobs = config.watchers.into_iter().map(Job::new).collect::<Result<Vec<_>>>()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let code = runtime.block_on(async {
@@ -135,14 +138,14 @@ pub(super) fn run(config: Config) -> Result<ExitCode> {
             })?),
             None => None,
         };
-        serve(jobs, listener).await
+        serve(jobs, listener, signals).await
     });
     // A handler that is still running after the grace time is not waited for.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>) -> Result<ExitCode> {
+async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>, builds: Signals) -> Result<ExitCode> {
     let served: Arc<[Served]> = jobs
         .iter()
         .map(|job| Served {
@@ -168,6 +171,7 @@ async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>) -> Result<ExitCode
         running.spawn(job.serve(connected, until).instrument(span));
     }
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    builds.leave();
     let mut code = ExitCode::SUCCESS;
     loop {
         tokio::select! {
