@@ -52,6 +52,24 @@ pub(crate) fn grants(env: &[String], dirs: &[String], stubs: &[String]) -> super
     Ok(stubs.iter().fold(grants, Grants::stub))
 }
 
+/// What the flag `--allow-host` grants.
+#[cfg(all(feature = "http", feature = "serve"))]
+pub(crate) fn allow_hosts(grants: Grants, hosts: &[String]) -> super::Result<Grants> {
+    hosts.iter().try_fold(grants, |grants, host| {
+        let host = host.parse::<kvwatch::AllowedHost>().map_err(|error| format!("--allow-host {host}: {error}"))?;
+        Ok(grants.allow_host(host))
+    })
+}
+
+/// As above, in a kvwatch that has no client of HTTP.
+#[cfg(all(not(feature = "http"), feature = "serve"))]
+pub(crate) fn allow_hosts(grants: Grants, hosts: &[String]) -> super::Result<Grants> {
+    match hosts {
+        [] => Ok(grants),
+        [host, ..] => Err(format!("--allow-host {host}: this kvwatch was built without the feature `http`").into()),
+    }
+}
+
 /// The name of a personality, or a file that has one in it.
 pub(crate) fn personality(text: &str) -> Result<Personality, String> {
     if let Some(personality) = Personality::named(text) {

@@ -204,6 +204,10 @@ options! {
     #[arg(long, value_name = "HOST::GUEST[:ro]")]
     dir: Vec<String>,
 
+    /// Let the watcher send HTTP requests to a host, on one port or on all; `*` is every host
+    #[arg(long, value_name = "NAME[:PORT]")]
+    allow_host: Vec<String>,
+
     /// Replace an interface that kvwatch does not have by functions that trap
     #[arg(long, value_name = "INTERFACE")]
     stub: Vec<String>,
@@ -344,7 +348,8 @@ impl Options {
     /// What the watcher may use beyond the world.
     pub(crate) fn grants(&self) -> Result<Grants> {
         let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
-        args::grants(&list(&self.env), &list(&self.dir), &list(&self.stub))
+        let grants = args::grants(&list(&self.env), &list(&self.dir), &list(&self.stub))?;
+        args::allow_hosts(grants, &list(&self.allow_host))
     }
 
     fn auth(&self) -> Result<Auth> {

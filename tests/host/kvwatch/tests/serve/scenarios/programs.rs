@@ -125,6 +125,7 @@ async fn program_grants_what_its_options_say() -> Result<(), Failure> {
         (vec!["--stub", "example:other/api", "--dir", "/no/such/folder::/data"], "/no/such/folder"),
         (vec!["--stub", "example:other/api", "--env", "KVWATCH_TEST_MISSING"], "KVWATCH_TEST_MISSING"),
         (vec!["--stub", "example:other/api", "--dir", "nothing"], "HOST::GUEST"),
+        (vec!["--stub", "example:other/api", "--allow-host", "http://example.org/"], "is not a host"),
     ] {
         let code = Program::start(&component, &from, folder, &arguments)?.end().await?;
         if code != 2 {
