@@ -6,7 +6,7 @@ use std::io::{BufReader, Write as _};
 use conformance::{folder, watcher};
 use kvwatch::build::Target;
 use kvwatch::world::{Content, Events, Personality};
-use kvwatch::{Output, Provider};
+use kvwatch::{Output, Provider, Watched};
 
 fn examples() -> Vec<String> {
     let mut examples: Vec<_> = fs::read_dir(folder("examples"))
@@ -23,16 +23,17 @@ fn every_example_handles_its_events_and_leaks_nothing() {
     for example in examples() {
         for target in [Target::UnknownUnknown, Target::Wasip1, Target::Wasip2] {
             let watcher = watcher(&example, target);
-            let beyond = watcher.imports().iter().find(|import| import.provider != Provider::World);
+            let of_the_draft = [Provider::World, Provider::Store];
+            let beyond = watcher.imports().iter().find(|import| !of_the_draft.contains(&import.provider));
             if target == Target::UnknownUnknown {
                 assert!(beyond.is_none(), "{example} imports {beyond:?}");
             }
-            let mut session = watcher.session().output(Output::captured()).build();
+            let mut store = Watched::new(watcher.session().output(Output::captured()), "watched");
             let events = File::open(folder(&example).join("events.jsonl")).expect("it has events");
             let mut handled = 0;
             for event in Events::new(BufReader::new(events)) {
                 let event = event.expect("the events are events");
-                let outcome = session.event(&event);
+                let outcome = store.apply(&event);
                 assert!(outcome.violations.is_empty(), "{example} on {target}: {:?}", outcome.violations);
                 handled += u32::from(outcome.trapped().is_none());
             }

@@ -1,64 +1,47 @@
-//! Adds up sales: whatever `sales/SHOP` is set to is an amount in cents, and a line tells what the shop has sold so far.
+//! Adds up sales: whatever `sales/SHOP` is set to is an amount in cents, and `totals/SHOP` is what the shop has sold so far.
 //!
-//! The totals live in the watcher, and the watcher lives as long as its instance. A host that keeps the instance gets running
-//! totals. A host that makes a fresh one for every event gets each amount as a total of its own, and can tell so from the
-//! line: it always says `sale 1`. What must last longer than an instance has to be kept elsewhere.
+//! The totals are in the store, not in the watcher. So they are right on every host: on one that keeps an instance, on one that makes
+//! a fresh instance for every event, and on one that runs several instances at a time, because `increment` is atomic.
 
-use std::collections::BTreeMap;
-
-use inbound_keyvalue::{Bucket, Failure, HandleWatch, HandlerResult, Key, Payload, handle_watch};
+use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 
 #[handle_watch]
 #[derive(Default)]
-struct RunningTotals {
-    shops: BTreeMap<String, Total>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Total {
-    sales: u64,
-    cents: u64,
-}
+struct RunningTotals;
 
 impl HandleWatch for RunningTotals {
-    fn on_set(&mut self, _bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
+    fn on_set(&mut self, bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
+        // The watcher's own `totals/…` may come back as events: it passes over them, as over all other keys.
         let Some(shop) = key.strip_prefix("sales/") else { return Ok(()) };
         let amount = payload.into_string()?.trim().parse()?;
-        let total = self.add(shop, amount)?;
-        println!("{shop}: sale {}, {} cents in all", total.sales, total.cents);
+        // The last step: an event that fails has counted nothing, so the host may try it again.
+        let total = bucket.increment(total_of(shop), amount)?;
+        println!("{shop}: {amount} cents, {total} in all");
         Ok(())
     }
 
-    fn on_delete(&mut self, _bucket: Bucket, key: Key) -> HandlerResult {
-        if let Some(total) = key.strip_prefix("sales/").and_then(|shop| self.shops.remove(shop)) {
-            println!("{key} is closed, after {} sales of {} cents", total.sales, total.cents);
-        }
+    fn on_delete(&mut self, bucket: Bucket, key: Key) -> HandlerResult {
+        let Some(shop) = key.strip_prefix("sales/") else { return Ok(()) };
+        // A shop without a total is no error.
+        bucket.delete_many(&[total_of(shop)])?;
+        println!("{shop} is closed");
         Ok(())
-    }
-
-    /// A trap would take the instance with it, and with that everybody's totals: too much for one bad amount.
-    fn on_error(&mut self, failure: Failure) {
-        eprintln!("{failure}");
     }
 }
 
-impl RunningTotals {
-    fn add(&mut self, shop: &str, amount: u64) -> Result<Total, &'static str> {
-        let total = self.shops.entry(shop.to_owned()).or_default();
-        total.cents = total.cents.checked_add(amount).ok_or("the total is more than can be counted")?;
-        total.sales += 1;
-        Ok(*total)
-    }
+fn total_of(shop: &str) -> String {
+    format!("totals/{shop}")
 }
 
 #[cfg(test)]
 mod tests {
+    use inbound_keyvalue::StoreCall;
     use inbound_keyvalue::testing::{Ending, Instance, Personality, TestHost};
 
-    use super::{RunningTotals, Total};
+    use super::RunningTotals;
 
-    fn total(host: &TestHost<RunningTotals>, shop: &str) -> Option<Total> {
-        host.watcher()?.shops.get(shop).copied()
+    fn total(host: &TestHost<RunningTotals>, shop: &str) -> Option<u64> {
+        host.bucket("watched").text(super::total_of(shop)).map(|total| total.parse().unwrap())
     }
 
     #[test]
@@ -66,54 +49,63 @@ mod tests {
         let mut host = TestHost::<RunningTotals>::new();
         let outcomes = host.replay("events.jsonl").unwrap();
         assert_eq!(outcomes.iter().filter(|outcome| outcome.ending != Ending::Handled).count(), 1);
-        assert_eq!(total(&host, "oslo"), Some(Total { sales: 2, cents: 1750 }));
+        assert_eq!(total(&host, "oslo"), Some(1750));
         assert_eq!(total(&host, "turin"), None);
     }
 
     #[test]
-    fn starts_anew_with_every_instance() {
-        let mut host = TestHost::<RunningTotals>::new();
-        host.set("sales/oslo", "1200").expect_handled();
-        host.fresh_instance();
-        host.set("sales/oslo", "550").expect_handled();
-        assert_eq!(total(&host, "oslo"), Some(Total { sales: 1, cents: 550 }));
-    }
-
-    #[test]
-    fn has_no_past_where_every_event_has_its_own_instance() {
+    fn counts_on_in_a_fresh_instance() {
         let personality = Personality::deviating(|host| host.instance = Instance::PerEvent);
-        let mut host = TestHost::<RunningTotals>::with(personality);
-        host.set("sales/oslo", "1200").expect_handled();
-        host.set("sales/oslo", "550").expect_handled();
-        assert_eq!(total(&host, "oslo"), Some(Total { sales: 1, cents: 550 }));
+        for mut host in [TestHost::<RunningTotals>::new(), TestHost::with(personality)] {
+            for _ in 0..3 {
+                host.set("sales/oslo", "500").expect_handled();
+            }
+            host.fresh_instance();
+            host.set("sales/oslo", "250").expect_handled();
+            assert_eq!(total(&host, "oslo"), Some(1750));
+        }
     }
 
     #[test]
-    fn goes_on_after_a_bad_amount() {
+    fn an_event_that_failed_counts_once_when_it_is_tried_again() {
+        let mut host = TestHost::<RunningTotals>::new();
+        host.refuse_next(StoreCall::Increment, "the store is being moved");
+        assert!(host.set("sales/oslo", "1200").expect_failure().contains("the store is being moved"));
+        assert_eq!(total(&host, "oslo"), None);
+        host.set("sales/oslo", "1200").expect_handled();
+        assert_eq!(total(&host, "oslo"), Some(1200));
+    }
+
+    #[test]
+    fn a_bad_amount_counts_nothing() {
         let mut host = TestHost::<RunningTotals>::new();
         host.set("sales/oslo", "1200").expect_handled();
-        let outcome = host.set("sales/oslo", "12.00");
-        let failure = r#"on-set of "sales/oslo" failed: invalid digit found in string"#;
-        assert_eq!(outcome.ending, Ending::Noted(failure.to_owned()));
-        assert_eq!(total(&host, "oslo"), Some(Total { sales: 1, cents: 1200 }));
+        let failure = host.set("sales/oslo", "12.00").expect_failure();
+        assert_eq!(failure, r#"on-set of "sales/oslo" failed: invalid digit found in string"#);
+        assert_eq!(total(&host, "oslo"), Some(1200));
     }
 
     #[test]
-    fn does_not_count_past_the_end() {
+    fn a_total_that_is_too_large_stays_as_it_was() {
         let mut host = TestHost::<RunningTotals>::new();
         host.set("sales/oslo", u64::MAX.to_string()).expect_handled();
-        assert!(host.set("sales/oslo", "1").expect_failure().ends_with("the total is more than can be counted"));
-        assert_eq!(total(&host, "oslo"), Some(Total { sales: 1, cents: u64::MAX }));
+        assert!(host.set("sales/oslo", "1").expect_failure().contains("would exceed"));
+        assert_eq!(total(&host, "oslo"), Some(u64::MAX));
     }
 
     #[test]
-    fn loses_no_total_on_any_host_that_keeps_the_instance() {
+    fn its_own_writes_do_not_come_back_for_ever() {
+        let mut host = TestHost::<RunningTotals>::new();
+        host.feed(1).set("sales/oslo", "1200").expect_handled();
+        assert_eq!(total(&host, "oslo"), Some(1200));
+    }
+
+    #[test]
+    fn counts_what_it_handled_on_every_host() {
         for (name, personality) in Personality::all() {
-            let kept = personality.instance == Instance::Kept;
             let mut host = TestHost::<RunningTotals>::with(personality);
-            let sales = (0..10).filter(|_| host.set("sales/oslo", "100").ending == Ending::Handled).count() as u64;
-            let counted = total(&host, "oslo").map_or(0, |total| total.sales);
-            assert_eq!(counted, if kept { sales } else { 1 }, "{name}");
+            let handled = (0..10).filter(|_| host.set("sales/oslo", "100").ending == Ending::Handled).count() as u64;
+            assert_eq!(total(&host, "oslo").unwrap_or(0), 100 * handled, "{name}");
         }
     }
 }

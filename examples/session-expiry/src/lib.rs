@@ -1,7 +1,7 @@
 //! Tracks live sessions: a session lives from the first set of `sessions/TENANT/USER/SESSION` to the delete of that key, which
 //! is how the store tells that it has expired.
 //!
-//! Sessions that began before this instance did are not known to it: see `running-totals` for what lasts how long.
+//! Sessions that began before this instance did are not known to it: see `running-totals` for state that lasts longer.
 
 use std::collections::BTreeSet;
 use std::error::Error;

@@ -1,17 +1,12 @@
 // A host of the world `inbound-keyvalue`, written from the draft alone and sharing no code with the other two. It is awkward where
 // the draft lets it be: kinds of handles count apart from 0, streams move a random part of what they could, the end of a stream
-// comes alone, and `splice` and `forward` are missing. Every handle is accounted for.
+// comes alone, and `splice` and `forward` are missing. Every handle is accounted for. Behind the draft's outbound interfaces is a
+// store in memory.
+
+import { Store } from './store.mjs';
 
 /** The host ends the guest. Whatever else is thrown here is a mistake of this file. */
 export class Trap extends Error {}
-
-/** What a call of the draft fails with. jco makes the `err` of the result from the payload. */
-class Failed extends Error {
-  constructor(payload) {
-    super('the call failed');
-    this.payload = payload;
-  }
-}
 
 const STREAM_ERROR = { dummy: 0 };
 
@@ -58,8 +53,21 @@ class Handles {
   }
 }
 
+/** What a call of the draft fails with. jco makes the `err` of the result from the payload. */
+class Failed extends Error {
+  constructor(payload) {
+    super('the call failed');
+    this.payload = payload;
+  }
+}
+
+/** The bucket that events come from. */
+const WATCHED = 'watched';
+
 export class Host {
   #refusal;
+  #store = new Store();
+  #changes = [];
   #random;
   #kinds;
   #values = [];
@@ -76,6 +84,16 @@ export class Host {
     this.#forget();
   }
 
+  /** Sets a key of the watched bucket. It is no event: `beginSet` makes one. */
+  store(key, bytes) {
+    this.#store.set(WATCHED, key, bytes);
+  }
+
+  /** Deletes a key of the watched bucket, if it is set. */
+  remove(key) {
+    this.#store.delete(WATCHED, key);
+  }
+
   /** Makes what `on-set` is given. */
   beginSet(bytes) {
     const bucket = this.beginDelete('on-set');
@@ -85,9 +103,10 @@ export class Host {
   /** Makes what `on-delete` is given. */
   beginDelete(from = 'on-delete') {
     this.#values = [];
+    this.#changes = [];
     this.#violations = [];
     this.#calls = 0;
-    return this.#kinds.bucket.add({}, from);
+    return this.#kinds.bucket.add(WATCHED, from);
   }
 
   /** What the guest did in the event. What it held when it trapped is nobody's fault: no guest code runs after a trap. */
@@ -96,6 +115,7 @@ export class Host {
     this.#forget();
     return {
       values: this.#values.map((chunks) => Buffer.concat(chunks)),
+      changes: this.#changes,
       violations: [...this.#violations, ...leaks],
       calls: this.#calls,
     };
@@ -113,7 +133,100 @@ export class Host {
           },
         ]),
       );
-    return { 'wasi:keyvalue/types': counted(this.#types()), 'wasi:keyvalue/wasi-io': counted(this.#wasiIo()) };
+    return {
+      'wasi:keyvalue/types': counted(this.#types()),
+      'wasi:keyvalue/wasi-io': counted(this.#wasiIo()),
+      'wasi:keyvalue/readwrite': counted(this.#readwrite()),
+      'wasi:keyvalue/atomic': counted(this.#atomic()),
+      'wasi:keyvalue/batch': counted(this.#batch()),
+    };
+  }
+
+  #readwrite() {
+    const payload = (bytes) => this.#kinds.payload.add(bytes, 'get');
+    return {
+      get: (bucket, key) => payload(this.#ask('get', bucket, (store, name) => store.get(name, key))),
+      set: (bucket, key, value) => {
+        const bytes = this.#written(value, 'set');
+        this.#ask('set', bucket, (store, name) => this.#change(store, name, key, bytes));
+      },
+      delete: (bucket, key) =>
+        this.#ask('delete', bucket, (store, name) => {
+          store.get(name, key);
+          this.#change(store, name, key, null);
+        }),
+      exists: (bucket, key) => this.#ask('exists', bucket, (store, name) => store.has(name, key)),
+    };
+  }
+
+  #atomic() {
+    const put = (store, name, key, number) => this.#change(store, name, key, Buffer.from(String(number)));
+    return {
+      increment: (bucket, key, delta) =>
+        this.#ask('increment', bucket, (store, name) => {
+          const sum = (store.has(name, key) ? store.number(name, key) : 0n) + delta;
+          if (sum >= 1n << 64n) throw new Error(`the number under the key ${key} would be too large`);
+          put(store, name, key, sum);
+          return sum;
+        }),
+      compareAndSwap: (bucket, key, old, next) =>
+        this.#ask('compare-and-swap', bucket, (store, name) => {
+          const same = store.number(name, key) === old;
+          if (same) put(store, name, key, next);
+          return same;
+        }),
+    };
+  }
+
+  #batch() {
+    return {
+      getMany: (bucket, keys) => {
+        const all = this.#ask('get-many', bucket, (store, name) => keys.map((key) => store.get(name, key)));
+        return Uint32Array.from(all.map((bytes) => this.#kinds.payload.add(bytes, 'get-many')));
+      },
+      // It has no error that it could fail with.
+      getKeys: (bucket) => this.#store.keys(this.#get('bucket', bucket, 'get-keys')),
+      setMany: (bucket, keys, pairs) => {
+        const contents = pairs.map(([key, value]) => [key, this.#written(value, 'set-many')]);
+        this.#ask('set-many', bucket, (store, name) => {
+          if (pairs.length !== keys.length || pairs.some(([key], index) => key !== keys[index])) {
+            throw new Error("the keys are not those of the pairs");
+          }
+          for (const [key, bytes] of contents) this.#change(store, name, key, bytes);
+        });
+      },
+      deleteMany: (bucket, keys) =>
+        this.#ask('delete-many', bucket, (store, name) => {
+          for (const key of keys) if (store.has(name, key)) this.#change(store, name, key, null);
+        }),
+    };
+  }
+
+  /** Asks the store for something of a bucket. What it throws is the draft's error. */
+  #ask(call, bucket, ask) {
+    const name = this.#get('bucket', bucket, call);
+    this.#refuse(call);
+    try {
+      return ask(this.#store, name);
+    } catch (error) {
+      throw new Failed(this.#kinds.error.add(error.message, call));
+    }
+  }
+
+  /** Sets a key, or deletes it where there are no bytes, and notes that. */
+  #change(store, bucket, key, bytes) {
+    if (bytes === null) store.delete(bucket, key);
+    else store.set(bucket, key, bytes);
+    this.#changes.push([bucket, key, bytes]);
+  }
+
+  /** What was written to a value, which the guest keeps. */
+  #written(handle, call) {
+    const { chunks, body } = this.#get('value', handle, call);
+    if (this.#kinds['output-stream'].has(body)) {
+      this.#violations.push(`\`${call}\` was called with value ${handle} before the stream that writes it was dropped`);
+    }
+    return Buffer.concat(chunks);
   }
 
   #types() {
@@ -126,9 +239,9 @@ export class Host {
     };
     return {
       dropBucket: (bucket) => void this.#take('bucket', bucket, 'drop-bucket'),
-      openBucket: () => {
+      openBucket: (name) => {
         this.#refuse('open-bucket');
-        return kinds().bucket.add({}, 'open-bucket');
+        return kinds().bucket.add(name, 'open-bucket');
       },
       dropError: (error) => void this.#take('error', error, 'drop-error'),
       newError: () => kinds().error.add('', 'new-error'),

@@ -130,3 +130,49 @@ test('the order of streams and values, their ends and empty calls are watched', 
     'value 0 was dropped before the stream that writes it',
   ]);
 });
+
+test('the store has what was set, and its errors are those of the draft', () => {
+  const host = new Host(1);
+  const world = Object.assign({}, ...Object.values(host.imports()));
+  host.store('n', Buffer.from('41'));
+  const bucket = host.beginDelete();
+  assert.equal(world.increment(bucket, 'n', 1n), 42n);
+  assert.equal(world.compareAndSwap(bucket, 'n', 41n, 0n), false);
+  const value = world.newValue();
+  world.setMany(bucket, ['a', 'b'], [['a', value], ['b', value]]);
+  world.dropValue(value);
+  assert.throws(() => world.get(bucket, 'none'), (error) => (world.dropError(error.payload), true));
+  assert.throws(() => world.increment(bucket, 'a', 1n), (error) => (world.dropError(error.payload), true));
+  assert.throws(() => world.getMany(bucket, ['n', 'none']), (error) => (world.dropError(error.payload), true));
+  const other = world.openBucket('other');
+  assert.deepEqual([world.getKeys(bucket), world.getKeys(other)], [['n', 'a', 'b'], []]);
+  world.deleteMany(bucket, ['a', 'none']);
+  world.dropBucket(other);
+  world.dropBucket(bucket);
+  const { changes, violations } = host.end({ trapped: false });
+  assert.deepEqual(violations, []);
+  assert.deepEqual(
+    changes.map(([name, key, bytes]) => [name, key, bytes && bytes.toString()]),
+    [
+      ['watched', 'n', '42'],
+      ['watched', 'a', ''],
+      ['watched', 'b', ''],
+      ['watched', 'a', null],
+    ],
+  );
+});
+
+test('a value that is still being written is told when it is stored', () => {
+  const host = new Host(1);
+  const world = Object.assign({}, ...Object.values(host.imports()));
+  const bucket = host.beginDelete();
+  const value = world.newValue();
+  const body = world.valueWriteBody(value);
+  world.set(bucket, 'k', value);
+  world.dropOutputStream(body);
+  world.dropValue(value);
+  world.dropBucket(bucket);
+  assert.deepEqual(host.end({ trapped: false }).violations, [
+    '`set` was called with value 0 before the stream that writes it was dropped',
+  ]);
+});

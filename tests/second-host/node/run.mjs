@@ -28,10 +28,13 @@ function trapOf(error) {
 function deliver(watcher, host, { op, key, value, base64 }) {
   switch (op) {
     case 'set': {
-      const given = host.beginSet(value === undefined ? Buffer.from(base64, 'base64') : Buffer.from(value));
+      const bytes = value === undefined ? Buffer.from(base64, 'base64') : Buffer.from(value);
+      host.store(key, bytes);
+      const given = host.beginSet(bytes);
       return watcher.onSet(given.bucket, key, given.payload);
     }
     case 'delete':
+      host.remove(key);
       return watcher.onDelete(host.beginDelete(), key);
     default:
       throw new Error(`there is no operation ${op}`);
@@ -50,6 +53,15 @@ for (const line of (await readFile(events, 'utf8')).split('\n').filter(Boolean))
     trap = trapOf(error);
     watcher = instantiate();
   }
-  const { values, violations, calls } = host.end({ trapped: trap !== null });
-  console.log(JSON.stringify({ trap, values: values.map((bytes) => bytes.toString('base64')), violations, calls }));
+  const { values, changes, violations, calls } = host.end({ trapped: trap !== null });
+  const base64 = (bytes) => bytes && bytes.toString('base64');
+  console.log(
+    JSON.stringify({
+      trap,
+      values: values.map(base64),
+      changes: changes.map(([bucket, key, bytes]) => [bucket, key, base64(bytes)]),
+      violations,
+      calls,
+    }),
+  );
 }

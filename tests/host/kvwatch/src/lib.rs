@@ -27,8 +27,8 @@ pub mod sources;
 mod units;
 
 pub use engine::{
-    Anatomy, Cause, Ending, Engine, EngineBuilder, Grants, Import, Limits, Module, Outcome, Output, Provider, Session,
-    SessionBuilder, Sink, Stream, Trapped, Watched, Watcher,
+    Anatomy, Cause, Ending, Engine, EngineBuilder, Grants, Import, Limits, Module, Outcome, Output, Provider, Resource,
+    Session, SessionBuilder, Sink, Stream, Trapped, Watched, Watcher,
 };
 pub use error::Error;
 /// The world from the host's side, whose types this crate's signatures name.

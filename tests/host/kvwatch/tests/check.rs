@@ -27,13 +27,30 @@ fn check(bytes: &[u8], closed: bool) -> Output {
 fn says_what_a_component_has() {
     let http = r#"(import "wasi:http/types@0.2.0" (instance))"#;
     let stdout = r#"(import "wasi:cli/stdout@0.2.9" (instance))"#;
+    let environment = r#"(import "wasi:cli/environment@0.2.9" (instance))"#;
+    let filesystem = r#"(import "wasi:filesystem/types@0.2.9" (instance))"#;
+    let sockets = r#"(import "wasi:sockets/tcp@0.2.9" (instance))"#;
     let adapter = |name: &str| format!("(core module $wit-component:adapter:{name})");
     let wasip1 = |imports: &str| {
         format!("(core module $wit-component:adapter:wasi_snapshot_preview1 (import \"{imports}\" \"f\" (func)))")
     };
     let main = r#"(core module $main (import "wasi:cli/stdout@0.2.0" "f" (func)))"#;
     for (fields, present, absent) in [
-        (http.to_owned(), "\nIt imports what kvwatch does not offer:\n  wasi:http/types@0.2.0\n", "all of WASI"),
+        (
+            http.to_owned(),
+            "\nIt imports what kvwatch does not offer:\n  \
+             wasi:http/types@0.2.0   with --stub wasi:http/types@0.2.0, only its calls trap\n",
+            "all of WASI",
+        ),
+        (
+            format!("{stdout}{environment}{filesystem}{sockets}"),
+            "as built for wasm32-wasip2:\n  \
+             wasi:cli/stdout@0.2.9\n  \
+             wasi:cli/environment@0.2.9    no variables without --env NAME[=VALUE]\n  \
+             wasi:filesystem/types@0.2.9   no folders without --dir HOST::GUEST[:ro]\n  \
+             wasi:sockets/tcp@0.2.9        every address is refused: there is no flag for it\n",
+            "--stub",
+        ),
         (http.to_owned(), "\nsize ", "fits the world"),
         (stdout.to_owned(), "\nkvwatch offers WASI 0.2 without wasi:http;", "all of WASI"),
         (

@@ -342,3 +342,17 @@ fn colours_are_for_those_who_want_them() {
         assert_eq!(output.stderr.starts_with(b"\x1b[1m"), coloured, "{variables:?}: {}", output.stderr.escape_ascii());
     }
 }
+
+#[test]
+fn a_trap_shows_the_functions_that_have_names() {
+    let parse = "$_ZN7invoice5parse17h0123456789abcdefE";
+    let on_set = format!("(call $check)) (func $check (call {parse})) (func {parse} unreachable");
+    let folder = Folder::new().with("bad.wasm", common::watcher(&on_set));
+    let event = "{\"op\":\"set\",\"key\":\"k\",\"value\":\"\"}\n";
+    let ran = folder.kvwatch_fed(&["run", "bad.wasm"], event);
+    assert!(ran.stderr.contains("trapped: wasm `unreachable`"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\n    in invoice::parse\n    in check\n"), "{}", ran.stderr);
+    let ran = folder.kvwatch_fed(&["run", "bad.wasm", "--json"], event);
+    let line: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(line["trap"]["backtrace"], serde_json::json!(["invoice::parse", "check"]));
+}

@@ -3,6 +3,9 @@
 
 mod common;
 
+#[path = "common/acting.rs"]
+mod acting;
+
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -53,7 +56,7 @@ impl Terminal {
             }
         });
         let mut terminal = Self { child, keyboard, shown, pending: Vec::new() };
-        terminal.expect("watches a store that is empty");
+        terminal.expect("watches a store ");
         terminal
     }
 
@@ -116,11 +119,50 @@ fn commands_are_carried_out() {
         terminal.type_in(format!("{line}\r"));
         terminal.expect(shown);
     }
-    terminal.type_in("list\r");
+    terminal.type_in("keys\r");
     terminal.expect("3 keys");
     terminal.type_in("load a\t\r");
     terminal.expect("a\\ b.txt");
     terminal.quit_failed();
+}
+
+#[test]
+fn the_prompt_shows_what_the_watcher_wrote_and_keeps_the_store() {
+    let folder = folder(&acting::acting(
+        r"
+        (call $increment (local.get $bucket) (i32.const 1) (i32.const 1) (i64.const 1) (global.get $result))
+        (call $open-bucket (i32.const 3) (i32.const 5) (global.get $result))
+        (local.set $other (call $four))
+        (call $increment (local.get $other) (i32.const 2) (i32.const 1) (i64.const 42) (global.get $result))
+        (call $drop-bucket (local.get $other))",
+    ));
+    let store = folder.path().join("store.jsonl");
+    fs::write(&store, "{\"op\":\"set\",\"key\":\"before\",\"value\":\"kept\"}\n").unwrap();
+    let mut terminal = Terminal::start(folder.path(), &["--store", "store.jsonl"], None);
+    for (line, shown) in [
+        ("get bef\t", "kept"),
+        ("set k hello", "\"n\" of \"watched\" is set to \"1\""),
+        ("again", "\"c\" of \"other\" is set to \"84\""),
+        ("get n", "2"),
+        ("get c other", "84"),
+        ("get c", "the store has no key \"c\""),
+        ("keys", "3 keys"),
+        ("", "other buckets have keys too: \"other\"; `keys '' BUCKET` shows them"),
+        ("keys '' other", "1 key in the bucket \"other\""),
+        ("help", "keys [PREFIX [BUCKET]]"),
+    ] {
+        if !line.is_empty() {
+            terminal.type_in(format!("{line}\r"));
+        }
+        terminal.expect(shown);
+    }
+    // The store is saved before the end: the next prompt is there.
+    terminal.expect("kvwatch> ");
+    let saved = fs::read_to_string(&store).unwrap();
+    for part in ["\"before\",\"value\":\"kept\"", "\"n\",\"value\":\"2\"", "\"other\",\"key\":\"c\",\"value\":\"84\""] {
+        assert!(saved.contains(part), "{saved}");
+    }
+    terminal.quit();
 }
 
 impl Terminal {
@@ -138,7 +180,7 @@ fn pasted_lines_run_in_turn_up_to_the_first_bad_one() {
     terminal.type_in("\x1b[200~set a 1\rset b 2\r\rnonsense\rset c 3\x1b[201~\r");
     terminal.expect("there is no command `nonsense`");
     terminal.expect("1 line behind it not run");
-    terminal.type_in("list\r");
+    terminal.type_in("keys\r");
     let keys = terminal.expect("2 keys");
     assert!(keys.contains("  a") && keys.contains("  b") && !keys.contains("  c"), "{keys}");
     terminal.quit();
@@ -152,7 +194,7 @@ fn a_byte_that_is_not_utf8_refuses_its_line_and_no_more() {
     terminal.expect("handled in");
     terminal.type_in(b"set b \xff\xfe2\r");
     terminal.expect("the line has a byte that is not UTF-8, and is refused");
-    terminal.type_in("list\r");
+    terminal.type_in("keys\r");
     terminal.expect("1 key");
     terminal.quit();
 }

@@ -14,7 +14,7 @@
 //! | `host::outbound` | the draft's functions that act on the store: `readwrite`, `atomic` and `batch` |
 //! | `host::limits` | what a host keeps for a guest, the limits on it, and the end of calls that take too long |
 //! | `host::written` | the bodies of values |
-//! | `store` | named buckets behind a trait, a store in memory, and decorators that fail |
+//! | `store` | named buckets behind a trait, a store in memory and its file, and decorators that fail |
 //! | `personality` | how a host may deviate from a well-behaved one, one file for each behaviour |
 
 mod accounts;

@@ -4,6 +4,7 @@
 mod component;
 mod node;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
@@ -28,8 +29,11 @@ const EXAMPLES: &[(&str, usize, &[usize])] = &[
     // One order is bad on purpose.
     ("json-schema", 5, &[2]),
     ("large-values", 4, &[]),
-    // What these two cannot use they note and go on, as they have something to lose.
-    ("running-totals", 6, &[]),
+    ("quarantine", 6, &[]),
+    // One amount is bad on purpose.
+    ("running-totals", 6, &[2]),
+    ("secondary-index", 7, &[]),
+    // What this one cannot use it notes and goes on, as it has something to lose.
     ("session-expiry", 7, &[]),
     ("transform", 5, &[]),
 ];
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
         test!(the_host_notices_what_a_watcher_does_wrong).needs(harness::node),
         test!(every_example_handles_its_events).needs(harness::node),
         test!(transform_writes_what_it_was_given).needs(harness::node),
+        test!(watchers_that_act_change_the_store).needs(harness::node),
         test!(state_lasts_until_a_trap).needs(harness::node),
         test!(the_test_guest_reports_the_same_in_the_native_host).needs(harness::node),
         test!(the_test_guest_reports_the_same_where_it_is_refused).needs(harness::node),
@@ -106,8 +111,46 @@ fn transform_writes_what_it_was_given() {
     }
 }
 
-/// `running-totals` tells of its state on standard output alone, which this target lacks. The test guest counts events, too,
-/// and reports how many there were.
+/// What is in the store of the other host when all recorded events of an example were handled, without the events' own keys.
+fn watchers_that_act_change_the_store() {
+    let node = Node::get();
+    for (example, due) in [
+        ("running-totals", &[("totals/oslo", "1750")][..]),
+        (
+            "secondary-index",
+            &[
+                ("by-email/ada@example.com/1", "1"),
+                ("by-email/team@example.org/2", "2"),
+                ("by-email/team@example.org/3", "3"),
+                ("indexed-as/1", "ada@example.com"),
+                ("indexed-as/2", "team@example.org"),
+                ("indexed-as/3", "team@example.org"),
+            ],
+        ),
+        (
+            "quarantine",
+            &[
+                ("quarantine-reason/orders/9", "expected value at line 1 column 1"),
+                ("quarantine/orders/9", "two relays, please"),
+            ],
+        ),
+    ] {
+        let mut store = BTreeMap::new();
+        for outcome in run(node, example) {
+            for (bucket, key, content) in outcome.changes() {
+                assert_eq!(bucket, "watched", "{example}");
+                match content {
+                    Some(content) => _ = store.insert(key, String::from_utf8(content).unwrap()),
+                    None => _ = store.remove(&key),
+                }
+            }
+        }
+        let due: BTreeMap<_, _> = due.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        assert_eq!(store, due, "{example}");
+    }
+}
+
+/// The test guest counts events, and reports how many there were.
 fn state_lasts_until_a_trap() {
     let node = Node::get();
     let [set, fail] = ["ignore", "fail"].map(|key| Event::set(key, "value"));

@@ -21,12 +21,14 @@ pub(crate) struct Outcome {
     pub(crate) trap: Option<String>,
     /// In base64, what was written to each value, in the order of their making.
     values: Vec<String>,
+    /// The bucket, the key and, unless it was deleted, the content in base64, of each change of the store by the guest.
+    changes: Vec<(String, String, Option<String>)>,
     pub(crate) violations: Vec<String>,
     pub(crate) calls: u64,
 }
 
 const LOCK: &str = "package-lock.json";
-const FILES: [&str; 6] = [".npmrc", "package.json", LOCK, "host.mjs", "host.test.mjs", "run.mjs"];
+const FILES: [&str; 7] = [".npmrc", "package.json", LOCK, "host.mjs", "host.test.mjs", "run.mjs", "store.mjs"];
 
 impl Node {
     /// Node, with jco installed by the first test that asks for it.
@@ -85,6 +87,12 @@ impl Outcome {
     /// What was written to each value.
     pub(crate) fn values(&self) -> Vec<Vec<u8>> {
         self.values.iter().map(|value| BASE64.decode(value).unwrap()).collect()
+    }
+
+    /// The bucket, the key and the content of each change of the store by the guest. A deleted key has no content.
+    pub(crate) fn changes(self) -> Vec<(String, String, Option<Vec<u8>>)> {
+        let decoded = |content: Option<String>| content.map(|content| BASE64.decode(content).unwrap());
+        self.changes.into_iter().map(|(bucket, key, content)| (bucket, key, decoded(content))).collect()
     }
 
     /// What the test guest reports of an event that it came to the end of.

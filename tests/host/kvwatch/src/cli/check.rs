@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::Args;
-use kvwatch::{Anatomy, ByteSize, Engine, Import, Module, Provider, Watcher};
+use kvwatch::{Anatomy, ByteSize, Engine, Import, Module, Provider, Resource, Watcher};
 
 use super::progress::Spinner;
 use super::stats::table;
@@ -20,6 +20,9 @@ const ADAPTER: &str = "wit-component:adapter:";
 /// Imports beyond the world are told with the target that they come from: a watcher for wasm32-wasip2 imports WASI 0.2 itself,
 /// and one for wasm32-wasip1, which is what `cargo component build` builds for, by an adapter. One for wasm32-unknown-unknown
 /// imports the world and nothing else.
+///
+/// Beside an import stands what it reaches only with a grant, and the flag of `kvwatch run` for it. An import that kvwatch does not
+/// offer keeps a watcher from being loaded, unless --stub replaces it.
 ///
 /// The imports and the sizes are also shown for a watcher that does not fit.
 ///
@@ -90,35 +93,59 @@ fn escaped(text: &str) -> String {
 }
 
 fn write_imports(page: &mut String, imports: &[Import], anatomy: &Anatomy) -> Result<()> {
-    list(page, "It imports of the world", &names(imports, Provider::World))?;
-    let store = names(imports, Provider::Store);
+    list_imports(page, "It imports of the world", &of(imports, Provider::World))?;
+    let store = of(imports, Provider::Store);
     if !store.is_empty() {
-        list(page, "It imports of the draft's outbound world, to act on the store", &store)?;
+        list_imports(page, "It imports of the draft's outbound world, to act on the store", &store)?;
     }
-    let unknown = names(imports, Provider::Unknown);
+    let unknown = of(imports, Provider::Unknown);
     if !unknown.is_empty() {
-        list(page, "It imports what kvwatch does not offer", &unknown)?;
+        list_imports(page, "It imports what kvwatch does not offer", &unknown)?;
     }
-    let wasi = names(imports, Provider::Wasi);
+    let wasi = of(imports, Provider::Wasi);
     if wasi.is_empty() {
         return list(page, "It imports beyond the world", &[]);
     }
     // Some are imported for their types only, which no module does: they go with the others.
     let has_adapter = anatomy.modules.iter().any(Module::is_adapter);
     let by_adapter = |name: &str| has_adapter && anatomy.importers(name).all(Module::is_adapter);
-    let (adapted, own): (Vec<_>, Vec<_>) = wasi.into_iter().partition(|name| by_adapter(name));
+    let (adapted, own): (Vec<_>, Vec<_>) = wasi.into_iter().partition(|import| by_adapter(&import.name));
     if !adapted.is_empty() {
-        list(page, "It imports beyond the world, by the adapter of wasm32-wasip1", &adapted)?;
+        list_imports(page, "It imports beyond the world, by the adapter of wasm32-wasip1", &adapted)?;
     }
     if !own.is_empty() {
-        list(page, "It imports beyond the world, as built for wasm32-wasip2", &own)?;
+        list_imports(page, "It imports beyond the world, as built for wasm32-wasip2", &own)?;
     }
     writeln!(page, "kvwatch offers WASI 0.2 without wasi:http; other hosts of watchers may offer less")?;
     Ok(())
 }
 
-fn names(imports: &[Import], provider: Provider) -> Vec<&str> {
-    imports.iter().filter(|import| import.provider == provider).map(|import| &*import.name).collect()
+fn of(imports: &[Import], provider: Provider) -> Vec<&Import> {
+    imports.iter().filter(|import| import.provider == provider).collect()
+}
+
+/// Lists imports, and beside each what it needs.
+fn list_imports(page: &mut String, heading: &str, imports: &[&Import]) -> Result<()> {
+    let width = imports.iter().map(|import| import.name.chars().count()).max().unwrap_or(0);
+    let line = |import: &&Import| match need(import) {
+        Some(need) => format!("{:width$}   {need}", import.name),
+        None => import.name.clone(),
+    };
+    let lines: Vec<_> = imports.iter().map(line).collect();
+    list(page, heading, &lines.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// What an import needs of the user, before a watcher can use it.
+fn need(import: &Import) -> Option<String> {
+    if import.provider == Provider::Unknown {
+        return Some(format!("with --stub {}, only its calls trap", import.name));
+    }
+    Some(match import.resource()? {
+        Resource::Environment => "no variables without --env NAME[=VALUE]".to_owned(),
+        Resource::Folders => "no folders without --dir HOST::GUEST[:ro]".to_owned(),
+        Resource::Sockets => "every address is refused: there is no flag for it".to_owned(),
+        _ => return None,
+    })
 }
 
 fn list(page: &mut String, heading: &str, names: &[&str]) -> Result<()> {

@@ -24,6 +24,15 @@ pub(crate) fn bytes(bytes: &[u8]) -> String {
     text
 }
 
+/// The start of a content as text in quotes. Bytes that are not text are escaped; a character that is cut off at the end is left out.
+pub(crate) fn start(content: &[u8]) -> String {
+    let whole = match str::from_utf8(content) {
+        Err(error) if error.error_len().is_none() => &content[..error.valid_up_to()],
+        _ => content,
+    };
+    format!("\"{}\"", bytes(whole))
+}
+
 fn escape(text: &str, stays: impl Fn(char) -> bool) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -60,6 +69,8 @@ mod tests {
             assert_eq!(line(text), expected);
         }
         assert_eq!(lines("one\n\ttwo\r"), "one\n\ttwo\\r");
+        assert_eq!(start(&"a\"ß".as_bytes()[..3]), "\"a\"\"");
+        assert_eq!(start(b"\xff\n"), "\"\\xff\\n\"");
         assert_eq!(bytes(b"\x89PNG\n\xe2\x82"), "\\x89PNG\\n\\xe2\\x82");
     }
 }

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod completions;
 mod escape;
+mod feed;
 mod guest;
 mod new;
 mod progress;
@@ -16,6 +17,7 @@ mod screen;
 mod serve;
 mod signals;
 mod stats;
+mod store_file;
 mod style;
 mod watch;
 mod watcher;
@@ -47,7 +49,8 @@ Exit codes:
     0  all events were handled; or the reader of standard output had enough
     1  an event failed, or the watcher broke a rule for handles
     2  the watcher or the arguments cannot be used, the events cannot be read
-       to their end, or --strict met a line that is not an event
+       to their end, --strict met a line that is not an event, or the file of
+       --store cannot be read or written
     3  standard output cannot be written (a full disk)
   130  Ctrl-C ended the run; 143: SIGTERM did";
 

@@ -2,17 +2,20 @@
 
 use std::io;
 
-use kvwatch::world::{BadLine, Change, Event};
-use kvwatch::{Operation, Outcome};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use kvwatch::world::{BadLine, Change, Event, StoreChange};
+use kvwatch::{ByteSize, Operation, Outcome};
 use serde::Serialize;
 
-use super::stats::{Figures, Stats, nanoseconds};
+use super::stats::{Figures, Stats, nanoseconds, plural};
 use super::{escape, style};
 
 /// Where a run's progress is told.
 pub(crate) trait Report {
-    /// An event is over. `number` counts them from 1.
-    fn event(&mut self, number: u64, event: &Event, outcome: &Outcome) -> io::Result<()>;
+    /// An event is over. `number` counts them from 1. `round` is 0 for an event of the source, and for a write of the watcher that
+    /// came back to it how often that happened.
+    fn event(&mut self, number: u64, round: u32, event: &Event, outcome: &Outcome) -> io::Result<()>;
 
     /// A remark of the source.
     fn warning(&mut self, message: &str) -> io::Result<()>;
@@ -35,14 +38,67 @@ pub(crate) fn operation(event: &Event) -> Operation {
 pub(crate) struct Plain {
     /// Whether the watcher has a standard error to say something on.
     pub(crate) has_stderr: bool,
+    /// How many more changes of the store are shown. The others are only counted.
+    pub(crate) changes_left: u64,
+}
+
+impl Plain {
+    /// Of a run, so many changes are shown.
+    pub(crate) const CHANGES: u64 = 100;
+
+    /// Of one event, so many changes are shown.
+    const CHANGES_OF_AN_EVENT: usize = 10;
+
+    fn show_changes(&mut self, outcome: &Outcome) -> io::Result<()> {
+        if outcome.change_count == 0 || self.changes_left == 0 {
+            return Ok(());
+        }
+        let most = Self::CHANGES_OF_AN_EVENT.min(usize::try_from(self.changes_left).unwrap_or(usize::MAX));
+        let shown = &outcome.changes[..outcome.changes.len().min(most)];
+        for change in shown {
+            style::say(&style::labelled(style::NOTE, "changed", &escape::line(&described(change)?)));
+        }
+        self.changes_left -= shown.len() as u64;
+        let more = outcome.change_count - shown.len() as u64;
+        if self.changes_left == 0 {
+            style::say(&style::styled(style::FAINT, "further changes are only counted; --json shows them"));
+        } else if more > 0 {
+            style::say(&style::styled(style::FAINT, &format!("and {}", plural(more, "more change"))));
+        }
+        Ok(())
+    }
+}
+
+/// `"oslo" of "totals" is set to "1750"`
+fn described(change: &StoreChange) -> io::Result<String> {
+    const LONGEST: u64 = 80;
+    let StoreChange { bucket, event, .. } = change;
+    Ok(match &event.change {
+        Change::Delete => format!("{:?} of {bucket:?} is deleted", event.key),
+        Change::Set(content) => {
+            let start = escape::start(&content.read(0, LONGEST)?);
+            let rest =
+                if content.len() > LONGEST { format!("…, {}", ByteSize(content.len())) } else { String::new() };
+            format!("{:?} of {bucket:?} is set to {start}{rest}", event.key)
+        }
+    })
 }
 
 impl Report for Plain {
-    fn event(&mut self, _number: u64, event: &Event, outcome: &Outcome) -> io::Result<()> {
+    fn event(&mut self, _number: u64, round: u32, event: &Event, outcome: &Outcome) -> io::Result<()> {
+        if round > 0 && self.changes_left > 0 {
+            let message =
+                format!("that change came back to the watcher, round {round}: {} of {:?}", operation(event), event.key);
+            style::say(&style::styled(style::FAINT, &escape::line(&message)));
+        }
         // What the watcher had to say of it is on standard error already.
         if let Some(trapped) = outcome.trapped() {
             style::error(&escape::line(&trapped.headline()));
+            for function in &trapped.backtrace {
+                style::say(&style::styled(style::FAINT, &format!("    in {}", escape::line(function))));
+            }
         }
+        self.show_changes(outcome)?;
         for violation in &outcome.violations {
             let rule = violation.fault.rule();
             style::violation(&format!("{} of {:?}: {violation} [{rule}]", operation(event), event.key));
@@ -91,6 +147,8 @@ struct WarningLine<'a> {
 struct EventLine<'a> {
     version: u32,
     event: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    round: u64,
     op: &'static str,
     key: &'a str,
     handled: bool,
@@ -98,6 +156,9 @@ struct EventLine<'a> {
     trap: Option<TrapObject<'a>>,
     violations: Vec<ViolationObject>,
     values: Vec<ValueObject<'a>>,
+    changes: Vec<ChangeObject<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    changes_missing: u64,
     stdout: &'a str,
     stderr: &'a str,
     #[serde(skip_serializing_if = "is_zero")]
@@ -117,6 +178,7 @@ struct TrapObject<'a> {
     message: String,
     cause: String,
     last_words: &'a [String],
+    backtrace: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -130,6 +192,37 @@ struct ValueObject<'a> {
     len: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<&'a str>,
+}
+
+/// What the watcher changed in the store.
+#[derive(Serialize)]
+struct ChangeObject<'a> {
+    bucket: &'a str,
+    op: &'static str,
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    len: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+}
+
+impl<'a> ChangeObject<'a> {
+    fn of(StoreChange { bucket, event, .. }: &'a StoreChange) -> io::Result<Self> {
+        const LONGEST: u64 = 64 * 1024;
+        let mut object = Self { bucket, op: op(event), key: &event.key, len: None, value: None, base64: None };
+        if let Change::Set(content) = &event.change {
+            object.len = Some(content.len());
+            if content.len() <= LONGEST {
+                match String::from_utf8(content.read(0, LONGEST)?) {
+                    Ok(text) => object.value = Some(text),
+                    Err(bytes) => object.base64 = Some(BASE64.encode(bytes.as_bytes())),
+                }
+            }
+        }
+        Ok(object)
+    }
 }
 
 #[derive(Serialize)]
@@ -160,6 +253,7 @@ struct SummaryObject {
     violations: u64,
     bad_lines: u64,
     wrote_stderr: u64,
+    changes: u64,
     nanoseconds: u64,
     mean_nanoseconds: u64,
     longest_nanoseconds: u64,
@@ -199,20 +293,19 @@ impl OperationObject {
 }
 
 impl Report for Json {
-    fn event(&mut self, number: u64, event: &Event, outcome: &Outcome) -> io::Result<()> {
+    fn event(&mut self, number: u64, round: u32, event: &Event, outcome: &Outcome) -> io::Result<()> {
         write(&EventLine {
             version: VERSION,
             event: number,
-            op: match operation(event) {
-                Operation::Set => "set",
-                Operation::Delete => "delete",
-            },
+            round: round.into(),
+            op: op(event),
             key: &event.key,
             handled: outcome.trapped().is_none(),
             trap: outcome.trapped().map(|trapped| TrapObject {
                 message: trapped.headline(),
                 cause: trapped.cause.to_string(),
                 last_words: &trapped.last_words,
+                backtrace: &trapped.backtrace,
             }),
             violations: outcome
                 .violations
@@ -227,6 +320,8 @@ impl Report for Json {
                     value: str::from_utf8(&value.bytes).ok().filter(|text| text.len() as u64 == value.len),
                 })
                 .collect(),
+            changes: outcome.changes.iter().map(ChangeObject::of).collect::<io::Result<_>>()?,
+            changes_missing: outcome.change_count - outcome.changes.len() as u64,
             stdout: &outcome.stdout,
             stderr: &outcome.stderr,
             stdout_missing: outcome.stdout_missing,
@@ -262,6 +357,7 @@ impl Report for Json {
                 violations: all.violations,
                 bad_lines: stats.bad_lines,
                 wrote_stderr: stats.wrote_stderr,
+                changes: stats.changes,
                 nanoseconds: nanoseconds(all.time),
                 mean_nanoseconds: nanoseconds(all.mean()),
                 longest_nanoseconds: nanoseconds(all.longest),
@@ -269,6 +365,14 @@ impl Report for Json {
                 operations: OperationsObject { set: OperationObject::of(set), delete: OperationObject::of(delete) },
             },
         })
+    }
+}
+
+/// The operation, as a file of events has it.
+fn op(event: &Event) -> &'static str {
+    match event.change {
+        Change::Set(_) => "set",
+        Change::Delete => "delete",
     }
 }
 

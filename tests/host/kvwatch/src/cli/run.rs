@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use kvwatch::sources::Lines;
+use kvwatch::world::store::MemoryStore;
 use kvwatch::world::{EVENT_BUCKET, Events, Instance, Personality, open_events};
 use kvwatch::{ByteSize, Engine, Grants, Output, Watched};
 
@@ -14,6 +15,7 @@ use super::progress::Progress;
 use super::report::{Json, Plain, Report};
 use super::runner::Runner;
 use super::signals::Signals;
+use super::store_file::StoreFile;
 use super::watch::{Change, Watch};
 use super::watcher::WatcherArgs;
 use super::{EXIT_CODES, FAILED, OUTPUT_FAILED, Result, UNABLE, args, chain, is_broken_pipe, prompt, style};
@@ -39,6 +41,12 @@ docs/json.md describes them."#;
 /// component when its file does. The store stays as it is, and the watcher starts with a fresh instance. Events from a file are
 /// given again to the new watcher, and also when the file changes. A watcher that does not build leaves the old one at work.
 ///
+/// A watcher may act on the store that its events come from. With --store, the store is that of a file, in the format of events: a
+/// line `{"op":"set","key":…,"value":…}` for every key. The field `bucket` names another bucket than the watched one. The file is
+/// replaced as a whole at the end of the run, and at the prompt after each command.
+///
+/// What a watcher writes does not come back to it as an event, unless --feed asks for it.
+///
 /// A line that is not an event is reported and passed over. Alone it does not make the run fail, even if no line was an event
 /// (the summary says so). With --strict, the first such line ends the run with the exit code 2.
 ///
@@ -53,6 +61,14 @@ pub(crate) struct Run {
     /// A file of events, or `-` for standard input; without it, standard input, or a prompt where that is a terminal
     #[arg(value_hint = ValueHint::FilePath)]
     events: Option<PathBuf>,
+
+    /// Keep the store in a file, which is made if there is none
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    store: Option<PathBuf>,
+
+    /// Give the watcher what it writes to the watched bucket as events, at most so many times in a row
+    #[arg(long, value_name = "DEPTH", default_value_t = 0, hide_default_value = true)]
+    feed: u32,
 
     /// Build and load the watcher anew when its source changes
     #[arg(long)]
@@ -120,17 +136,32 @@ impl Run {
         let engine = pooled.flatten().map_or_else(|| limits.build(), Ok)?;
         let component = self.watcher.component()?;
         let watcher = component.load(&engine)?;
+        let max_line = usize::try_from(self.max_line.0).unwrap_or(usize::MAX);
+        let (file, kept) = match &self.store {
+            Some(path) => {
+                let (file, store) = StoreFile::load(path, EVENT_BUCKET, max_line)?;
+                (Some(file), store)
+            }
+            None => (None, MemoryStore::new()),
+        };
         let has_stderr = watcher.imports().iter().any(|import| import.name.starts_with("wasi:cli/stderr@"));
         let output = if self.json { Output::captured() } else { Output::to(GuestOutput::new()) };
-        let store = Watched::new(watcher.session().personality(personality).output(output).timed(), EVENT_BUCKET);
-        let report: Box<dyn Report> = if self.json { Box::new(Json) } else { Box::new(Plain { has_stderr }) };
+        let session = watcher.session().personality(personality).output(output).timed();
+        let store = Watched::over(kept, session, EVENT_BUCKET);
+        // At the prompt, there is somebody to read it all.
+        let changes_left = if matches!(source, Source::Prompt) { u64::MAX } else { Plain::CHANGES };
+        let report: Box<dyn Report> =
+            if self.json { Box::new(Json) } else { Box::new(Plain { has_stderr, changes_left }) };
         let mut runner = Runner::new(store, report, self.strict);
+        runner.feed(self.feed);
+        if let Some(file) = file {
+            runner.save_in(file);
+        }
         let watch = self.watch.then(|| Watch::new(&self.watcher, &engine, component, source.path())).transpose()?;
-        let max_line = usize::try_from(self.max_line.0).unwrap_or(usize::MAX);
         let limits = ReadLimits { max_line };
         if matches!(source, Source::Prompt) {
-            prompt::run(&mut runner, watch.as_ref(), limits)?;
-            return finish(&mut runner, Ok(true), None);
+            let ended = prompt::run(&mut runner, watch.as_ref(), limits).map(|()| true);
+            return finish(&mut runner, ended, None);
         }
         let signals = Signals::install()?;
         runner.end_with(signals.clone());
@@ -184,8 +215,18 @@ pub(super) struct ReadLimits {
     max_line: usize,
 }
 
-/// Tells the summary, and chooses the exit code.
+/// Saves the store, tells the summary, and chooses the exit code.
 fn finish(runner: &mut Runner, ended: Result<bool>, signal: Option<u8>) -> Result<ExitCode> {
+    let saved = runner.save();
+    let code = conclude(runner, ended, signal)?;
+    if let Err(error) = saved {
+        style::error(&chain(&*error));
+        return Ok(UNABLE.into());
+    }
+    Ok(code)
+}
+
+fn conclude(runner: &mut Runner, ended: Result<bool>, signal: Option<u8>) -> Result<ExitCode> {
     let complete = match ended {
         Ok(complete) => complete,
         Err(error) if is_broken_pipe(&*error) => {
@@ -239,6 +280,9 @@ fn follow(runner: &mut Runner, path: &Path, watch: &Watch, limits: ReadLimits, s
     signals.end_at_once();
     loop {
         runner.summary()?;
+        if let Err(error) = runner.save() {
+            style::error(&chain(&*error));
+        }
         style::say(&style::styled(style::FAINT, "waiting for a change: Ctrl-C ends it"));
         if let Change::Watcher(watcher) = watch.wait()? {
             runner.reload(*watcher);

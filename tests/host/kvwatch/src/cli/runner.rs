@@ -5,10 +5,12 @@ use kvwatch::world::{Content, Event, Problem};
 use kvwatch::{Outcome, Watched, Watcher};
 
 use super::Result;
+use super::feed::Feed;
 use super::guest;
 use super::report::{Report, operation};
 use super::signals::Signals;
 use super::stats::Stats;
+use super::store_file::StoreFile;
 use super::watch::Watch;
 
 /// A store, its watcher, and what has come of it so far.
@@ -18,11 +20,36 @@ pub(crate) struct Runner {
     stats: Stats,
     strict: bool,
     signals: Option<Signals>,
+    /// Up to which round the watcher's changes come back to it.
+    feed: u32,
+    file: Option<StoreFile>,
+    /// Whether an event came since the store was saved.
+    unsaved: bool,
 }
 
 impl Runner {
     pub(crate) fn new(store: Watched, report: Box<dyn Report>, strict: bool) -> Self {
-        Self { store, report, stats: Stats::default(), strict, signals: None }
+        let stats = Stats::default();
+        Self { store, report, stats, strict, signals: None, feed: 0, file: None, unsaved: false }
+    }
+
+    /// Gives the watcher its own changes of the watched bucket as events, up to the round `depth`.
+    pub(crate) fn feed(&mut self, depth: u32) {
+        self.feed = depth;
+    }
+
+    /// Saves the store in this file.
+    pub(crate) fn save_in(&mut self, file: StoreFile) {
+        self.file = Some(file);
+    }
+
+    /// Saves the store, if it has a file and an event came since the last time.
+    pub(crate) fn save(&mut self) -> Result<()> {
+        if let (Some(file), true) = (&mut self.file, self.unsaved) {
+            file.save(self.store.store(), self.store.bucket())?;
+            self.unsaved = false;
+        }
+        Ok(())
     }
 
     /// Ends a replay after the event in hand when a signal comes.
@@ -42,11 +69,37 @@ impl Runner {
 
     /// Applies an event.
     pub(crate) fn apply(&mut self, event: &Event) -> Result<Outcome> {
+        self.unsaved = true;
         let outcome = self.store.apply(event);
-        self.stats.count(operation(event), &outcome);
-        self.report.event(self.stats.all_events(), event, &outcome)?;
-        guest::output_failure()?;
+        self.count(0, event, &outcome)?;
+        if self.feed > 0 && outcome.change_count > 0 {
+            self.feed_back(&outcome)?;
+        }
         Ok(outcome)
+    }
+
+    /// Gives the watcher what it changed in the watched bucket.
+    fn feed_back(&mut self, outcome: &Outcome) -> Result<()> {
+        let mut feed = Feed::new(self.feed);
+        feed.add(0, self.store.bucket(), outcome);
+        while !self.is_stopped() {
+            let Some((round, event)) = feed.next() else { break };
+            // The store has the change already, and may have a newer one.
+            let outcome = self.store.session_mut().event(&event);
+            self.count(round, &event, &outcome)?;
+            feed.add(round, self.store.bucket(), &outcome);
+        }
+        if let Some(message) = feed.stopped(self.store.bucket()) {
+            self.report.warning(&message)?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, round: u32, event: &Event, outcome: &Outcome) -> Result<()> {
+        self.stats.count(operation(event), outcome);
+        self.report.event(self.stats.all_events(), round, event, outcome)?;
+        guest::output_failure()?;
+        Ok(())
     }
 
     /// Applies events to their end, or to where they cannot be read further: `false` is the latter. Between two of them, it goes
@@ -92,14 +145,21 @@ impl Runner {
         self.store.store().keys(self.store.bucket())
     }
 
-    /// The keys of the watched bucket in their order, with their contents.
-    pub(crate) fn entries(&self) -> Vec<(String, Content)> {
-        self.store.store().entries(self.store.bucket())
+    /// The keys of a bucket in their order, with their contents. `None` is the watched bucket.
+    pub(crate) fn entries(&self, bucket: Option<&str>) -> Vec<(String, Content)> {
+        self.store.store().entries(bucket.unwrap_or(self.store.bucket()))
     }
 
-    /// The content of a key of the watched bucket.
-    pub(crate) fn get(&self, key: &str) -> Option<Content> {
-        self.store.store().get(self.store.bucket(), key)
+    /// The content of a key of a bucket. `None` is the watched bucket.
+    pub(crate) fn get(&self, key: &str, bucket: Option<&str>) -> Option<Content> {
+        self.store.store().get(bucket.unwrap_or(self.store.bucket()), key)
+    }
+
+    /// The names of the other buckets that have keys.
+    pub(crate) fn other_buckets(&self) -> Vec<String> {
+        let mut buckets = self.store.store().buckets();
+        buckets.retain(|bucket| bucket != self.store.bucket());
+        buckets
     }
 
     pub(crate) fn watcher_name(&self) -> &str {

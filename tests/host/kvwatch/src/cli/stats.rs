@@ -13,6 +13,8 @@ pub(crate) struct Stats {
     pub(crate) bad_lines: u64,
     /// The events that were handled, and in which the watcher wrote to its standard error.
     pub(crate) wrote_stderr: u64,
+    /// What the watcher changed in the store.
+    pub(crate) changes: u64,
     set: Figures,
     delete: Figures,
     unexplained: bool,
@@ -38,6 +40,7 @@ impl Stats {
             Operation::Delete => &mut self.delete,
         };
         figures.count(outcome);
+        self.changes += outcome.change_count;
         self.wrote_stderr += u64::from(outcome.is_handled() && outcome.wrote_stderr);
         let unexplained = |cause: &Cause| matches!(cause, Cause::Wasm(_));
         self.unexplained |=
@@ -79,6 +82,9 @@ impl Stats {
         }
         if all.violations > 0 {
             counts.push(plural(all.violations, "violation"));
+        }
+        if self.changes > 0 {
+            counts.push(format!("{} of the store by the watcher", plural(self.changes, "change")));
         }
         if self.bad_lines > 0 {
             counts.push(plural(self.bad_lines, "bad line"));

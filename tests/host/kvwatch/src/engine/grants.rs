@@ -34,6 +34,30 @@ pub enum Provider {
     Unknown,
 }
 
+/// What an import of WASI reaches only as far as it is [granted](Grants).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resource {
+    /// Environment variables: [`Grants::env`]. Without a grant, there are none.
+    Environment,
+    /// Folders: [`Grants::dir`]. Without a grant, there are none.
+    Folders,
+    /// Sockets. There is no grant for them: every address is refused.
+    Sockets,
+}
+
+impl Resource {
+    /// What an import of WASI reaches, if a grant decides it.
+    pub(crate) fn of(import: &str) -> Option<Self> {
+        let by_name = [
+            ("wasi:cli/environment@", Self::Environment),
+            ("wasi:filesystem/", Self::Folders),
+            ("wasi:sockets/", Self::Sockets),
+        ];
+        by_name.into_iter().find(|(name, _)| import.starts_with(name)).map(|(_, resource)| resource)
+    }
+}
+
 /// What watchers are granted beyond the world. The default is nothing.
 ///
 /// ```

@@ -17,7 +17,7 @@ mod waiting;
 pub(crate) mod watcher;
 
 pub use anatomy::{Anatomy, Module};
-pub use grants::{Grants, Provider};
+pub use grants::{Grants, Provider, Resource};
 pub use outcome::{Cause, Ending, Outcome, Trapped};
 pub use output::{Output, Sink, Stream};
 pub use runtime::{Engine, EngineBuilder, Limits};

@@ -214,6 +214,8 @@ pub(crate) fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let name = |frame: &wasmtime::FrameInfo| {
         let name = frame.func_name()?;
+        // Without the hash at its end. A name that rustc did not mangle stays as it is.
+        let name = format!("{:#}", rustc_demangle::demangle(name));
         // A name is text from a file: it must not control a terminal.
         Some(name.escape_debug().take(LONGEST).collect::<String>())
     };

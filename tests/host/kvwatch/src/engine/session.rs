@@ -29,6 +29,8 @@ pub struct Session {
     console: Console,
     per_event: bool,
     timed: bool,
+    /// How many bytes of each value are kept, if the user has said so.
+    keep_written: Option<usize>,
     /// The time and the fuel of every event, if there are limits.
     clock: Option<Arc<Clock>>,
     fuel: Option<u64>,
@@ -120,15 +122,21 @@ impl SessionBuilder {
         if let Some(name) = self.event_bucket {
             host.set_event_bucket(name);
         }
-        let acts = self.watcher.imports().iter().any(|import| import.provider == Provider::Store);
-        if let Some(bytes) = self.keep_written.or(acts.then_some(usize::MAX)) {
-            host.keep_written(bytes);
-        }
+        keep(&mut host, self.keep_written, &self.watcher);
         let console = Console::new(self.output);
         let clock = clock(&self.watcher);
         let store = store(&self.watcher, &console, clock.as_ref(), host);
         let (timed, fuel) = (self.timed, self.watcher.engine().fuel());
-        Session { watcher: self.watcher, store, guest: None, console, per_event, timed, clock, fuel }
+        let keep_written = self.keep_written;
+        Session { watcher: self.watcher, store, guest: None, console, per_event, timed, keep_written, clock, fuel }
+    }
+}
+
+/// Sets how much the host keeps of a value. A watcher that can store its values needs them whole.
+fn keep(host: &mut Host, keep_written: Option<usize>, watcher: &Watcher) {
+    let acts = watcher.imports().iter().any(|import| import.provider == Provider::Store);
+    if let Some(bytes) = keep_written.or(acts.then_some(usize::MAX)) {
+        host.keep_written(bytes);
     }
 }
 
@@ -273,6 +281,7 @@ impl Session {
     /// Goes on with another watcher, in a fresh instance. What the host does stays as it is, and so do the handles.
     pub fn replace(&mut self, watcher: Watcher) {
         (self.clock, self.fuel) = (clock(&watcher), watcher.engine().fuel());
+        keep(&mut self.store.data_mut().keyvalue, self.keep_written, &watcher);
         self.watcher = watcher;
         self.renew();
     }

@@ -33,7 +33,25 @@ impl Watched {
     /// A bucket of an empty store, watched in a session.
     #[must_use]
     pub fn new(session: SessionBuilder, bucket: impl Into<String>) -> Self {
-        let (store, bucket) = (MemoryStore::new(), bucket.into());
+        Self::over(MemoryStore::new(), session, bucket)
+    }
+
+    /// A bucket of this store, watched in a session. What the store has already is no event.
+    ///
+    /// ```no_run
+    /// use kvwatch::world::store::MemoryStore;
+    /// use kvwatch::{Engine, Watched, Watcher};
+    ///
+    /// let store = MemoryStore::new();
+    /// store.insert("totals", "oslo", "1200");
+    /// let watcher = Watcher::load(&Engine::new()?, "running_totals.wasm")?;
+    /// let mut sales = Watched::over(store, watcher.session(), "sales");
+    /// sales.set("oslo", &"550".into()).expect_handled();
+    /// # Ok::<(), kvwatch::Error>(())
+    /// ```
+    #[must_use]
+    pub fn over(store: MemoryStore, session: SessionBuilder, bucket: impl Into<String>) -> Self {
+        let bucket = bucket.into();
         let session = session.store(Arc::new(store.clone())).event_bucket(&*bucket).build();
         Self { store, bucket, session }
     }

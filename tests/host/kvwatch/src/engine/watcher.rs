@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use wasmtime::component::Component;
 
-use super::grants::{Provider, may_wait};
+use super::grants::{Provider, Resource, may_wait};
 use super::linking::{self, HANDLE_WATCH, HandleWatchPre};
 use super::preflight::{Preflight, Refused};
 use super::runtime::{Engine, Machine};
@@ -155,6 +155,24 @@ fn preflight(name: &str, bytes: &[u8]) -> Result<Preflight, Error> {
 }
 
 impl Import {
+    /// What this import reaches only as far as it is granted. `None` if no grant concerns it.
+    ///
+    /// ```
+    /// use kvwatch::{Engine, Resource, Watcher};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let component = b"\0asm\x0d\0\x01\0";
+    /// let imports = Watcher::imports_in(&Engine::new()?, "w.wasm", component)?;
+    /// let wants_folders = imports.iter().any(|import| import.resource() == Some(Resource::Folders));
+    /// # assert!(!wants_folders);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn resource(&self) -> Option<Resource> {
+        if self.provider == Provider::Wasi { Resource::of(&self.name) } else { None }
+    }
+
     fn of(name: String, engine: &Engine) -> Self {
         Self { provider: engine.grants().provider(&name), name }
     }

@@ -70,6 +70,15 @@ pub enum EventProblem {
     /// The line names a file, and files are not allowed here.
     #[error("\"file\" works only in a file of events and at the prompt; write the value as \"value\" or \"base64\"")]
     NoFiles,
+    /// A line of a store's file is a delete.
+    #[error("a store has only keys that are set; remove this line, or give recorded events to the watcher as events")]
+    DeleteInStore,
+    /// A line of a store's file has a field that a store does not have.
+    #[error(
+        "the field {0:?} is not part of a store, and would be lost; a line is like \
+         {{\"op\":\"set\",\"key\":\"k\",\"value\":\"v\"}}, with \"bucket\" for another bucket than the watched one"
+    )]
+    UnknownField(String),
 }
 
 const LIKE: &str = r#"an event is like {"op":"set","key":"k","value":"v"} or {"op":"delete","key":"k"}"#;

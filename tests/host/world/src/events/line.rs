@@ -14,7 +14,6 @@ use crate::content::Content;
 
 /// An event, and what the line has besides it.
 #[derive(Debug)]
-#[non_exhaustive]
 pub(crate) struct Parsed {
     /// The event.
     pub(crate) event: Event,
@@ -22,19 +21,54 @@ pub(crate) struct Parsed {
     pub(crate) unknown: Option<String>,
 }
 
+/// One key of a store, as a line of a store's file.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The bucket, if the line names one.
+    pub(crate) bucket: Option<String>,
+    pub(crate) key: String,
+    pub(crate) content: Content,
+}
+
 const OP: usize = 0;
 const KEY: usize = 1;
 const VALUE: usize = 2;
 const FILE: usize = 4;
-const FIELDS: [&str; 5] = ["op", "key", "value", "base64", "file"];
+const BUCKET: usize = 5;
+const FIELDS: [&str; 6] = ["op", "key", "value", "base64", "file", "bucket"];
 
-/// Parses a line. A path in `file` is relative to `folder`; without a folder, `file` is refused.
-pub(crate) fn parse(mut line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, EventError> {
-    if let Err(error) = std::str::from_utf8(&line) {
-        let at = error.valid_up_to();
-        return Err(bad(at, EventProblem::NotUtf8(line[at])));
+/// Parses an event. A path in `file` is relative to `folder`; without a folder, `file` is refused.
+pub(crate) fn parse(line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, EventError> {
+    let object = Scanner { line: text(&line)?, at: 0, known: &FIELDS[..BUCKET] }.object()?;
+    let unknown = object.unknown.as_ref().map(|(_, name)| name.clone());
+    Ok(Parsed { event: event(line, object, folder)?, unknown })
+}
+
+/// Parses a line of a store's file: a set, with the field `bucket` or without it. Other fields would be lost when the file is saved,
+/// so they are refused.
+pub(crate) fn parse_entry(line: Vec<u8>, folder: Option<&Path>) -> Result<Entry, EventError> {
+    let object = Scanner { line: text(&line)?, at: 0, known: &FIELDS }.object()?;
+    if let Some((at, name)) = &object.unknown {
+        return Err(bad(*at, EventProblem::UnknownField(name.clone())));
     }
-    let Object { fields, unknown, end } = Scanner { line: &line, at: 0 }.object()?;
+    let bucket = object.fields[BUCKET].clone().map(|span| string(&line, span)).transpose()?;
+    let op = object.fields[OP].as_ref().map_or(0, |span| span.start);
+    match event(line, object, folder)? {
+        Event { key, change: Change::Set(content) } => Ok(Entry { bucket, key, content }),
+        Event { change: Change::Delete, .. } => Err(bad(op, EventProblem::DeleteInStore)),
+    }
+}
+
+/// The line, if it is UTF-8.
+fn text(line: &[u8]) -> Result<&[u8], EventError> {
+    match std::str::from_utf8(line) {
+        Ok(_) => Ok(line),
+        Err(error) => Err(bad(error.valid_up_to(), EventProblem::NotUtf8(line[error.valid_up_to()]))),
+    }
+}
+
+fn event(mut line: Vec<u8>, object: Object, folder: Option<&Path>) -> Result<Event, EventError> {
+    let Object { fields, end, .. } = object;
     let needed = |field: usize| fields[field].clone().ok_or(bad(end, EventProblem::Missing(FIELDS[field])));
     let (op, key) = (needed(OP)?, string(&line, needed(KEY)?)?);
     let is_set = match &*string(&line, op.clone())? {
@@ -58,7 +92,7 @@ pub(crate) fn parse(mut line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, 
             Change::Set(Content::from(line))
         }
     };
-    Ok(Parsed { event: Event { key, change }, unknown })
+    Ok(Event { key, change })
 }
 
 /// `at` counts bytes from 0; people count columns from 1.
@@ -76,7 +110,8 @@ fn shortened(text: &str) -> String {
 struct Object {
     /// The value of each of [`FIELDS`], with its quotes.
     fields: [Option<Range<usize>>; FIELDS.len()],
-    unknown: Option<String>,
+    /// The first field that is not known, and where it is.
+    unknown: Option<(usize, String)>,
     /// Where the object's last brace is.
     end: usize,
 }
@@ -85,6 +120,8 @@ struct Object {
 struct Scanner<'a> {
     line: &'a [u8],
     at: usize,
+    /// Those of [`FIELDS`] that a line may have.
+    known: &'static [&'static str],
 }
 
 impl Scanner<'_> {
@@ -121,8 +158,8 @@ impl Scanner<'_> {
         let name = string(self.line, name)?;
         self.expect(b':')?;
         let value = self.value()?;
-        let Some(index) = FIELDS.iter().position(|field| *field == name) else {
-            object.unknown.get_or_insert_with(|| shortened(&name));
+        let Some(index) = self.known.iter().position(|field| *field == name) else {
+            object.unknown.get_or_insert_with(|| (start, shortened(&name)));
             return Ok(());
         };
         if self.line[value.start] != b'"' {

@@ -2,8 +2,9 @@ use std::fs::File;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
+use super::Event;
 use super::error::{BadLine, EventError, EventProblem, Problem};
-use super::{Event, line};
+use super::line::{Entry, parse, parse_entry};
 
 /// The events of a file, one in each line. Empty lines and a byte order mark are passed over.
 ///
@@ -123,10 +124,12 @@ impl<R: BufRead> Events<R> {
     }
 }
 
-impl<R: BufRead> Iterator for Events<R> {
-    type Item = Result<Event, BadLine>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl<R: BufRead> Events<R> {
+    /// The next line that is not empty, parsed.
+    fn next_line<T>(
+        &mut self,
+        parse: impl FnOnce(Vec<u8>, Option<&Path>) -> Result<T, EventError>,
+    ) -> Option<Result<T, BadLine>> {
         while !self.ended {
             self.line += 1;
             let bad = |line, error| Some(Err(BadLine { line, problem: Problem::Event(error) }));
@@ -145,18 +148,32 @@ impl<R: BufRead> Iterator for Events<R> {
             if bytes.trim_ascii().is_empty() {
                 continue;
             }
-            match line::parse(bytes, self.folder.as_deref()) {
-                Ok(parsed) => {
-                    if let Some(name) = parsed.unknown.filter(|_| !self.warned) {
-                        self.warned = true;
-                        self.unknown = Some(UnknownField { line: self.line, name });
-                    }
-                    return Some(Ok(parsed.event));
-                }
-                Err(error) => return bad(self.line, error),
-            }
+            return match parse(bytes, self.folder.as_deref()) {
+                Ok(parsed) => Some(Ok(parsed)),
+                Err(error) => bad(self.line, error),
+            };
         }
         self.ended = true;
         None
+    }
+
+    /// The next line of a store's file.
+    pub(crate) fn next_entry(&mut self) -> Option<Result<Entry, BadLine>> {
+        self.next_line(parse_entry)
+    }
+}
+
+impl<R: BufRead> Iterator for Events<R> {
+    type Item = Result<Event, BadLine>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let parsed = self.next_line(parse)?;
+        Some(parsed.map(|parsed| {
+            if let Some(name) = parsed.unknown.filter(|_| !self.warned) {
+                self.warned = true;
+                self.unknown = Some(UnknownField { line: self.line, name });
+            }
+            parsed.event
+        }))
     }
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod error;
+mod file;
 mod half_way;
 mod memory;
 mod refusing;

@@ -12,8 +12,10 @@ pub(crate) enum Command {
     SetFile(String, PathBuf),
     Delete(String),
     Event(Event),
-    Get(String),
-    List(String),
+    /// A key of a bucket, and of the watched one unless it is named.
+    Get(String, Option<String>),
+    /// The keys with a prefix, of a bucket.
+    Keys(String, Option<String>),
     Load(PathBuf),
     Again,
     Fresh,
@@ -26,8 +28,8 @@ pub(crate) enum Command {
 pub(crate) const COMMANDS: [(&str, &str); 10] = [
     ("set", "KEY VALUE|@FILE"),
     ("delete", "KEY"),
-    ("get", "KEY"),
-    ("list", "[PREFIX]"),
+    ("get", "KEY [BUCKET]"),
+    ("keys", "[PREFIX [BUCKET]]"),
     ("load", "FILE"),
     ("again", ""),
     ("fresh", ""),
@@ -41,8 +43,10 @@ set KEY VALUE|@FILE
                  set a key to text or to what a file contains, and tell the
                  watcher; quote text that starts with @, as '@text'
 delete KEY       delete a key, and tell the watcher
-get KEY          show what a key is set to
-list [PREFIX]    show the keys, and how large their values are
+get KEY [BUCKET] show what a key is set to; without a bucket, it is the one that
+                 the watcher watches
+keys [PREFIX [BUCKET]]
+                 show the keys, and how large their values are
 load FILE        give the watcher the events of a file
 again            give the watcher the last event once more
 fresh            drop the instance; the next event goes to a new one
@@ -89,13 +93,12 @@ fn comment_hint(has_hash: bool) -> &'static str {
 }
 
 fn closest(name: &str) -> Option<&'static str> {
-    const OTHER_WORDS: [(&str, &str); 10] = [
+    const OTHER_WORDS: [(&str, &str); 9] = [
         ("put", "set"),
         ("del", "delete"),
         ("rm", "delete"),
         ("remove", "delete"),
-        ("ls", "list"),
-        ("keys", "list"),
+        ("ls", "keys"),
         ("replay", "load"),
         ("read", "load"),
         ("show", "get"),
@@ -123,6 +126,7 @@ impl FromStr for Command {
         let name = match name {
             "exit" => "quit",
             "?" => "help",
+            "list" => "keys",
             name => name,
         };
         let Some(&(name, usage)) = COMMANDS.iter().find(|(known, _)| *known == name) else {
@@ -140,8 +144,8 @@ impl FromStr for Command {
                 }
             }
             "delete" => Self::Delete(word()?),
-            "get" => Self::Get(word()?),
-            "list" => Self::List(word().unwrap_or_default()),
+            "get" => Self::Get(word()?, word().ok()),
+            "keys" => Self::Keys(word().unwrap_or_default(), word().ok()),
             "load" => Self::Load(path(&word()?)),
             "again" => Self::Again,
             "fresh" => Self::Fresh,
@@ -217,9 +221,12 @@ mod tests {
             ("set users/ada hello", r#"Set("users/ada", "hello")"#),
             ("  set  users/ada   hello ", r#"Set("users/ada", "hello")"#),
             ("delete users/ada", r#"Delete("users/ada")"#),
-            ("get users/ada", r#"Get("users/ada")"#),
-            ("list", r#"List("")"#),
-            ("list users/", r#"List("users/")"#),
+            ("get users/ada", r#"Get("users/ada", None)"#),
+            ("get oslo totals", r#"Get("oslo", Some("totals"))"#),
+            ("keys", r#"Keys("", None)"#),
+            ("list", r#"Keys("", None)"#),
+            ("keys users/", r#"Keys("users/", None)"#),
+            ("keys '' totals", r#"Keys("", Some("totals"))"#),
             ("load events.jsonl", r#"Load("events.jsonl")"#),
             ("set a @b.png", r#"SetFile("a", "b.png")"#),
             (r"set 'a b' @'my file.png'", r#"SetFile("a b", "my file.png")"#),

@@ -37,7 +37,7 @@ impl Completer for Helper {
         match &typed[start..start + space] {
             "load" => self.files.complete(line, pos, context),
             "set" if typed[argument..].contains(" @") => self.files.complete(line, pos, context),
-            "set" | "delete" | "get" | "list" => Ok((argument, keys(&self.keys.borrow(), &typed[argument..]))),
+            "set" | "delete" | "get" | "keys" | "list" => Ok((argument, keys(&self.keys.borrow(), &typed[argument..]))),
             _ => Ok((pos, Vec::new())),
         }
     }
@@ -115,6 +115,7 @@ mod tests {
     #[test]
     fn completes_keys() {
         assert_eq!(completed("get users/"), (4, vec!["users/ada".to_owned(), "users/bob".to_owned()]));
+        assert_eq!(completed("keys users/a"), (5, vec!["users/ada".to_owned()]));
         assert_eq!(completed("delete  's"), (8, vec!["'sales/a b'".to_owned()]));
         assert_eq!(completed("set users/ada v"), (4, vec![]));
         assert_eq!(completed("stats u"), (7, vec![]));

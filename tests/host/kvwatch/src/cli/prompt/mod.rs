@@ -24,7 +24,7 @@ use super::runner::Runner;
 use super::stats::plural;
 use super::style::{FAINT, STRONG};
 use super::watch::Watch;
-use super::{Result, escape, screen, style};
+use super::{Result, chain, escape, screen, style};
 
 const PROMPT: &str = "kvwatch> ";
 
@@ -52,8 +52,12 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
     if watch.is_some() {
         screen::set_prompt(editor.create_external_printer()?);
     }
+    let has = match runner.keys().len() as u64 {
+        0 => "that is empty".to_owned(),
+        keys => format!("with {}", plural(keys, "key")),
+    };
     style::say(&format!(
-        "{} watches a store that is empty; type {} to see what you can do",
+        "{} watches a store {has}; type {} to see what you can do",
         runner.watcher_name(),
         style::styled(STRONG, "help")
     ));
@@ -62,6 +66,9 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
     loop {
         let Some(line) = pasted.next_line() else {
             keys.replace(runner.keys());
+            if let Err(error) = runner.save() {
+                style::error(&chain(&*error));
+            }
             match editor.readline(PROMPT) {
                 Ok(text) => pasted.add(&text),
                 // It has cleared the line.
@@ -118,7 +125,7 @@ fn carry_out(command: Command, runner: &mut Runner, last: &mut Option<Event>, li
             }
         },
         Command::Delete(key) => {
-            if runner.get(&key).is_none() {
+            if runner.get(&key, None).is_none() {
                 style::say(&style::styled(FAINT, "the store has no such key; the watcher is told all the same"));
             }
             Event::delete(key)
@@ -136,8 +143,8 @@ fn carry_out(command: Command, runner: &mut Runner, last: &mut Option<Event>, li
             style::say(&style::styled(FAINT, "the next event goes to a new instance; the store is as it was"));
             return Ok(true);
         }
-        Command::Get(key) => return show(&key, runner),
-        Command::List(prefix) => return list(&prefix, runner),
+        Command::Get(key, bucket) => return show(&key, bucket.as_deref(), runner),
+        Command::Keys(prefix, bucket) => return list(&prefix, bucket.as_deref(), runner),
         Command::Load(path) => return load(&path, runner, limits),
         Command::Stats => {
             style::say(&runner.stats().headline());
@@ -190,9 +197,10 @@ fn load(path: &Path, runner: &mut Runner, limits: ReadLimits) -> Result<bool> {
     Ok(complete)
 }
 
-fn show(key: &str, runner: &Runner) -> Result<bool> {
-    let Some(content) = runner.get(key) else {
-        style::error(&format!("the store has no key {key:?}: `list` shows those that it has"));
+fn show(key: &str, bucket: Option<&str>, runner: &Runner) -> Result<bool> {
+    let Some(content) = runner.get(key, bucket) else {
+        let of = bucket.map(|bucket| format!(" in the bucket {bucket:?}")).unwrap_or_default();
+        style::error(&format!("the store has no key {key:?}{of}: `keys` shows those that it has"));
         return Ok(false);
     };
     style::print(&shown(&content.read(0, MOST_SHOWN)?))?;
@@ -216,15 +224,24 @@ fn shown(bytes: &[u8]) -> String {
     escape::lines(text)
 }
 
-fn list(prefix: &str, runner: &Runner) -> Result<bool> {
-    let entries: Vec<_> = runner.entries().into_iter().filter(|(key, _)| key.starts_with(prefix)).collect();
+fn list(prefix: &str, bucket: Option<&str>, runner: &Runner) -> Result<bool> {
+    let entries: Vec<_> = runner.entries(bucket).into_iter().filter(|(key, _)| key.starts_with(prefix)).collect();
     let sizes: Vec<_> = entries.iter().map(|(_, content)| ByteSize(content.len()).to_string()).collect();
     let width = sizes.iter().map(String::len).max().unwrap_or(0);
     for ((key, _), size) in entries.iter().zip(&sizes) {
         style::print(&format!("{size:>width$}  {}", escape::line(key)))?;
     }
     let of = if prefix.is_empty() { String::new() } else { format!(" that start with {prefix:?}") };
-    style::say(&style::styled(FAINT, &format!("{}{of}", plural(entries.len() as u64, "key"))));
+    let within = bucket.map(|bucket| format!(" in the bucket {bucket:?}")).unwrap_or_default();
+    style::say(&style::styled(FAINT, &escape::line(&format!("{}{of}{within}", plural(entries.len() as u64, "key")))));
+    let others = runner.other_buckets();
+    if bucket.is_none() && !others.is_empty() {
+        const MOST: usize = 10;
+        let names: Vec<_> = others.iter().take(MOST).map(|name| format!("{name:?}")).collect();
+        let more = if others.len() > MOST { format!(" and {} more", others.len() - MOST) } else { String::new() };
+        let message = format!("other buckets have keys too: {}{more}; `keys '' BUCKET` shows them", names.join(", "));
+        style::say(&style::styled(FAINT, &escape::line(&message)));
+    }
     Ok(true)
 }
 
