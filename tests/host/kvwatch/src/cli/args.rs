@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
+use kvwatch::Grants;
 use kvwatch::world::Personality;
 
 use super::chain;
@@ -22,6 +23,33 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let number: u64 = number.trim_end().parse().map_err(|_| wrong())?;
     let millis = number.checked_mul(millis).filter(|millis| *millis > 0).ok_or_else(wrong)?;
     Ok(Duration::from_millis(millis))
+}
+
+/// What the flags `--env`, `--dir` and `--stub` grant.
+pub(crate) fn grants(env: &[String], dirs: &[String], stubs: &[String]) -> super::Result<Grants> {
+    let mut grants = Grants::new();
+    for variable in env {
+        grants = if let Some((name, value)) = variable.split_once('=') {
+            grants.env(name, value)
+        } else {
+            let value = std::env::var(variable)
+                .map_err(|error| format!("--env {variable}: {error}; give the value, as `--env {variable}=VALUE`"))?;
+            grants.env(variable, value)
+        };
+    }
+    for dir in dirs {
+        let Some((host, guest)) = dir.split_once("::").filter(|(host, guest)| !host.is_empty() && !guest.is_empty())
+        else {
+            return Err(
+                format!("--dir {dir} names no two folders: write `--dir HOST::GUEST` or `HOST::GUEST:ro`").into()
+            );
+        };
+        grants = match guest.strip_suffix(":ro") {
+            Some(guest) => grants.read_only_dir(host, guest),
+            None => grants.dir(host, guest),
+        };
+    }
+    Ok(stubs.iter().fold(grants, Grants::stub))
 }
 
 /// The name of a personality, or a file that has one in it.

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use kvwatch::sources::Lines;
 use kvwatch::world::store::MemoryStore;
 use kvwatch::world::{EVENT_BUCKET, Events, Instance, Personality, open_events};
-use kvwatch::{ByteSize, Engine, Grants, Output, Watched};
+use kvwatch::{ByteSize, Engine, Output, Watched};
 
 use super::guest::GuestOutput;
 use super::progress::Progress;
@@ -127,7 +127,7 @@ impl Run {
             personality.instance = Instance::PerEvent;
         }
         let limits = Engine::builder()
-            .grants(grants(&self.env, &self.dir, &self.stub)?)
+            .grants(args::grants(&self.env, &self.dir, &self.stub)?)
             .time_limit(self.time)
             .memory_limit(self.memory.map(|ByteSize(bytes)| bytes))
             .fuel_limit(self.fuel);
@@ -180,33 +180,6 @@ impl Run {
         };
         finish(&mut runner, ended, signals.code())
     }
-}
-
-/// What the flags grant.
-fn grants(env: &[String], dirs: &[String], stubs: &[String]) -> Result<Grants> {
-    let mut grants = Grants::new();
-    for variable in env {
-        grants = if let Some((name, value)) = variable.split_once('=') {
-            grants.env(name, value)
-        } else {
-            let value = std::env::var(variable)
-                .map_err(|error| format!("--env {variable}: {error}; give the value, as `--env {variable}=VALUE`"))?;
-            grants.env(variable, value)
-        };
-    }
-    for dir in dirs {
-        let Some((host, guest)) = dir.split_once("::").filter(|(host, guest)| !host.is_empty() && !guest.is_empty())
-        else {
-            return Err(
-                format!("--dir {dir} names no two folders: write `--dir HOST::GUEST` or `HOST::GUEST:ro`").into()
-            );
-        };
-        grants = match guest.strip_suffix(":ro") {
-            Some(guest) => grants.read_only_dir(host, guest),
-            None => grants.dir(host, guest),
-        };
-    }
-    Ok(stubs.iter().fold(grants, kvwatch::Grants::stub))
 }
 
 /// How much of the events is held in memory.

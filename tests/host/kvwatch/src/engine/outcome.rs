@@ -16,8 +16,11 @@ use crate::units::ByteSize;
 pub struct Outcome {
     /// How it ended.
     pub ending: Ending,
-    /// What the watcher did wrong with handles.
+    /// What the watcher did wrong with handles: the first 64 of it. Empty if the session is
+    /// [counted](crate::SessionBuilder::counted).
     pub violations: Vec<Violation>,
+    /// How often the watcher did something wrong with a handle.
+    pub violation_count: u64,
     /// What was written to each `Value` that the watcher made, in the order of their making.
     pub values: Vec<Written>,
     /// What the watcher changed in the store, in this order: the first 4096 changes.
@@ -97,7 +100,7 @@ impl Outcome {
     /// Whether the event was handled, and nothing done wrong with handles.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.is_handled() && self.violations.is_empty()
+        self.is_handled() && self.violation_count == 0
     }
 
     /// How it trapped, if it did.
@@ -125,7 +128,7 @@ impl Outcome {
         if let Ending::Trapped(trapped) = &self.ending {
             panic!("{trapped}");
         }
-        if !self.violations.is_empty() {
+        if self.violation_count > 0 {
             let violations: Vec<String> = self.violations.iter().map(ToString::to_string).collect();
             panic!("the event was handled, and is not clean:\n  {}", violations.join("\n  "));
         }

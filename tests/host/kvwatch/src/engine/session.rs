@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use inbound_keyvalue_host::store::Store as KeyvalueStore;
 use inbound_keyvalue_host::{
-    Change, Content, Event, Host, HostLimits, Instance, Operation, Personality, Trap as HostTrap, Violation,
+    Change, Content, Details, Event, Host, HostLimits, Instance, Operation, Personality, Trap as HostTrap, Violation,
 };
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
@@ -47,6 +47,7 @@ pub struct SessionBuilder {
     store: Option<Arc<dyn KeyvalueStore>>,
     event_bucket: Option<String>,
     keep_written: Option<usize>,
+    details: Details,
     timed: bool,
 }
 
@@ -60,6 +61,7 @@ impl SessionBuilder {
             store: None,
             event_bucket: None,
             keep_written: None,
+            details: Details::default(),
             timed: false,
         }
     }
@@ -102,6 +104,13 @@ impl SessionBuilder {
         self
     }
 
+    /// Collects no details of the events: [`Outcome::violations`], [`Outcome::values`] and [`Outcome::changes`] stay empty, and
+    /// [`Outcome::violation_count`] still counts. Use it for a session that lives for months.
+    pub fn counted(mut self) -> Self {
+        self.details = Details::Counted;
+        self
+    }
+
     /// Takes the time of each event, for [`Outcome::duration`]. A small event takes not much longer than to look at the clock.
     pub fn timed(mut self) -> Self {
         self.timed = true;
@@ -113,6 +122,7 @@ impl SessionBuilder {
     pub fn build(self) -> Session {
         let per_event = self.personality.instance == Instance::PerEvent;
         let mut host = Host::new(self.personality);
+        host.set_details(self.details);
         if let Some(buckets) = self.buckets {
             host.set_buckets(buckets);
         }
@@ -390,12 +400,14 @@ impl Session {
         let State { keyvalue, memory, .. } = self.store.data_mut();
         let (values, calls, peak_memory) = (keyvalue.take_values(), keyvalue.calls(), memory.size());
         let (changes, change_count) = (keyvalue.take_changes(), keyvalue.change_count());
+        let violation_count = keyvalue.violation_count();
         if self.per_event {
             self.renew();
         }
         Outcome {
             ending,
             violations,
+            violation_count,
             values,
             changes,
             change_count,

@@ -18,7 +18,7 @@ pub struct Sample<'a> {
 type Read = fn(&Sample<'_>) -> u64;
 
 /// Every metric but the histogram: name, type, help, value.
-const METRICS: [(&str, &str, &str, Read); 21] = [
+const METRICS: [(&str, &str, &str, Read); 23] = [
     ("kvwatch_received_total", "counter", "Events that the store brought.", |it| it.delivery.received),
     ("kvwatch_handled_total", "counter", "Events whose handler returned.", |it| it.delivery.handled),
     ("kvwatch_attempts_total", "counter", "Calls of a handler.", |it| it.delivery.attempts),
@@ -48,6 +48,12 @@ const METRICS: [(&str, &str, &str, Read); 21] = [
     }),
     ("kvwatch_violations_total", "counter", "Events in which the watcher misused a handle.", |it| {
         it.usage.violations.load(Ordering::Relaxed)
+    }),
+    ("kvwatch_reloads_total", "counter", "New watchers that were loaded (--reload).", |it| {
+        it.usage.reloads.load(Ordering::Relaxed)
+    }),
+    ("kvwatch_reload_failures_total", "counter", "New watchers that could not be loaded (--reload).", |it| {
+        it.usage.reload_failures.load(Ordering::Relaxed)
     }),
     ("kvwatch_lag", "gauge", "Events in the store that were not delivered yet.", |it| it.delivery.lag),
     ("kvwatch_ack_pending", "gauge", "Events that are delivered and not acknowledged, over all processes.", |it| {

@@ -3,12 +3,12 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use inbound_keyvalue_host::{Content, Instance, Personality};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tracing::Span;
 
 use super::event::{Change, Escaped, Event};
 use super::handler::{Handler, Outcome};
-use crate::engine::{Output, Session, Stream, Watcher};
+use crate::engine::{Engine, Output, Session, Stream, Watcher};
 
 /// What the workers of one served watcher have in common. Cheap to clone.
 ///
@@ -23,7 +23,7 @@ use crate::engine::{Output, Session, Stream, Watcher};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Crew {
-    watcher: Watcher,
+    watcher: watch::Sender<Watcher>,
     fresh: bool,
     usage: Arc<Usage>,
 }
@@ -37,13 +37,30 @@ pub struct Usage {
     pub peak_memory: AtomicU64,
     /// Events after which the watcher had done something wrong with a handle.
     pub violations: AtomicU64,
+    /// How often the watcher was replaced by a new one.
+    pub reloads: AtomicU64,
+    /// How often a new watcher could not be loaded, and the old one went on.
+    pub reload_failures: AtomicU64,
 }
 
 impl Crew {
     /// A crew without workers. With `fresh`, each event has an instance of its own.
     #[must_use]
     pub fn new(watcher: Watcher, fresh: bool) -> Self {
-        Self { watcher, fresh, usage: Arc::default() }
+        Self { watcher: watch::Sender::new(watcher), fresh, usage: Arc::default() }
+    }
+
+    /// Goes on with another watcher: each worker takes it before its next event, in a fresh instance. It must be of the same
+    /// [`Engine`](crate::Engine).
+    pub fn replace(&self, watcher: Watcher) {
+        self.watcher.send_replace(watcher);
+        self.usage.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The engine of the watcher.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.watcher.borrow().engine().clone()
     }
 
     /// A new worker. Its thread starts with its first event.
@@ -117,11 +134,17 @@ type Current = Arc<Mutex<(Arc<str>, u32)>>;
 
 fn run(crew: &Crew, jobs: &mpsc::Receiver<Job>) {
     let current = Current::new(Mutex::new(("".into(), 0)));
-    let mut session = session(crew, Arc::clone(&current));
+    let mut newest = crew.watcher.subscribe();
+    let first = newest.borrow_and_update().clone();
+    let mut session = session(crew, &first, Arc::clone(&current));
     let mut has_instance = false;
     // The channel closes when the worker is dropped.
     while let Ok(Job { event, attempt, done }) = jobs.recv() {
         *current.lock().unwrap_or_else(PoisonError::into_inner) = (Arc::clone(&event.key), attempt);
+        if newest.has_changed().unwrap_or_default() {
+            session.replace(newest.borrow_and_update().clone());
+            has_instance = false;
+        }
         let outcome = match &event.change {
             Change::Set(value) => session.set(&event.key, &Content::from(value.clone())),
             Change::Delete => session.delete(&event.key),
@@ -131,12 +154,11 @@ fn run(crew: &Crew, jobs: &mpsc::Receiver<Job>) {
         }
         has_instance = outcome.is_handled() && !crew.fresh;
         crew.usage.peak_memory.fetch_max(outcome.peak_memory, Ordering::Relaxed);
-        if !outcome.violations.is_empty() {
+        if outcome.violation_count > 0 {
             crew.usage.violations.fetch_add(1, Ordering::Relaxed);
-            let first = outcome.violations[0].to_string();
             tracing::warn!(
-                key = %Escaped(&event.key), attempt, count = outcome.violations.len(), first = %Escaped(&first),
-                "the watcher did something wrong with a handle"
+                key = %Escaped(&event.key), attempt, count = outcome.violation_count,
+                "the watcher did something wrong with a handle; `kvwatch run` tells what"
             );
         }
         let outcome = outcome.trapped().map_or(Outcome::Handled, |trapped| Outcome::Trapped(trapped.to_string()));
@@ -145,7 +167,7 @@ fn run(crew: &Crew, jobs: &mpsc::Receiver<Job>) {
     }
 }
 
-fn session(crew: &Crew, current: Current) -> Session {
+fn session(crew: &Crew, watcher: &Watcher, current: Current) -> Session {
     let mut personality = Personality::default();
     if crew.fresh {
         personality.instance = Instance::PerEvent;
@@ -159,7 +181,7 @@ fn session(crew: &Crew, current: Current) -> Session {
         tracing::info!(target: "watcher", key = %Escaped(&key), attempt, stream, output = %Escaped::whole(line));
     });
     // What is written to a `Value` goes nowhere, so nothing of it is kept.
-    crew.watcher.session().personality(personality).output(output).keep_written(0).build()
+    watcher.session().personality(personality).output(output).keep_written(0).counted().build()
 }
 
 #[cfg(test)]

@@ -5,13 +5,19 @@ use crate::serve::Position;
 /// A watcher that traps at each delete and returns from each set.
 const TRAPS_AT_DELETE: &str = include_str!("traps_at_delete.wat");
 
+/// Its only statement that ends a payload.
+const DROPS_THE_PAYLOAD: &str = "(call $drop-payload (local.get $payload))";
+
 fn event(change: Change) -> Event {
     Event { position: Position::first(1), key: "a".into(), change }
 }
 
 fn crew(fresh: bool) -> Crew {
-    let engine = Engine::new().unwrap();
-    Crew::new(Watcher::from_bytes(&engine, "test", &wat::parse_str(TRAPS_AT_DELETE).unwrap()).unwrap(), fresh)
+    Crew::new(watcher(&Engine::new().unwrap(), TRAPS_AT_DELETE), fresh)
+}
+
+fn watcher(engine: &Engine, text: &str) -> Watcher {
+    Watcher::from_bytes(engine, "test", &wat::parse_str(text).unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -36,4 +42,27 @@ async fn with_fresh_each_event_has_an_instance() {
         assert_eq!(worker.handle(&event(Change::Set("v".into())), 1).await, Outcome::Handled);
     }
     assert_eq!(crew.usage().instances.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_new_watcher_takes_the_next_event_in_a_fresh_instance() {
+    let crew = crew(false);
+    let mut worker = crew.worker();
+    let set = event(Change::Set("v".into()));
+    assert_eq!(worker.handle(&set, 1).await, Outcome::Handled);
+    let traps_at_sets = TRAPS_AT_DELETE.replace(DROPS_THE_PAYLOAD, "unreachable");
+    crew.replace(watcher(&crew.engine(), &traps_at_sets));
+    let Outcome::Trapped(cause) = worker.handle(&set, 1).await else { panic!("the old watcher goes on") };
+    assert!(cause.contains("unreachable"), "{cause}");
+    assert_eq!(crew.usage().instances.load(Ordering::Relaxed), 2);
+    assert_eq!(crew.usage().reloads.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn misuse_of_a_handle_is_counted_though_no_details_are_kept() {
+    let leaks = watcher(&Engine::new().unwrap(), &TRAPS_AT_DELETE.replace(DROPS_THE_PAYLOAD, ""));
+    let crew = Crew::new(leaks, false);
+    let mut worker = crew.worker();
+    assert_eq!(worker.handle(&event(Change::Set("v".into())), 1).await, Outcome::Handled);
+    assert_eq!(crew.usage().violations.load(Ordering::Relaxed), 1);
 }

@@ -1,11 +1,13 @@
 //! `kvwatch serve` on a real `nats-server`: the D rules seen from outside, by the store and by what the handlers wrote.
 //!
 //! The server is `$NATS_SERVER`, or `nats-server` on the path. Without it the tests are reported as ignored; they fail with
-//! `--include-ignored`, or if `$NATS_SERVER` is set. They run one at a time: each has processes that are killed, and waits.
+//! `--include-ignored`, or if `$NATS_SERVER` is set. Each
+//! test has its own server, folder and processes. They mostly wait, so several run at the same time.
 //! This program is also the process that is killed: it starts itself with the argument `serve-events`.
 
 mod nats_server;
 mod program;
+mod proxy;
 mod record;
 mod scenarios;
 mod watcher;
@@ -15,15 +17,18 @@ use libtest_mimic::{Arguments, Completion, Trial};
 const MISSING: &str =
     "it needs nats-server: run `.ci/nats-server FOLDER`, and set NATS_SERVER to the program that it prints";
 
+/// Tests at the same time.
+const THREADS: usize = 4;
+
 fn main() {
     if std::env::args().nth(1).as_deref() == Some(watcher::COMMAND) {
         return watcher::main();
     }
     let missing = nats_server::find().is_none();
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(1);
+    arguments.test_threads.get_or_insert(THREADS);
     let must_run = arguments.include_ignored || std::env::var_os("NATS_SERVER").is_some();
-    let trials = scenarios::ALL.iter().map(|(name, test)| {
+    let trials = scenarios::all().map(|(name, test)| {
         Trial::ignorable_test(*name, move || {
             match missing {
                 true if must_run => return Err(MISSING.into()),

@@ -1,8 +1,9 @@
-//! A `nats-server` of a test: on 127.0.0.1, at a free port, in a temporary folder.
+//! A `nats-server` of a test: on 127.0.0.1, at a free port, in a temporary folder. Also a cluster of three.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context, stream};
@@ -16,31 +17,62 @@ pub(crate) fn find() -> Option<PathBuf> {
     version.is_ok_and(|status| status.success()).then_some(path)
 }
 
-/// A running server. It is killed when this is dropped.
+/// A free port. It is not one that the system gives to outgoing connections: a server that is restarted must find its port
+/// free again.
+pub(crate) fn free_port() -> u16 {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = (std::process::id() * 64 + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % u32::from(COUNT);
+        let port = FIRST + u16::try_from(offset).unwrap_or_default();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A server. It is killed when this is dropped.
 pub(crate) struct Server {
     folder: tempfile::TempDir,
     pub(crate) port: u16,
+    arguments: Vec<String>,
     child: Child,
 }
 
 impl Server {
     pub(crate) async fn start() -> Result<Self, Failure> {
-        let folder = tempfile::tempdir()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = spawn(&folder, port)?;
-        let server = Self { folder, port, child };
+        let server = Self::spawn(Vec::new())?;
         server.context().await?;
         Ok(server)
     }
 
-    /// Kills the server with -9 and starts it again, with the same data.
-    pub(crate) async fn restart(&mut self, pause: Duration) -> Result<(), Failure> {
+    fn spawn(arguments: Vec<String>) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir()?;
+        let port = free_port();
+        let child = spawn(&folder, port, &arguments)?;
+        Ok(Self { folder, port, arguments, child })
+    }
+
+    /// Kills the server with -9.
+    pub(crate) fn kill(&mut self) -> Result<(), Failure> {
         self.child.kill()?;
         self.child.wait()?;
-        tokio::time::sleep(pause).await;
-        self.child = spawn(&self.folder, self.port)?;
+        Ok(())
+    }
+
+    /// Starts the server again, with the same data.
+    pub(crate) async fn start_again(&mut self) -> Result<(), Failure> {
+        self.child = spawn(&self.folder, self.port, &self.arguments)?;
         self.context().await?;
         Ok(())
+    }
+
+    /// Kills the server with -9 and starts it again, with the same data.
+    pub(crate) async fn restart(&mut self, pause: Duration) -> Result<(), Failure> {
+        self.kill()?;
+        tokio::time::sleep(pause).await;
+        self.start_again().await
     }
 
     pub(crate) fn url(&self) -> String {
@@ -49,7 +81,7 @@ impl Server {
 
     /// A connection of the test itself, once `JetStream` answers.
     pub(crate) async fn context(&self) -> Result<Context, Failure> {
-        for _ in 0..100 {
+        for _ in 0..300 {
             if let Ok(client) = async_nats::connect(self.url()).await {
                 let context = jetstream::new(client);
                 if context.query_account().await.is_ok() {
@@ -64,28 +96,31 @@ impl Server {
     /// Makes a bucket that keeps so many values of a key.
     pub(crate) async fn bucket(&self, name: &str, history: i64) -> Result<Context, Failure> {
         let context = self.context().await?;
-        context
-            .create_stream(stream::Config {
-                name: format!("KV_{name}"),
-                subjects: vec![format!("$KV.{name}.>")],
-                max_messages_per_subject: history,
-                allow_rollup: true,
-                deny_delete: true,
-                allow_direct: true,
-                discard: stream::DiscardPolicy::New,
-                ..Default::default()
-            })
-            .await?;
+        context.create_stream(bucket(name, history)).await?;
         Ok(context)
     }
 }
 
-fn spawn(folder: &tempfile::TempDir, port: u16) -> Result<Child, Failure> {
+fn bucket(name: &str, history: i64) -> stream::Config {
+    stream::Config {
+        name: format!("KV_{name}"),
+        subjects: vec![format!("$KV.{name}.>")],
+        max_messages_per_subject: history,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: true,
+        discard: stream::DiscardPolicy::New,
+        ..Default::default()
+    }
+}
+
+fn spawn(folder: &tempfile::TempDir, port: u16, arguments: &[String]) -> Result<Child, Failure> {
     let program = find().ok_or("no nats-server")?;
     let log = std::fs::File::create(folder.path().join("log"))?;
     Ok(Command::new(program)
         .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
         .arg(folder.path())
+        .args(arguments)
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()?)
@@ -93,7 +128,62 @@ fn spawn(folder: &tempfile::TempDir, port: u16) -> Result<Child, Failure> {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.kill();
+    }
+}
+
+/// Three servers, which hold each bucket three times.
+pub(crate) struct Cluster(Vec<Server>);
+
+impl Cluster {
+    pub(crate) async fn start() -> Result<Self, Failure> {
+        let routes: Vec<String> = (0..3).map(|_| format!("nats://127.0.0.1:{}", free_port())).collect();
+        let server = |(number, route): (usize, &String)| {
+            let name = format!("n{number}");
+            let arguments = ["-n", &name, "-cluster_name", "c", "-cluster", route, "-routes", &routes.join(",")];
+            Server::spawn(arguments.map(str::to_owned).to_vec())
+        };
+        let servers = routes.iter().enumerate().map(server).collect::<Result<Vec<_>, _>>()?;
+        for server in &servers {
+            server.context().await?;
+        }
+        Ok(Self(servers))
+    }
+
+    /// The address of all servers.
+    pub(crate) fn url(&self) -> String {
+        let ports: Vec<String> = self.0.iter().map(|it| format!("127.0.0.1:{}", it.port)).collect();
+        format!("nats://{}", ports.join(","))
+    }
+
+    /// Makes a bucket with three replicas. The connection knows all servers.
+    pub(crate) async fn bucket(&self, name: &str) -> Result<Context, Failure> {
+        let addresses = self.0.iter().map(|it| it.url().parse()).collect::<Result<Vec<async_nats::ServerAddr>, _>>()?;
+        let context = jetstream::new(async_nats::connect(addresses).await?);
+        let config = stream::Config { num_replicas: 3, ..bucket(name, 1000) };
+        // The servers need some time until they have chosen one that places buckets.
+        for _ in 0..100 {
+            if context.create_stream(config.clone()).await.is_ok() {
+                return Ok(context);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Err("the cluster makes no bucket".into())
+    }
+
+    /// Kills the server that leads the bucket, and returns it.
+    pub(crate) async fn kill_leader(&mut self, context: &Context, bucket: &str) -> Result<&mut Server, Failure> {
+        for _ in 0..150 {
+            let leader = match context.get_stream(format!("KV_{bucket}")).await {
+                Ok(stream) => stream.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone()),
+                Err(_) => None,
+            };
+            if let Some(number) = leader.and_then(|name| name.strip_prefix('n')?.parse::<usize>().ok()) {
+                self.0[number].kill()?;
+                return Ok(&mut self.0[number]);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Err("the bucket has no leader".into())
     }
 }

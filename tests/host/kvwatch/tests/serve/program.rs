@@ -15,10 +15,16 @@ impl Program {
     /// The log is appended to `log` in this folder, as JSON.
     pub(crate) fn start(component: &Path, from: &str, folder: &Path, arguments: &[&str]) -> Result<Self, Failure> {
         let log: File = OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
+        let arguments = [&["--log", "json"], arguments].concat();
+        Self::start_on(log, component, from, &arguments)
+    }
+
+    /// The log goes to this file, or to this terminal.
+    pub(crate) fn start_on(log: File, component: &Path, from: &str, arguments: &[&str]) -> Result<Self, Failure> {
         let child = Command::new(env!("CARGO_BIN_EXE_kvwatch"))
             .arg("serve")
             .arg(component)
-            .args(["--from", from, "--name", "audit", "--log", "json"])
+            .args(["--from", from, "--name", "audit"])
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(log)

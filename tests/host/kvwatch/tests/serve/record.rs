@@ -47,10 +47,7 @@ pub(crate) async fn wait_for(folder: &Path, count: usize, limit: Duration) -> Re
     while done(folder).len() < count {
         if begun.elapsed() > limit {
             let done = done(folder).len();
-            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-            let tail: Vec<&str> = log.lines().rev().take(40).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
-            return Err(format!("{done} of {count} events are done after {limit:?}\n{}", tail.join("\n")).into());
+            return Err(format!("{done} of {count} events are done after {limit:?}\n{}", tail(folder)).into());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -86,4 +83,11 @@ pub(crate) fn check_order(folder: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The last lines of the log.
+pub(crate) fn tail(folder: &Path) -> String {
+    let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
 }

@@ -7,15 +7,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kvwatch::serve::{Change, DeadLetterFile, Event, Metrics, Outcome, Retry, Settings, deliver};
+use kvwatch::serve::{
+    Acked, BoxFuture, Cause, Change, DeadLetterFile, Event, Metrics, Outcome, Position, Retry, Settings, Signal,
+    Source, deliver,
+};
 use kvwatch::sources::nats::{self, NatsSource, Since};
+use serde::{Deserialize, Serialize};
 
 use crate::record::Failure;
 
 pub(crate) const COMMAND: &str = "serve-events";
 
-/// How a process serves.
-#[derive(Clone, Debug)]
+/// How a process serves. It gets them as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Options {
     pub(crate) url: String,
     pub(crate) bucket: String,
@@ -30,6 +34,19 @@ pub(crate) struct Options {
     /// Values that begin with this trap.
     pub(crate) trap: String,
     pub(crate) wait: bool,
+    pub(crate) max_ack_pending: u32,
+    pub(crate) since: Start,
+    /// Where the process ends itself, and at which event, counted from 1.
+    pub(crate) die: Option<(Step, u64)>,
+    /// Whether the handler writes its starts and ends. A million events are counted only.
+    pub(crate) record: bool,
+}
+
+/// Where a new consumer starts.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Start {
+    All,
+    Last,
 }
 
 impl Options {
@@ -45,6 +62,10 @@ impl Options {
             poison: "poison".into(),
             trap: "trap".into(),
             wait: false,
+            max_ack_pending: 500,
+            since: Start::All,
+            die: None,
+            record: true,
         }
     }
 }
@@ -54,14 +75,10 @@ pub(crate) struct Process(Child);
 
 impl Process {
     pub(crate) fn start(options: &Options) -> Result<Self, Failure> {
-        let Options { url, bucket, folder, workers, work, ack_wait, shared, poison, trap, wait } = options;
-        let log = OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
+        let log = OpenOptions::new().create(true).append(true).open(options.folder.join("log"))?;
         Command::new(std::env::current_exe()?)
             .arg(COMMAND)
-            .args([url, bucket])
-            .arg(folder)
-            .args([workers.to_string(), work.to_string(), ack_wait.to_string(), shared.to_string()])
-            .args([poison, trap, &wait.to_string()])
+            .arg(serde_json::to_string(options)?)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -88,9 +105,16 @@ impl Process {
         Ok(self.0.try_wait()?.map(|status| status.code().unwrap_or(-1)))
     }
 
+    /// The most memory that the process had so far, in KiB.
+    pub(crate) fn peak_memory(&self) -> Result<u64, Failure> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB"));
+        Ok(peak.ok_or("no VmHWM")?.trim().parse()?)
+    }
+
     /// Waits for the end, up to some seconds, and returns the exit code.
     pub(crate) async fn end(&mut self) -> Result<i32, Failure> {
-        for _ in 0..200 {
+        for _ in 0..600 {
             if let Some(code) = self.has_ended()? {
                 return Ok(code);
             }
@@ -118,50 +142,125 @@ pub(crate) fn main() {
 }
 
 async fn serve() -> Result<(), nats::Error> {
-    let arguments: Vec<String> = std::env::args().skip(2).collect();
-    let [url, bucket, folder, workers, work, ack_wait, shared, poison, trap, wait] = &arguments[..] else { panic!() };
+    let options = std::env::args().nth(2).unwrap_or_default();
+    let options: Options = serde_json::from_str(&options).unwrap();
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let folder = Path::new(folder);
-    let work = Duration::from_millis(work.parse().unwrap());
-    let mut settings = nats::Settings::new(format!("{url}/{bucket}").parse()?, "watcher");
-    settings.since = Since::All;
-    settings.ack_wait = Duration::from_millis(ack_wait.parse().unwrap());
-    settings.shared = shared == "true";
-    settings.wait = wait == "true";
+    let folder = options.folder.clone();
+    let mut settings = nats::Settings::new(format!("{}/{}", options.url, options.bucket).parse()?, "watcher");
+    settings.since = match options.since {
+        Start::All => Since::All,
+        Start::Last => Since::Last,
+    };
+    settings.ack_wait = Duration::from_millis(options.ack_wait);
+    settings.shared = options.shared;
+    settings.wait = options.wait;
+    settings.max_ack_pending = options.max_ack_pending;
     let metrics = Arc::new(Metrics::default());
-    let mut source = NatsSource::open(settings, Arc::clone(&metrics)).await?;
+    let source = NatsSource::open(settings, Arc::clone(&metrics)).await?;
+    let mut source = Dying { source, die: options.die, seen: 0 };
     let letters = Arc::new(DeadLetterFile::open(folder.join("dead.jsonl")).unwrap());
     let record = OpenOptions::new().create(true).append(true).open(folder.join("record")).unwrap();
-    let (poison, trap) = (poison.clone(), trap.clone());
+    let handled = options.clone();
     let new_worker = move || {
-        let (record, poison, trap) = (record.try_clone().unwrap(), poison.clone(), trap.clone());
-        move |event: &Event, _: u32| handle(record.try_clone().unwrap(), event.clone(), work, &poison, &trap)
+        let (record, options) = (record.try_clone().unwrap(), handled.clone());
+        move |event: &Event, _: u32| handle(record.try_clone().unwrap(), event.clone(), &options)
     };
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
     let stop = async move {
         term.recv().await;
     };
-    let mut delivery = Settings::with_workers(workers.parse().unwrap());
+    let mut delivery = Settings::with_workers(options.workers);
     delivery.retry = Retry { attempts: 3, first: Duration::from_millis(50), longest: Duration::from_secs(1) };
     let ended = deliver(&mut source, new_worker, &delivery, letters, Arc::clone(&metrics), stop).await;
     tracing::info!(?ended, snapshot = ?metrics.snapshot(), "ended");
     Ok(())
 }
 
+/// A step of an event, where the process may end itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Step {
+    /// The event is here, and its handler has not started.
+    Received,
+    /// The handler has returned, and the ack is not sent.
+    Returned,
+    /// The ack is confirmed, and the delivery does not know it.
+    Acknowledged,
+}
+
+/// A source that ends the process at a step of an event.
+struct Dying {
+    source: NatsSource,
+    die: Option<(Step, u64)>,
+    seen: u64,
+}
+
+impl Dying {
+    fn at(&mut self, step: Step) {
+        if let Some((_, count)) = self.die.filter(|(at, _)| *at == step) {
+            self.seen += 1;
+            if self.seen == count {
+                std::process::abort();
+            }
+        }
+    }
+}
+
+impl Source for Dying {
+    async fn next(&mut self) -> Result<Signal, Cause> {
+        let signal = self.source.next().await?;
+        if let Signal::Event(_) = signal {
+            self.at(Step::Received);
+        }
+        Ok(signal)
+    }
+
+    fn ack(&mut self, position: Position) -> BoxFuture<'static, Acked> {
+        self.at(Step::Returned);
+        self.source.ack(position)
+    }
+
+    fn acked(&mut self, position: Position) {
+        self.at(Step::Acknowledged);
+        self.source.acked(position);
+    }
+
+    fn give_back(&mut self, positions: &[Position]) {
+        self.source.give_back(positions);
+    }
+
+    fn forget(&mut self, positions: &[Position]) {
+        self.source.forget(positions);
+    }
+
+    fn lease(&self) -> Option<Duration> {
+        self.source.lease()
+    }
+
+    fn lapsed(&mut self) {
+        self.source.lapsed();
+    }
+
+    fn capacity(&self) -> usize {
+        self.source.capacity()
+    }
+
+    async fn close(&mut self, rest: &[Position]) {
+        self.source.close(rest).await;
+    }
+}
+
 /// Each line is one write, so lines of several processes do not mix.
-fn handle(
-    mut record: File,
-    event: Event,
-    work: Duration,
-    poison: &str,
-    trap: &str,
-) -> impl Future<Output = Outcome> + use<> {
+fn handle(mut record: File, event: Event, options: &Options) -> impl Future<Output = Outcome> + use<> {
     let value = match &event.change {
         Change::Set(value) => String::from_utf8_lossy(value).into_owned(),
         Change::Delete => "deleted".into(),
     };
-    let (poisoned, trapped) = (value.starts_with(poison), value.starts_with(trap));
+    let (poisoned, trapped) = (value.starts_with(&options.poison), value.starts_with(&options.trap));
+    let (work, writes) = (Duration::from_millis(options.work), options.record);
     let mut write = move |step: &str| {
+        if !writes {
+            return;
+        }
         let line = format!("{step} {} {} {} {value}\n", std::process::id(), event.position, event.key);
         record.write_all(line.as_bytes()).unwrap();
     };

@@ -1,10 +1,12 @@
 //! The log of `kvwatch serve`, on standard error.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
+
+use crate::cli::screen;
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -16,11 +18,24 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Standard error, with the live line out of the way. `tracing` writes an event in one piece.
+struct Terminal;
+
+impl Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        screen::past_the_bar(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// Starts the log. Text and colours are for terminals.
 pub(crate) fn start(format: Option<Format>) {
     let is_terminal = io::stderr().is_terminal();
     let format = format.unwrap_or(if is_terminal { Format::Text } else { Format::Json });
-    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(LevelFilter::INFO);
+    let log = tracing_subscriber::fmt().with_writer(|| Terminal).with_max_level(LevelFilter::INFO);
     // It fails when there is a log already, and that one is as good.
     let _ = match format {
         Format::Text => log.with_ansi(is_terminal).with_target(false).try_init(),

@@ -2,8 +2,10 @@
 
 mod config;
 mod http;
+mod live;
 mod log;
 mod options;
+mod reload;
 mod run;
 
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use kvwatch::sources::nats::{Address, Auth, Secret, Since, Tls};
-use kvwatch::{ByteSize, serve, sources::nats};
+use kvwatch::{ByteSize, Grants, serve, sources::nats};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::{Result, args};
@@ -196,6 +196,22 @@ options! {
     #[arg(long, value_name = "NUMBER")]
     fuel: u64,
 
+    /// Set an environment variable of the watcher; without a value, to what kvwatch itself has
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+
+    /// Let the watcher read and write a folder, or only read it
+    #[arg(long, value_name = "HOST::GUEST[:ro]")]
+    dir: Vec<String>,
+
+    /// Replace an interface that kvwatch does not have by functions that trap
+    #[arg(long, value_name = "INTERFACE")]
+    stub: Vec<String>,
+
+    /// Load the watcher anew when its file is replaced; if it cannot be loaded, the old one goes on
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    reload: bool,
+
     /// Try a trapped event so often, with growing waits, before it becomes a dead letter [default: 5]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,
@@ -323,6 +339,12 @@ impl Options {
             settings.grace = grace;
         }
         settings
+    }
+
+    /// What the watcher may use beyond the world.
+    pub(crate) fn grants(&self) -> Result<Grants> {
+        let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
+        args::grants(&list(&self.env), &list(&self.dir), &list(&self.stub))
     }
 
     fn auth(&self) -> Result<Auth> {

@@ -15,7 +15,9 @@ use tracing::Instrument as _;
 
 use super::config::Config;
 use super::http;
+use super::live::Live;
 use super::options::{Letters, Options, Text};
+use super::reload::Reload;
 use crate::cli::watcher::WatcherArgs;
 use crate::cli::{FAILED, MISSING, Result, chain};
 
@@ -39,6 +41,7 @@ struct Job {
     options: Options,
     source: nats::Settings,
     served: Served,
+    reload: Option<Reload>,
 }
 
 impl Job {
@@ -46,6 +49,16 @@ impl Job {
         let source = options.source()?;
         let path = options.watcher.clone().ok_or("no watcher: name a component, or the folder of its package")?;
         let engine = engine(&options)?;
+        let reload = options.reload.unwrap_or_default();
+        if reload && path.is_dir() {
+            return Err(format!(
+                "--reload waits for a new component, and {} is the folder of a package: build it, and name the component",
+                path.display()
+            )
+            .into());
+        }
+        // Before the file is read: what replaces it from now on is new.
+        let reload = reload.then(|| Reload::new(path.clone()));
         let watcher = WatcherArgs::of(path).component()?.load(&engine)?;
         let served = Served {
             name: source.name.clone(),
@@ -53,7 +66,7 @@ impl Job {
             crew: Crew::new(watcher, options.fresh.unwrap_or_default()),
             connected: Arc::default(),
         };
-        Ok(Self { options, source, served })
+        Ok(Self { options, source, served, reload })
     }
 
     /// Serves until `stop` is finished, or the source fails for good.
@@ -62,7 +75,13 @@ impl Job {
         connected: Arc<OnceLock<Box<dyn Fn() -> bool + Send + Sync>>>,
         stop: impl Future<Output = ()>,
     ) -> std::result::Result<(), Cause> {
-        let Self { options, source, served } = self;
+        let Self { options, source, served, reload } = self;
+        let crew = served.crew.clone();
+        // It ends with the delivery, because the set is dropped then.
+        let mut beside = JoinSet::new();
+        if let Some(reload) = reload {
+            beside.spawn(reload.run(crew).in_current_span());
+        }
         let mut stop = std::pin::pin!(stop);
         let opening = NatsSource::open(source, Arc::clone(&served.metrics));
         let mut source = tokio::select! {
@@ -95,6 +114,7 @@ impl Job {
 
 fn engine(options: &Options) -> Result<Engine> {
     let limits = Engine::builder()
+        .grants(options.grants()?)
         .time_limit(options.time.as_ref().map(|Text(time)| *time))
         .memory_limit(options.memory.as_ref().map(|Text(size)| size.0))
         .fuel_limit(options.fuel);
@@ -136,6 +156,8 @@ async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>) -> Result<ExitCode
         tracing::info!(address = %listener.local_addr()?, "offering metrics");
         tokio::spawn(http::listen(listener, Arc::clone(&served)));
     }
+    // It is drawn until the delivery ends.
+    let _live = Live::start(Arc::clone(&served));
     let (stop, stopped) = watch::channel(false);
     let mut running = JoinSet::new();
     for job in jobs {

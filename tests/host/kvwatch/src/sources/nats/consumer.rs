@@ -65,27 +65,45 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The consumer that the settings ask for.
-pub(super) fn wanted(settings: &Settings) -> Config {
+/// Where the consumer started, in its metadata.
+const SINCE: &str = "kvwatch-since";
+/// The last event of the bucket when the consumer was made, in its metadata.
+const MADE_AT: &str = "kvwatch-made-at";
+
+/// The consumer that the settings ask for, of a bucket whose last event is `made_at`.
+///
+/// The server's own policy `last_per_subject` is not used. With it, `nats-server` 2.15.1 loses an event whenever the pull of
+/// the pinned process ends while the pull of a standby waits: it takes the event from its list of last values, finds
+/// nobody who may have it, and does not put it back. So the consumer delivers everything, and kvwatch skips what was replaced
+/// before the consumer was made; see [`Opened::replaced_up_to`].
+pub(super) fn wanted(settings: &Settings, made_at: u64) -> Config {
     let pinned = !settings.shared;
+    let metadata = [(SINCE, since(settings).to_owned()), (MADE_AT, made_at.to_string())];
     Config {
         durable_name: Some(settings.name.clone()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: settings.ack_wait,
         max_deliver: -1,
         max_ack_pending: i64::from(settings.max_ack_pending),
-        // The last value of each key needs a filter, so there is always one.
         filter_subject: settings.filter(),
         deliver_policy: match settings.since {
-            Since::Last => DeliverPolicy::LastPerSubject,
-            Since::All => DeliverPolicy::All,
+            Since::Last | Since::All => DeliverPolicy::All,
             Since::Now => DeliverPolicy::New,
         },
         replay_policy: ReplayPolicy::Instant,
         priority_policy: if pinned { PriorityPolicy::PinnedClient } else { PriorityPolicy::None },
         priority_groups: if pinned { vec![GROUP.to_owned()] } else { Vec::new() },
         priority_timeout: if pinned { PRIORITY_TIMEOUT } else { Duration::ZERO },
+        metadata: metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         ..Config::default()
+    }
+}
+
+fn since(settings: &Settings) -> &'static str {
+    match settings.since {
+        Since::Last => "last",
+        Since::All => "all",
+        Since::Now => "now",
     }
 }
 
@@ -97,6 +115,8 @@ pub(super) fn differences(existing: &Config, wanted: &Config) -> Vec<Difference>
             [$(($setting, format!("{:?}", existing.$field), format!("{:?}", wanted.$field)),)*]
         };
     }
+    let since = |config: &Config| config.metadata.get(SINCE).cloned().unwrap_or_else(|| "unknown".into());
+    let begins = ("the start (--since)", since(existing), since(wanted));
     compare!(
         "the ack policy": ack_policy,
         "the ack wait (--ack-wait)": ack_wait,
@@ -104,7 +124,7 @@ pub(super) fn differences(existing: &Config, wanted: &Config) -> Vec<Difference>
         "the most unacknowledged events (--max-ack-pending)": max_ack_pending,
         "the filter (--keys)": filter_subject,
         "the list of filters": filter_subjects,
-        "the start (--since)": deliver_policy,
+        "the delivery policy": deliver_policy,
         "the replay policy": replay_policy,
         "the rate limit": rate_limit,
         "headers only": headers_only,
@@ -117,6 +137,7 @@ pub(super) fn differences(existing: &Config, wanted: &Config) -> Vec<Difference>
         "the priority timeout (--shared)": priority_timeout,
     )
     .into_iter()
+    .chain([begins])
     .filter(|(_, existing, wanted)| existing != wanted)
     .map(|(setting, existing, wanted)| Difference { setting, existing, wanted })
     .collect()
@@ -127,6 +148,9 @@ pub(super) struct Opened {
     pub(super) stream: Stream,
     pub(super) consumer: PullConsumer,
     pub(super) messages: Messages,
+    /// Up to this event, only the last value of a key is an event (`--since last`). 0 if every event is one, or if the
+    /// bucket keeps no other values.
+    pub(super) replaced_up_to: u64,
 }
 
 /// Finds the bucket, finds or makes the consumer, and begins to pull.
@@ -144,7 +168,16 @@ pub(super) async fn open(context: &Context, settings: &Settings) -> Result<Opene
         what: format!("pull from the consumer `{}`", settings.name),
         source: cause.into(),
     })?;
-    Ok(Opened { stream, consumer, messages })
+    let replaced_up_to = replaced_up_to(&stream, &consumer);
+    Ok(Opened { stream, consumer, messages, replaced_up_to })
+}
+
+fn replaced_up_to(stream: &Stream, consumer: &PullConsumer) -> u64 {
+    let metadata = &consumer.cached_info().config.metadata;
+    if stream.cached_info().config.max_messages_per_subject == 1 || metadata.get(SINCE).is_none_or(|it| it != "last") {
+        return 0;
+    }
+    metadata.get(MADE_AT).and_then(|sequence| sequence.parse().ok()).unwrap_or(0)
 }
 
 async fn find_bucket(context: &Context, settings: &Settings) -> Result<Stream, Error> {
@@ -187,7 +220,8 @@ async fn find(stream: &Stream, settings: &Settings) -> Result<Option<PullConsume
 }
 
 async fn make(stream: &Stream, settings: &Settings) -> Result<PullConsumer, Error> {
-    let made: Result<Consumer<Config>, _> = stream.create_consumer_strict(wanted(settings)).await;
+    let made: Result<Consumer<Config>, _> =
+        stream.create_consumer_strict(wanted(settings, stream.cached_info().state.last_sequence)).await;
     match made {
         Ok(consumer) => {
             tracing::info!(consumer = settings.name, since = ?settings.since, "made the consumer");
@@ -207,7 +241,8 @@ fn request(settings: &Settings, verb: &str, cause: impl Into<crate::serve::Cause
 
 fn check(info: &Info, settings: &Settings) -> Result<(), Error> {
     let existing = &info.config;
-    let wanted = wanted(settings);
+    // When the consumer was made is not a setting.
+    let wanted = wanted(settings, 0);
     let mut differences =
         match <Config as async_nats::jetstream::consumer::FromConsumer>::try_from_consumer_config(existing.clone()) {
             Ok(existing) => differences(&existing, &wanted),
@@ -232,16 +267,16 @@ mod tests {
 
     #[test]
     fn equal_settings_have_no_difference() {
-        assert_eq!(differences(&wanted(&settings()), &wanted(&settings())), []);
+        assert_eq!(differences(&wanted(&settings(), 7), &wanted(&settings(), 8)), []);
     }
 
     #[test]
     fn each_setting_that_a_flag_changes_is_a_difference() {
-        let base = wanted(&settings());
+        let base = wanted(&settings(), 7);
         let changed = |change: fn(&mut Settings)| {
             let mut settings = settings();
             change(&mut settings);
-            differences(&base, &wanted(&settings)).len()
+            differences(&base, &wanted(&settings, 8)).len()
         };
         assert_eq!(changed(|s| s.ack_wait = Duration::from_secs(30)), 1);
         assert_eq!(changed(|s| s.max_ack_pending = 7), 1);

@@ -1,6 +1,6 @@
+mod queue;
 mod reactions;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use self::queue::Queue;
 use super::connection::{self, Change};
 use super::consumer::{self, GROUP, Opened};
 use super::error::Error;
@@ -43,13 +44,15 @@ pub struct NatsSource {
     client: Client,
     context: Context,
     gate: Gate,
-    signals: VecDeque<Signal>,
+    signals: Queue,
     stream: Stream,
     consumer: PullConsumer,
     messages: Option<Messages>,
     /// How often the consumer was made anew; see [`Position`]. Acks of an older one wait for nothing.
     incarnation: watch::Sender<u32>,
     last_new: u64,
+    /// See [`Opened::replaced_up_to`].
+    replaced_up_to: u64,
     /// The pull is opened anew at this time.
     reopen: Option<Instant>,
     reopen_waits: Waits,
@@ -73,6 +76,10 @@ enum Report {
     Opened(Result<Box<Opened>, Error>),
     Answered(u64, Result<Box<Info>, Cause>),
     Searched(Result<Vec<Unreachable>, Cause>),
+    /// Whether a newer value of the event's key was in the bucket.
+    Compared(Position, bool),
+    /// The server has confirmed the ack of an event that is skipped.
+    Skipped(Position),
 }
 
 impl NatsSource {
@@ -114,12 +121,13 @@ impl NatsSource {
             client,
             context,
             gate: Gate::default(),
-            signals: if settings.shared { VecDeque::new() } else { VecDeque::from([Signal::Close]) },
+            signals: if settings.shared { Queue::default() } else { Queue::from(Signal::Close) },
             stream: opened.stream,
             consumer: opened.consumer,
             messages: Some(opened.messages),
             incarnation: watch::Sender::new(0),
             last_new: 0,
+            replaced_up_to: opened.replaced_up_to,
             reopen: None,
             reopen_waits: AGAIN.forever(),
             opening: false,
@@ -182,7 +190,7 @@ impl NatsSource {
 impl Source for NatsSource {
     async fn next(&mut self) -> Result<Signal, Cause> {
         loop {
-            if let Some(signal) = self.signals.pop_front() {
+            if let Some(signal) = self.signals.pop() {
                 return Ok(signal);
             }
             tokio::select! {
@@ -237,16 +245,8 @@ impl Source for NatsSource {
     fn lapsed(&mut self) {
         self.gate.close();
         self.messages = None;
-        let unread: Vec<Position> = self
-            .signals
-            .iter()
-            .filter_map(|signal| match signal {
-                Signal::Event(arrival) => Some(arrival.event.position),
-                _ => None,
-            })
-            .collect();
+        let unread = self.signals.clear();
         self.release(&unread);
-        self.signals.clear();
         self.reopen = Some(Instant::now());
     }
 
@@ -267,11 +267,8 @@ impl Source for NatsSource {
         leave.await;
         let mut replies = self.release(rest);
         // The unread signals, and what is still on its way.
-        for signal in std::mem::take(&mut self.signals) {
-            if let Signal::Event(arrival) = signal {
-                replies.extend(self.release(&[arrival.event.position]));
-            }
-        }
+        let unread = self.signals.clear();
+        replies.extend(self.release(&unread));
         if let Some(mut messages) = self.messages.take() {
             let end = Instant::now() + COLLECT;
             while let Ok(Some(item)) = tokio::time::timeout_at(end, messages.next()).await {

@@ -8,6 +8,7 @@ use async_nats::header;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::Info;
 use async_nats::jetstream::consumer::pull::{MessagesError, MessagesErrorKind};
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ use super::super::gate::{Answer, Decision, Delivered};
 use super::super::message;
 use super::super::unreachable_keys::{Search, Unreachable};
 use super::{AGAIN, NatsSource, Report};
-use crate::serve::{Arrival, Cause, Escaped, Event, Signal, count, gauge};
+use crate::serve::{Arrival, Cause, Escaped, Event, Position, Signal, Source as _, count, gauge};
 
 impl NatsSource {
     pub(super) fn message(&mut self, message: &Message) {
@@ -35,7 +36,7 @@ impl NatsSource {
         });
         if verdict.closes && !self.settings.shared {
             tracing::info!(sequence = info.stream_sequence, "waiting until all pending events are here");
-            self.signals.push_back(Signal::Close);
+            self.signals.close();
             self.search_at = None;
         }
         if verdict.new {
@@ -45,12 +46,60 @@ impl NatsSource {
             let key = message.subject.strip_prefix(self.prefix.as_str()).unwrap_or(&message.subject);
             let change = message::change(message.headers.as_ref(), &message.payload);
             let event = Event { position: self.position(info.stream_sequence), key: key.into(), change };
-            self.signals
-                .push_back(Signal::Event(Arrival { event, deliveries: u64::try_from(info.delivered).unwrap_or(1) }));
+            let arrival = Arrival { event, deliveries: u64::try_from(info.delivered).unwrap_or(1) };
+            if info.stream_sequence <= self.replaced_up_to {
+                self.compare(arrival, message.subject.to_string());
+            } else {
+                self.signals.push(Signal::Event(arrival));
+            }
         }
         if verdict.opens {
             self.opened();
         }
+    }
+
+    /// Asks whether the bucket has a newer value of the key. If so, the event is skipped (`--since last`).
+    fn compare(&mut self, arrival: Arrival, subject: String) {
+        let position = arrival.event.position;
+        self.signals.push_on_probation(arrival);
+        let (stream, reporter) = (self.stream.clone(), self.reporter.clone());
+        let mut incarnation = self.incarnation.subscribe();
+        tokio::spawn(async move {
+            let mut waits = AGAIN.forever();
+            let replaced = async {
+                loop {
+                    match stream.get_last_raw_message_by_subject(&subject).await {
+                        Ok(last) => return last.sequence > position.sequence,
+                        // It was removed meanwhile without a trace. To deliver what was here does no harm.
+                        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return false,
+                        Err(error) => {
+                            tracing::debug!(cause = %Escaped(&error.to_string()), "the last value of a key is not known; asking again");
+                            tokio::time::sleep(waits.next().unwrap_or(AGAIN.longest)).await;
+                        }
+                    }
+                }
+            };
+            let replaced = tokio::select! {
+                replaced = replaced => replaced,
+                // The event is gone, with its consumer.
+                _ = incarnation.wait_for(|now| *now != position.incarnation) => return,
+                () = reporter.closed() => return,
+            };
+            let _ = reporter.send(Report::Compared(position, replaced));
+        });
+    }
+
+    fn compared(&mut self, position: Position, replaced: bool) {
+        // It may have been given back, or forgotten, meanwhile.
+        if !self.signals.decide(position, !replaced) || !replaced {
+            return;
+        }
+        count(&self.metrics.gaps);
+        let (ack, reporter) = (self.ack(position), self.reporter.clone());
+        tokio::spawn(async move {
+            ack.await;
+            let _ = reporter.send(Report::Skipped(position));
+        });
     }
 
     /// Without a filter, the first deliveries have all sequence numbers of the stream, but those of events that were
@@ -65,7 +114,7 @@ impl NatsSource {
     pub(super) fn opened(&mut self) {
         if !self.settings.shared {
             tracing::info!("all pending events are here; events start");
-            self.signals.push_back(Signal::Open);
+            self.signals.push(Signal::Open);
         }
     }
 
@@ -107,7 +156,7 @@ impl NatsSource {
 
     pub(super) fn close_gate(&mut self) {
         if self.gate.close() && !self.settings.shared {
-            self.signals.push_back(Signal::Close);
+            self.signals.close();
         }
     }
 
@@ -162,6 +211,8 @@ impl NatsSource {
                 self.asking = false;
                 tracing::debug!(cause = %Escaped(&cause.to_string()), "the server did not tell the state of the consumer");
             }
+            Report::Compared(position, replaced) => self.compared(position, replaced),
+            Report::Skipped(position) => self.acked(position),
             Report::Searched(found) => {
                 self.searching = false;
                 self.searched(found);
@@ -184,10 +235,11 @@ impl NatsSource {
                 self.message(&message);
             }
         }
-        let Opened { stream, consumer, messages } = opened;
+        let Opened { stream, consumer, messages, replaced_up_to } = opened;
         self.stream = stream;
         self.consumer = consumer;
         self.messages = Some(messages);
+        self.replaced_up_to = replaced_up_to;
     }
 
     pub(super) fn forget_consumer(&mut self) {
@@ -195,8 +247,8 @@ impl NatsSource {
         self.gate.clear();
         self.last_new = 0;
         // First the signal, then the number: the loop still has positions of the old incarnation.
-        self.signals.retain(|signal| !matches!(signal, Signal::Event(_)));
-        self.signals.push_back(Signal::Forget);
+        self.signals.remove_events();
+        self.signals.push(Signal::Forget);
         self.incarnation.send_modify(|incarnation| *incarnation += 1);
     }
 
@@ -220,7 +272,8 @@ impl NatsSource {
             Decision::Keep => {}
             Decision::GiveBack => {
                 tracing::info!("another process works now; giving back what has not started");
-                self.signals.extend([Signal::Close, Signal::GiveBack]);
+                self.signals.close();
+                self.signals.push(Signal::GiveBack);
             }
         }
         if ours {

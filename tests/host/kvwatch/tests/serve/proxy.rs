@@ -1,0 +1,104 @@
+//! A proxy between kvwatch and its server, for the faults of a network.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::record::Failure;
+
+/// What the proxy does with its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It passes all bytes on.
+    None,
+    /// It passes on few bytes at a time, with pauses.
+    Slow,
+    /// It closes every connection, and every new one.
+    Refuse,
+    /// It passes on nothing, and closes nothing.
+    Silent,
+    /// It closes each connection after so many bytes of the server.
+    CutAfter(usize),
+}
+
+/// A running proxy. It ends when this is dropped.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    fault: watch::Sender<Fault>,
+    task: AbortHandle,
+}
+
+impl Proxy {
+    pub(crate) async fn to(server: u16) -> Result<Self, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let fault = watch::Sender::new(Fault::None);
+        let faults = fault.subscribe();
+        let task = tokio::spawn(accept(listener, server, faults)).abort_handle();
+        Ok(Self { port, fault, task })
+    }
+
+    pub(crate) fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.set(Fault::Refuse);
+    }
+}
+
+async fn accept(listener: TcpListener, server: u16, fault: watch::Receiver<Fault>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let mut fault = fault.clone();
+        tokio::spawn(async move {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
+            let (client_reads, client_writes) = client.into_split();
+            let (server_reads, server_writes) = server.into_split();
+            let (to_server, to_client) = (fault.clone(), fault.clone());
+            tokio::select! {
+                _ = pass(client_reads, server_writes, to_server, false) => {}
+                _ = pass(server_reads, client_writes, to_client, true) => {}
+                _ = fault.wait_for(|fault| *fault == Fault::Refuse) => {}
+            }
+        });
+    }
+}
+
+async fn pass(
+    mut from: impl tokio::io::AsyncRead + Unpin,
+    mut to: impl tokio::io::AsyncWrite + Unpin,
+    mut fault: watch::Receiver<Fault>,
+    from_server: bool,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    let mut passed = 0;
+    loop {
+        let most = if *fault.borrow() == Fault::Slow { 512 } else { buffer.len() };
+        let count = from.read(&mut buffer[..most]).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        // The sender of the faults lives as long as the proxy.
+        let now = *fault.wait_for(|fault| *fault != Fault::Silent).await.map_err(io::Error::other)?;
+        match now {
+            Fault::Slow => tokio::time::sleep(Duration::from_millis(2)).await,
+            Fault::CutAfter(most) if from_server && passed + count >= most => {
+                return to.write_all(&buffer[..most.saturating_sub(passed).min(count)]).await;
+            }
+            _ => {}
+        }
+        to.write_all(&buffer[..count]).await?;
+        passed += count;
+    }
+}
