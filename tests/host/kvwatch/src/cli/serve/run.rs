@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use kvwatch::Engine;
-use kvwatch::serve::{Cause, Crew, DeadLetterFile, DeadLetterLog, DeadLetters, Escaped, Metrics, deliver};
+use kvwatch::serve::{Cause, Crew, DeadLetterFile, DeadLetterLog, DeadLetters, Escaped, Metrics, Source, deliver};
 use kvwatch::sources::nats::{self, NatsSource};
+use kvwatch::sources::redis::{self, RedisSource};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use super::config::Config;
 use super::http;
 use super::live::Live;
 use super::options::{Letters, Options, Text};
+use super::redis::SourceSettings;
 use super::reload::Reload;
 use crate::cli::watcher::WatcherArgs;
 use crate::cli::{FAILED, MISSING, Result, chain};
@@ -39,7 +41,7 @@ impl Served {
 /// What one watcher needs, checked before the first one starts.
 struct Job {
     options: Options,
-    source: nats::Settings,
+    source: SourceSettings,
     served: Served,
     reload: Option<Reload>,
 }
@@ -61,7 +63,7 @@ impl Job {
         let reload = reload.then(|| Reload::new(path.clone()));
         let watcher = WatcherArgs::of(path).component()?.load(&engine)?;
         let served = Served {
-            name: source.name.clone(),
+            name: source.name().to_owned(),
             metrics: Arc::default(),
             crew: Crew::new(watcher, options.fresh.unwrap_or_default()),
             connected: Arc::default(),
@@ -83,33 +85,57 @@ impl Job {
             beside.spawn(reload.run(crew).in_current_span());
         }
         let mut stop = std::pin::pin!(stop);
-        let opening = NatsSource::open(source, Arc::clone(&served.metrics));
-        let mut source = tokio::select! {
-            source = opening => source?,
-            // It may wait for its store for ever.
-            () = &mut stop => return Ok(()),
-        };
-        let client = source.connection();
-        let is_connected = move || client.connection_state() == async_nats::connection::State::Connected;
-        let _ = connected.set(Box::new(is_connected));
-        let letters: Arc<dyn DeadLetters> = match &options.dead_letters {
-            None => Arc::new(DeadLetterLog),
-            Some(Text(Letters::Subject(subject))) => Arc::new(source.letters(subject)),
-            Some(Text(Letters::File(path))) => {
-                let file = DeadLetterFile::open(path);
-                Arc::new(file.map_err(|cause| format!("cannot write to --dead-letters {}: {cause}", path.display()))?)
-            }
-        };
-        let new_worker = || served.crew.worker();
-        let settings = options.delivery();
         let metrics = Arc::clone(&served.metrics);
-        let summary = deliver(&mut source, new_worker, &settings, letters, metrics, stop).await?;
-        if summary.unfinished > 0 {
-            tracing::warn!(unfinished = summary.unfinished, "the grace time is over; these events come again");
+        // A source may wait for its store for ever.
+        match source {
+            SourceSettings::Nats(settings) => {
+                let mut source = tokio::select! {
+                    source = NatsSource::open(settings, metrics) => source?,
+                    () = &mut stop => return Ok(()),
+                };
+                let client = source.connection();
+                let _ = connected
+                    .set(Box::new(move || client.connection_state() == async_nats::connection::State::Connected));
+                let letters: Arc<dyn DeadLetters> = match &options.dead_letters {
+                    Some(Text(Letters::Subject(subject))) => Arc::new(source.letters(subject)),
+                    _ => local_letters(&options)?,
+                };
+                deliver_from(&mut source, &served, &options, letters, stop).await
+            }
+            SourceSettings::Redis(settings) => {
+                let mut source = tokio::select! {
+                    source = RedisSource::open(settings, metrics) => source?,
+                    () = &mut stop => return Ok(()),
+                };
+                let _ = connected.set(Box::new(source.is_connected()));
+                deliver_from(&mut source, &served, &options, local_letters(&options)?, stop).await
+            }
         }
-        tracing::info!(given_back = summary.given_back, "stopped");
-        Ok(())
     }
+}
+
+/// Dead letters that need no store.
+fn local_letters(options: &Options) -> std::result::Result<Arc<dyn DeadLetters>, Cause> {
+    let Some(Text(Letters::File(path))) = &options.dead_letters else { return Ok(Arc::new(DeadLetterLog)) };
+    let file = DeadLetterFile::open(path);
+    Ok(Arc::new(file.map_err(|cause| format!("cannot write to --dead-letters {}: {cause}", path.display()))?))
+}
+
+async fn deliver_from(
+    source: &mut impl Source,
+    served: &Served,
+    options: &Options,
+    letters: Arc<dyn DeadLetters>,
+    stop: impl Future<Output = ()>,
+) -> std::result::Result<(), Cause> {
+    let new_worker = || served.crew.worker();
+    let settings = options.delivery();
+    let summary = deliver(source, new_worker, &settings, letters, Arc::clone(&served.metrics), stop).await?;
+    if summary.unfinished > 0 {
+        tracing::warn!(unfinished = summary.unfinished, "the grace time is over; these events did not finish");
+    }
+    tracing::info!(given_back = summary.given_back, "stopped");
+    Ok(())
 }
 
 fn engine(options: &Options) -> Result<Engine> {
@@ -203,6 +229,7 @@ async fn either(term: &mut Signal, int: &mut Signal) -> i32 {
 
 fn failed(cause: &Cause) -> ExitCode {
     tracing::error!(cause = %Escaped::whole(&chain(&**cause)), "cannot go on");
-    let is_missing = cause.downcast_ref::<nats::Error>().is_some_and(nats::Error::is_missing_store);
+    let is_missing = cause.downcast_ref::<nats::Error>().is_some_and(nats::Error::is_missing_store)
+        || cause.downcast_ref::<redis::Error>().is_some_and(redis::Error::is_missing_store);
     if is_missing { MISSING.into() } else { FAILED.into() }
 }

@@ -30,6 +30,7 @@ mod unreachable_keys;
 use std::time::Duration;
 
 pub use address::Address;
+pub(super) use address::printable as printable_address;
 pub use auth::{Auth, Secret, Tls};
 pub use consumer::{Difference, Since};
 pub use error::Error;
