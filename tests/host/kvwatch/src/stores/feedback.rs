@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,25 +15,28 @@ const MOST_KEYS: usize = 10_000;
 /// Limits how often a watcher calls itself, on a store that does not tell who has written a key.
 ///
 /// The depth of an event is 0 if it comes from elsewhere, and 1 more than the depth of the event whose handler wrote the key within
-/// the period. A write that would come back with a greater depth than the limit is refused. The handler gets
-/// [`StoreError::Refused`] with the explanation. If it fails because of that, its event becomes a dead letter with this cause.
+/// the period. A write of a greater depth than the limit is refused. The handler gets [`StoreError::Refused`] with the explanation.
+/// If it fails because of that, its event becomes a dead letter with this cause.
 ///
 /// A watcher that writes a key at each event from elsewhere, such as a total, is never refused: these writes have the depth 1.
 ///
-/// One watcher has one `Feedback`. Each of its workers has a [`Guard`].
+/// One watcher has one `Feedback`: its source asks for the [`depth_of`](Self::depth_of) each event that it delivers, and each worker has a
+/// store from [`guard`](Self::guard).
 ///
 /// ```
 /// use std::sync::Arc;
-/// use std::time::Duration;
+/// /// use std::time::Duration;
 /// use kvwatch::stores::Feedback;
 /// use kvwatch::world::Content;
 /// use kvwatch::world::store::{MemoryStore, Store, StoreError};
 ///
 /// let feedback = Arc::new(Feedback::new("0", 2, Duration::from_secs(10)));
-/// let store = feedback.guard(Arc::new(MemoryStore::new()));
+/// let depth = Arc::new(AtomicU32::new(0));
+/// let of_event = Arc::clone(&depth);
+/// let store = feedback.guard(Arc::new(MemoryStore::new()), move || of_event.load(Ordering::Relaxed));
 /// // The handler of the key `loop` sets the key `loop`.
 /// let handle = || {
-///     store.begin("loop", 1);
+///     depth.store(feedback.depth_of("loop"), Ordering::Relaxed);
 ///     store.set("0", "loop", Content::from("again")).block()
 /// };
 /// assert_eq!((handle(), handle()), (Ok(()), Ok(())));
@@ -45,54 +47,42 @@ pub struct Feedback {
     bucket: String,
     limit: u32,
     period: Duration,
-    keys: Mutex<Keys>,
-}
-
-#[derive(Debug, Default)]
-struct Keys {
     /// Writes that have not come back.
-    written: HashMap<String, Depth>,
-    /// Events that came back. A key has one event at a time (rule D2), and it may be tried several times.
-    begun: HashMap<String, Depth>,
+    written: Mutex<HashMap<String, Write>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Depth {
+struct Write {
     depth: u32,
-    since: Instant,
+    at: Instant,
 }
 
 impl Feedback {
     /// Writes to the watched `bucket` come back up to the depth `limit`. A write that has not come back after `period` is forgotten.
     #[must_use]
     pub fn new(bucket: impl Into<String>, limit: u32, period: Duration) -> Self {
-        Self { bucket: bucket.into(), limit, period, keys: Mutex::default() }
+        Self { bucket: bucket.into(), limit, period, written: Mutex::default() }
     }
 
-    /// The store for one worker.
-    pub fn guard(self: &Arc<Self>, store: Arc<dyn Store>) -> Arc<Guard> {
-        Arc::new(Guard { store, feedback: Arc::clone(self), depth: AtomicU32::new(0) })
+    /// The store for one worker. `depth` answers the depth of the event that the worker has now.
+    pub fn guard(
+        self: &Arc<Self>,
+        store: Arc<dyn Store>,
+        depth: impl Fn() -> u32 + Send + Sync + 'static,
+    ) -> Arc<dyn Store> {
+        Arc::new(Guard { store, feedback: Arc::clone(self), depth: Box::new(depth) })
     }
 
-    /// The depth of an event that begins.
-    fn begin(&self, key: &str, attempt: u32) -> u32 {
-        let mut keys = self.lock();
-        if attempt > 1 {
-            return keys.begun.get(key).map_or(0, |begun| begun.depth);
-        }
-        // A write comes back once. The next event of this key is from elsewhere, unless the watcher writes again.
-        let written = keys.written.remove(key).filter(|written| written.since.elapsed() < self.period);
-        if let Some(written) = written {
-            keys.begun.insert(key.to_owned(), Depth { since: Instant::now(), ..written });
-            bound(&mut keys.begun, self.period);
-        } else {
-            keys.begun.remove(key);
-        }
+    /// The depth of an event of this key that has just arrived. Ask once for each event, in their order: a write comes back once, and the
+    /// next event of its key is from elsewhere, unless the watcher has written again.
+    #[must_use]
+    pub fn depth_of(&self, key: &str) -> u32 {
+        let written = self.lock().remove(key).filter(|written| written.at.elapsed() < self.period);
         written.map_or(0, |written| written.depth)
     }
 
     /// Notes the writes of these keys in an event of this depth, or refuses them.
-    fn admit<'a>(&self, depth: u32, written: impl Iterator<Item = &'a str>) -> Result<(), StoreError> {
+    fn admit<'a>(&self, depth: u32, keys: impl Iterator<Item = &'a str>) -> Result<(), StoreError> {
         let depth = depth.saturating_add(1);
         if depth > self.limit {
             return Err(StoreError::Refused(format!(
@@ -101,49 +91,43 @@ impl Feedback {
                 self.limit, self.period
             )));
         }
-        let mut keys = self.lock();
-        for key in written {
+        let mut written = self.lock();
+        for key in keys {
             // Of two writes of a key that have not come back, the deeper one counts.
-            let before = keys.written.get(key).filter(|before| before.since.elapsed() < self.period);
+            let before = written.get(key).filter(|before| before.at.elapsed() < self.period);
             let depth = before.map_or(depth, |before| before.depth.max(depth));
-            keys.written.insert(key.to_owned(), Depth { depth, since: Instant::now() });
+            written.insert(key.to_owned(), Write { depth, at: Instant::now() });
         }
-        bound(&mut keys.written, self.period);
+        bound(&mut written, self.period);
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Keys> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Write>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Forgets keys if there are too many: first the old ones, then the beginnings of chains, because a chain is noticed by its depth.
-fn bound(keys: &mut HashMap<String, Depth>, period: Duration) {
-    if keys.len() > MOST_KEYS {
-        keys.retain(|_, depth| depth.since.elapsed() < period);
+fn bound(written: &mut HashMap<String, Write>, period: Duration) {
+    if written.len() > MOST_KEYS {
+        written.retain(|_, write| write.at.elapsed() < period);
     }
-    if keys.len() > MOST_KEYS {
-        keys.retain(|_, depth| depth.depth > 1);
+    if written.len() > MOST_KEYS {
+        written.retain(|_, write| write.depth > 1);
     }
-    if keys.len() > MOST_KEYS {
-        keys.clear();
+    if written.len() > MOST_KEYS {
+        written.clear();
     }
 }
 
-/// The store of one worker, behind a [`Feedback`]. Tell it each event with [`begin`](Self::begin), before the handler.
-pub struct Guard {
+/// The store of one worker.
+struct Guard {
     store: Arc<dyn Store>,
     feedback: Arc<Feedback>,
-    /// The depth of the event that the worker has now.
-    depth: AtomicU32,
+    depth: Box<dyn Fn() -> u32 + Send + Sync>,
 }
 
 impl Guard {
-    /// The worker begins with an event of this key. Attempts count from 1, as a [`Handler`](crate::serve::Handler) gets them.
-    pub fn begin(&self, key: &str, attempt: u32) {
-        self.depth.store(self.feedback.begin(key, attempt), Ordering::Relaxed);
-    }
-
     /// Writes, unless the writes would go on with a chain that is too long.
     fn write<'a, T>(
         &self,
@@ -153,7 +137,7 @@ impl Guard {
     ) -> Answer<T> {
         // Other buckets are not watched, so their changes do not come back.
         if bucket == self.feedback.bucket
-            && let Err(refused) = self.feedback.admit(self.depth.load(Ordering::Relaxed), keys)
+            && let Err(refused) = self.feedback.admit((self.depth)(), keys)
         {
             return Answer::Now(Err(refused));
         }
@@ -222,7 +206,7 @@ mod tests {
 
     /// The handler of an event of `key` writes `written`.
     fn handle(feedback: &Feedback, key: &str, written: &str) -> bool {
-        let depth = feedback.begin(key, 1);
+        let depth = feedback.depth_of(key);
         feedback.admit(depth, [written].into_iter()).is_ok()
     }
 
@@ -236,27 +220,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_event_that_is_tried_again_keeps_its_depth() {
-        let feedback = Feedback::new("0", 1, PERIOD);
-        assert!(handle(&feedback, "a", "a") && !handle(&feedback, "a", "a"));
-        for attempt in 2..5 {
-            assert_eq!(feedback.begin("a", attempt), 1);
-        }
-        // The next event of the key is from elsewhere.
-        assert!(handle(&feedback, "a", "a"));
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn totals_and_corrections_are_no_chains() {
         let feedback = Feedback::new("0", 2, PERIOD);
         for number in 0..1000 {
             assert!(handle(&feedback, &format!("order{number}"), "total"));
             // The watcher hears of the total, and counts that.
             assert!(handle(&feedback, "total", "heard"));
-            assert_eq!(feedback.begin("heard", 1), 2);
+            assert_eq!(feedback.depth_of("heard"), 2);
             // It corrects a key, and has nothing to correct when it hears of that.
             assert!(handle(&feedback, "corrected", "corrected"));
-            assert_eq!(feedback.begin("corrected", 1), 1);
+            assert_eq!(feedback.depth_of("corrected"), 1);
             tokio::time::advance(Duration::from_millis(1)).await;
         }
     }
@@ -279,7 +252,7 @@ mod tests {
                 let key = format!("{steps} {number}");
                 assert!(handle(&feedback, "elsewhere", &key));
             }
-            assert!(feedback.lock().written.len() <= MOST_KEYS + 1);
+            assert!(feedback.lock().len() <= MOST_KEYS + 1);
         }
         assert_eq!(steps, 50);
     }
@@ -287,10 +260,10 @@ mod tests {
     #[test]
     fn other_buckets_and_reads_are_free() {
         let feedback = Arc::new(Feedback::new("0", 1, PERIOD));
-        let guard = feedback.guard(Arc::new(inbound_keyvalue_host::store::MemoryStore::new()));
-        guard.begin("a", 1);
-        assert!(guard.increment("0", "a", 1).block().is_ok());
-        guard.begin("a", 1);
+        let store = Arc::new(inbound_keyvalue_host::store::MemoryStore::new());
+        let first = feedback.guard(Arc::clone(&store) as Arc<dyn Store>, || 0);
+        assert!(first.increment("0", "a", 1).block().is_ok());
+        let guard = feedback.guard(store, || 1);
         let pairs = || vec![("a".to_owned(), Content::from("1"))];
         assert!(guard.set("0", "a", Content::from("1")).block().is_err());
         assert!(guard.set_many("0", pairs()).block().is_err());

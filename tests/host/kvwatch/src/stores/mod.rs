@@ -3,5 +3,5 @@
 mod feedback;
 mod redis;
 
-pub use feedback::{Feedback, Guard};
+pub use feedback::Feedback;
 pub use redis::RedisStore;

@@ -1,6 +1,7 @@
 //! Redis as the store of a watcher: each function, its errors, and what is atomic.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kvwatch::serve::{DeadLetterFile, Event, Metrics, Outcome, deliver};
@@ -278,11 +279,16 @@ async fn watcher_that_feeds_itself_ends_with_an_explanation() -> Result<(), Fail
     let redis: Arc<dyn Store> = Arc::new(store(&server)?);
     // It counts the events of every key but `stop` under the key of the event itself.
     let new_worker = || {
-        let guard = feedback.guard(Arc::clone(&redis));
+        let depth = Arc::new(AtomicU32::new(0));
+        let of_event = Arc::clone(&depth);
+        let guard = feedback.guard(Arc::clone(&redis), move || of_event.load(Ordering::Relaxed));
+        let feedback = Arc::clone(&feedback);
         move |event: &Event, attempt: u32| {
+            if attempt == 1 {
+                depth.store(feedback.depth_of(&event.key), Ordering::Relaxed);
+            }
             let (guard, key) = (Arc::clone(&guard), Arc::clone(&event.key));
             async move {
-                guard.begin(&key, attempt);
                 if &*key == "stop" {
                     return Outcome::Handled;
                 }
@@ -295,7 +301,7 @@ async fn watcher_that_feeds_itself_ends_with_an_explanation() -> Result<(), Fail
     };
     let letters = folder.path().join("dead.jsonl");
     let file = Arc::new(DeadLetterFile::open(&letters)?);
-    let mut settings = kvwatch::serve::Settings::with_workers(2);
+    let mut settings = kvwatch::serve::Settings::with_workers(1);
     settings.retry.attempts = 2;
     let ended = async {
         run::<()>(&mut connection, "SET a 0").await?;
