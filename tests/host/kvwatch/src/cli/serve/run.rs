@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use kvwatch::Engine;
-use kvwatch::serve::{Cause, Crew, DeadLetterFile, DeadLetterLog, DeadLetters, Escaped, Metrics, Source, deliver};
+use kvwatch::serve::{
+    Cause, Crew, DeadLetterFile, DeadLetterLog, DeadLetters, Escaped, Metrics, Source, Worker, deliver,
+};
 use kvwatch::sources::nats::{self, NatsSource};
 use kvwatch::sources::redis::{self, RedisSource};
 use tokio::net::TcpListener;
@@ -100,7 +102,7 @@ impl Job {
                     Some(Text(Letters::Subject(subject))) => Arc::new(source.letters(subject)),
                     _ => local_letters(&options)?,
                 };
-                deliver_from(&mut source, &served, &options, letters, stop).await
+                deliver_from(&mut source, || served.crew.worker(), &served, &options, letters, stop).await
             }
             SourceSettings::Redis(settings) => {
                 let mut source = tokio::select! {
@@ -108,7 +110,8 @@ impl Job {
                     () = &mut stop => return Ok(()),
                 };
                 let _ = connected.set(Box::new(source.is_connected()));
-                deliver_from(&mut source, &served, &options, local_letters(&options)?, stop).await
+                let letters = local_letters(&options)?;
+                deliver_from(&mut source, || served.crew.worker(), &served, &options, letters, stop).await
             }
         }
     }
@@ -123,12 +126,12 @@ fn local_letters(options: &Options) -> std::result::Result<Arc<dyn DeadLetters>,
 
 async fn deliver_from(
     source: &mut impl Source,
+    new_worker: impl FnMut() -> Worker,
     served: &Served,
     options: &Options,
     letters: Arc<dyn DeadLetters>,
     stop: impl Future<Output = ()>,
 ) -> std::result::Result<(), Cause> {
-    let new_worker = || served.crew.worker();
     let settings = options.delivery();
     let summary = deliver(source, new_worker, &settings, letters, Arc::clone(&served.metrics), stop).await?;
     if summary.unfinished > 0 {
