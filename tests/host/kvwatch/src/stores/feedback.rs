@@ -25,7 +25,8 @@ const MOST_KEYS: usize = 10_000;
 ///
 /// ```
 /// use std::sync::Arc;
-/// /// use std::time::Duration;
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// use std::time::Duration;
 /// use kvwatch::stores::Feedback;
 /// use kvwatch::world::Content;
 /// use kvwatch::world::store::{MemoryStore, Store, StoreError};

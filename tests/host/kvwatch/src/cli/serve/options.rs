@@ -150,7 +150,7 @@ options! {
     #[arg(long, value_name = "URL", value_parser = redis::flag)]
     from: Text<StoreAddress>,
 
-    /// The name that the store remembers the progress under; processes with one name share the work
+    /// The name of the watcher; NATS remembers the progress under it, and processes with one name share the work
     #[arg(long)]
     name: String,
 
