@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use kvwatch::Engine;
 use kvwatch::serve::{Cause, Crew, DeadLetterFile, DeadLetterLog, DeadLetters, Escaped, Metrics, deliver};
 use kvwatch::sources::nats::{self, NatsSource};
+use kvwatch::stores::{Acting, Depth, Granted};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -83,6 +84,7 @@ impl Job {
             beside.spawn(reload.run(crew).in_current_span());
         }
         let mut stop = std::pin::pin!(stop);
+        let event_bucket = source.address.bucket().to_owned();
         let opening = NatsSource::open(source, Arc::clone(&served.metrics));
         let mut source = tokio::select! {
             source = opening => source?,
@@ -100,7 +102,17 @@ impl Job {
                 Arc::new(file.map_err(|cause| format!("cannot write to --dead-letters {}: {cause}", path.display()))?)
             }
         };
-        let new_worker = || served.crew.worker();
+        let grants = options.buckets();
+        let stores = source.store();
+        let new_worker = || {
+            let depth = Depth::default();
+            let store = stores
+                .clone()
+                .of_worker(depth.clone())
+                .allow_partial_batches(options.allow_partial_batches.unwrap_or_default());
+            let store = Arc::new(Granted::new(Arc::new(store), &event_bucket, &grants));
+            served.crew.worker().acting(Acting { store, event_bucket: event_bucket.clone(), depth })
+        };
         let settings = options.delivery();
         let metrics = Arc::clone(&served.metrics);
         let summary = deliver(&mut source, new_worker, &settings, letters, metrics, stop).await?;
