@@ -28,6 +28,8 @@ pub struct Metrics {
     pub skipped_keys: AtomicU64,
     /// Events that were skipped because the value is not a string of Redis, but a list, a hash or something else.
     pub skipped_types: AtomicU64,
+    /// Events that were skipped because the watcher itself wrote them.
+    pub own_writes: AtomicU64,
     /// Events that were replaced or removed in the store before they were delivered.
     pub gaps: AtomicU64,
     /// Connections to the store after the first one.
@@ -117,6 +119,7 @@ snapshot!(
     ack_failures,
     skipped_keys,
     skipped_types,
+    own_writes,
     gaps,
     reconnects,
     lag,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use kvwatch::sources::nats::{Auth, Secret, Since, Tls};
+use kvwatch::stores::BucketGrant;
 use kvwatch::{ByteSize, Grants, serve, sources::nats};
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +86,16 @@ impl Parse for Since {
             Self::Now => "now",
         }
         .into()
+    }
+}
+
+impl Parse for BucketGrant {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        text.parse().map_err(|error: kvwatch::stores::BadGrant| error.to_string())
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -205,6 +216,18 @@ options! {
     /// Let the watcher read and write a folder, or only read it
     #[arg(long, value_name = "HOST::GUEST[:ro]")]
     dir: Vec<String>,
+
+    /// Let the watcher use another bucket of the store, or only read it; the watched bucket is always allowed
+    #[arg(long, value_name = "NAME[:ro]")]
+    allow_bucket: Vec<Text<BucketGrant>>,
+
+    /// Let get-many and set-many work one key after another, where the store cannot do them in one step
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    allow_partial_batches: bool,
+
+    /// Give the watcher its own writes too, up to so many in a row; the next one becomes a dead letter [default: none]
+    #[arg(long, value_name = "DEPTH", value_parser = clap::value_parser!(u32).range(1..))]
+    feed: u32,
 
     /// Replace an interface that kvwatch does not have by functions that trap
     #[arg(long, value_name = "INTERFACE")]
@@ -335,6 +358,7 @@ impl Options {
         settings.keys.clone_from(&self.keys);
         settings.shared = self.shared.unwrap_or_default();
         settings.wait = self.wait.unwrap_or_default();
+        settings.feed = self.feed.is_some();
         if let Some(Text(since)) = self.since {
             settings.since = since;
         }
@@ -357,7 +381,13 @@ impl Options {
         if let Some(Text(grace)) = self.grace {
             settings.grace = grace;
         }
+        settings.deepest = self.feed;
         settings
+    }
+
+    /// The buckets that the watcher may use, besides its own.
+    pub(crate) fn buckets(&self) -> Vec<BucketGrant> {
+        self.allow_bucket.iter().flatten().map(|Text(grant)| grant.clone()).collect()
     }
 
     /// What the watcher may use beyond the world.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use kvwatch::Engine;
 use kvwatch::serve::{
@@ -10,6 +11,8 @@ use kvwatch::serve::{
 };
 use kvwatch::sources::nats::{self, NatsSource};
 use kvwatch::sources::redis::{self, RedisSource};
+use kvwatch::stores::{Acting, Depth, Feedback, Granted, RedisStore};
+use kvwatch::world::store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -24,6 +27,11 @@ use super::redis::SourceSettings;
 use super::reload::Reload;
 use crate::cli::watcher::WatcherArgs;
 use crate::cli::{FAILED, MISSING, Result, chain};
+
+/// So deep may the writes of a watcher of Redis go that come back to it, without --feed.
+const FEEDBACK_LIMIT: u32 = 16;
+/// A write comes back within this time, or never.
+const FEEDBACK_PERIOD: Duration = Duration::from_secs(10);
 
 /// One watcher, as `--listen` sees it.
 pub(super) struct Served {
@@ -88,9 +96,11 @@ impl Job {
         }
         let mut stop = std::pin::pin!(stop);
         let metrics = Arc::clone(&served.metrics);
+        let grants = options.buckets();
         // A source may wait for its store for ever.
         match source {
             SourceSettings::Nats(settings) => {
+                let event_bucket = settings.address.bucket().to_owned();
                 let mut source = tokio::select! {
                     source = NatsSource::open(settings, metrics) => source?,
                     () = &mut stop => return Ok(()),
@@ -102,16 +112,37 @@ impl Job {
                     Some(Text(Letters::Subject(subject))) => Arc::new(source.letters(subject)),
                     _ => local_letters(&options)?,
                 };
-                deliver_from(&mut source, || served.crew.worker(), &served, &options, letters, stop).await
+                let stores = source.store();
+                let partial = options.allow_partial_batches.unwrap_or_default();
+                let new_worker = || {
+                    let depth = Depth::default();
+                    let store = stores.clone().of_worker(depth.clone()).allow_partial_batches(partial);
+                    let store = Arc::new(Granted::new(Arc::new(store), &event_bucket, &grants));
+                    served.crew.worker().acting(Acting { store, event_bucket: event_bucket.clone(), depth })
+                };
+                deliver_from(&mut source, new_worker, &served, &options, letters, stop).await
             }
-            SourceSettings::Redis(settings) => {
+            SourceSettings::Redis(mut settings) => {
+                let event_bucket = settings.address.database().to_string();
+                let stores: Arc<dyn Store> = Arc::new(RedisStore::new(settings.address.clone(), settings.auth.clone()));
+                let limit = options.feed.unwrap_or(FEEDBACK_LIMIT);
+                let feedback = Arc::new(Feedback::new(&*event_bucket, limit, FEEDBACK_PERIOD));
+                let record = Arc::clone(&feedback);
+                settings.depth_of = redis::DepthOf::new(move |key| record.depth_of(key));
                 let mut source = tokio::select! {
                     source = RedisSource::open(settings, metrics) => source?,
                     () = &mut stop => return Ok(()),
                 };
                 let _ = connected.set(Box::new(source.is_connected()));
                 let letters = local_letters(&options)?;
-                deliver_from(&mut source, || served.crew.worker(), &served, &options, letters, stop).await
+                let new_worker = || {
+                    let depth = Depth::default();
+                    let of_event = depth.clone();
+                    let store = feedback.guard(Arc::clone(&stores), move || of_event.of_write() - 1);
+                    let store = Arc::new(Granted::new(store, &event_bucket, &grants));
+                    served.crew.worker().acting(Acting { store, event_bucket: event_bucket.clone(), depth })
+                };
+                deliver_from(&mut source, new_worker, &served, &options, letters, stop).await
             }
         }
     }

@@ -371,7 +371,8 @@ impl Follow {
             }
         }
         self.sequence += 1;
-        let event = Event { position: Position::first(self.sequence), key, change };
+        let depth = self.settings.depth_of.ask(&key);
+        let event = Event { position: Position::first(self.sequence), key, change, depth };
         self.events.send(event).await.map_err(|_| Lost::Unwanted)
     }
 

@@ -27,6 +27,7 @@ mod source;
 mod window;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use address::Address;
 pub(crate) use connect::tracked_connection;
@@ -82,6 +83,36 @@ pub struct Settings {
     pub max_in_hand: u32,
     /// Whether to wait for a server that is missing at the start (`--wait`).
     pub wait: bool,
+    /// Answers the depth of each event that is delivered.
+    pub depth_of: DepthOf,
+}
+
+/// Answers the depth of an event of a key that has just arrived: how many writes of the watcher led to it. It is 0 by default, because
+/// Redis does not tell who has written a key. See [`Feedback`](crate::stores::Feedback).
+#[derive(Clone)]
+pub struct DepthOf(Arc<dyn Fn(&str) -> u32 + Send + Sync>);
+
+impl DepthOf {
+    /// Asks this function once for each event, in their order.
+    pub fn new(depth: impl Fn(&str) -> u32 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(depth))
+    }
+
+    fn ask(&self, key: &str) -> u32 {
+        (self.0)(key)
+    }
+}
+
+impl Default for DepthOf {
+    fn default() -> Self {
+        Self::new(|_| 0)
+    }
+}
+
+impl fmt::Debug for DepthOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DepthOf")
+    }
 }
 
 impl Settings {
@@ -96,6 +127,7 @@ impl Settings {
             configure: false,
             max_in_hand: 500,
             wait: false,
+            depth_of: DepthOf::default(),
         }
     }
 

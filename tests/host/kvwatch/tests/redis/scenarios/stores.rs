@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kvwatch::serve::{DeadLetterFile, Event, Metrics, Outcome, deliver};
-use kvwatch::sources::redis::{Auth, RedisSource, Settings};
+use kvwatch::sources::redis::{Auth, DepthOf, RedisSource, Settings};
 use kvwatch::stores::{Feedback, RedisStore};
 use kvwatch::world::Content;
 use kvwatch::world::store::{Store, StoreError};
@@ -274,19 +274,19 @@ async fn watcher_that_feeds_itself_ends_with_an_explanation() -> Result<(), Fail
     let mut connection = server.connection().await?;
     let folder = tempfile::tempdir()?;
     let metrics = Arc::new(Metrics::default());
-    let mut source = RedisSource::open(Settings::new(server.url().parse()?, "w"), Arc::clone(&metrics)).await?;
     let feedback = Arc::new(Feedback::new("0", 10, Duration::from_secs(10)));
+    let mut source_settings = Settings::new(server.url().parse()?, "w");
+    let record = Arc::clone(&feedback);
+    source_settings.depth_of = DepthOf::new(move |key| record.depth_of(key));
+    let mut source = RedisSource::open(source_settings, Arc::clone(&metrics)).await?;
     let redis: Arc<dyn Store> = Arc::new(store(&server)?);
     // It counts the events of every key but `stop` under the key of the event itself.
     let new_worker = || {
         let depth = Arc::new(AtomicU32::new(0));
         let of_event = Arc::clone(&depth);
         let guard = feedback.guard(Arc::clone(&redis), move || of_event.load(Ordering::Relaxed));
-        let feedback = Arc::clone(&feedback);
-        move |event: &Event, attempt: u32| {
-            if attempt == 1 {
-                depth.store(feedback.depth_of(&event.key), Ordering::Relaxed);
-            }
+        move |event: &Event, _: u32| {
+            depth.store(event.depth, Ordering::Relaxed);
             let (guard, key) = (Arc::clone(&guard), Arc::clone(&event.key));
             async move {
                 if &*key == "stop" {
