@@ -24,6 +24,8 @@ mod error;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod sources;
+#[cfg(feature = "serve")]
+pub mod stores;
 mod units;
 
 #[cfg(feature = "http")]

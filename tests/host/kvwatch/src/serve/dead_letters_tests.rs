@@ -2,7 +2,7 @@ use super::*;
 use crate::serve::Position;
 
 fn letter(key: &str, value: &'static [u8]) -> Letter {
-    let event = Event { position: Position::first(7), key: key.into(), change: Change::Set(value.into()) };
+    let event = Event { position: Position::first(7), key: key.into(), change: Change::Set(value.into()), depth: 0 };
     let time = SystemTime::UNIX_EPOCH;
     Letter { event: Arc::new(event), cause: "a\nb".into(), attempts: 3, deliveries: 1, time }
 }

@@ -31,12 +31,14 @@ pub struct Settings {
     pub most_deliveries: u64,
     /// How long running handlers may take to finish at a shutdown.
     pub grace: Duration,
+    /// An event that more writes of watchers led to than this becomes a dead letter. `None`: there is no limit.
+    pub deepest: Option<u32>,
 }
 
 impl Default for Settings {
     /// One worker, 5 attempts, 5 deliveries, 10 s of grace.
     fn default() -> Self {
-        Self { workers: 1, retry: Retry::default(), most_deliveries: 5, grace: Duration::from_secs(10) }
+        Self { workers: 1, retry: Retry::default(), most_deliveries: 5, grace: Duration::from_secs(10), deepest: None }
     }
 }
 
@@ -95,6 +97,7 @@ pub async fn deliver<S: Source, H: Handler>(
         new_worker,
         schedule: Schedule::new(settings.retry, settings.most_deliveries),
         retry: settings.retry,
+        deepest: settings.deepest,
         letters,
         metrics,
         idle: Vec::with_capacity(workers),
@@ -111,6 +114,7 @@ struct Delivery<'a, S, H, N> {
     new_worker: N,
     schedule: Schedule,
     retry: Retry,
+    deepest: Option<u32>,
     letters: Arc<dyn DeadLetters>,
     metrics: Arc<Metrics>,
     idle: Vec<H>,
@@ -228,6 +232,14 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
                 let cause = format!(
                     "it was delivered {} times and never finished; it is probably what ended the process each time",
                     start.deliveries
+                );
+                self.bury(&start.event, cause, 0, start.deliveries);
+            } else if self.deepest.is_some_and(|deepest| start.event.depth > deepest) {
+                let cause = format!(
+                    "{} writes of watchers led to it, each in the event of the one before, and --feed allows {}; the watcher \
+                     probably answers its own writes without an end",
+                    start.event.depth,
+                    self.deepest.unwrap_or_default()
                 );
                 self.bury(&start.event, cause, 0, start.deliveries);
             } else if let Some(worker) = self.idle.pop() {

@@ -86,7 +86,7 @@ fn list(positions: &[Position]) -> String {
 }
 
 fn event(key: &str, sequence: u64) -> Signal {
-    let event = Event { position: Position::first(sequence), key: key.into(), change: Change::Delete };
+    let event = Event { position: Position::first(sequence), key: key.into(), change: Change::Delete, depth: 0 };
     Signal::Event(Arrival { event, deliveries: 1 })
 }
 

@@ -12,6 +12,9 @@ pub struct Event {
     pub key: Arc<str>,
     /// What happened to the key.
     pub change: Change,
+    /// How many writes of watchers led to it, each in the event of the one before: 0 for a change of another client. A store
+    /// without a place for this in a write says 0.
+    pub depth: u32,
 }
 
 /// What happened to a key.

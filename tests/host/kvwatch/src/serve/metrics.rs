@@ -26,6 +26,10 @@ pub struct Metrics {
     pub ack_failures: AtomicU64,
     /// Events that were skipped because their key is not UTF-8.
     pub skipped_keys: AtomicU64,
+    /// Events that were skipped because the value is not a string of Redis, but a list, a hash or something else.
+    pub skipped_types: AtomicU64,
+    /// Events that were skipped because the watcher itself wrote them.
+    pub own_writes: AtomicU64,
     /// Events that were replaced or removed in the store before they were delivered.
     pub gaps: AtomicU64,
     /// Connections to the store after the first one.
@@ -114,6 +118,8 @@ snapshot!(
     given_back,
     ack_failures,
     skipped_keys,
+    skipped_types,
+    own_writes,
     gaps,
     reconnects,
     lag,

@@ -7,7 +7,7 @@ use crate::serve::Change;
 
 fn arrival(key: &str, sequence: u64, deliveries: u64) -> Arrival {
     Arrival {
-        event: Event { position: Position::first(sequence), key: key.into(), change: Change::Delete },
+        event: Event { position: Position::first(sequence), key: key.into(), change: Change::Delete, depth: 0 },
         deliveries,
     }
 }

@@ -8,7 +8,8 @@ use tracing::Span;
 
 use super::event::{Change, Escaped, Event};
 use super::handler::{Handler, Outcome};
-use crate::engine::{Engine, Output, Session, Stream, Watcher};
+use crate::engine::{Engine, Output, Provider, Session, Stream, Watcher};
+use crate::stores::Acting;
 
 /// What the workers of one served watcher have in common. Cheap to clone.
 ///
@@ -66,7 +67,7 @@ impl Crew {
     /// A new worker. Its thread starts with its first event.
     #[must_use]
     pub fn worker(&self) -> Worker {
-        Worker { crew: self.clone(), span: Span::current(), jobs: None }
+        Worker { crew: self.clone(), span: Span::current(), acting: None, jobs: None }
     }
 
     /// What the instances have used so far.
@@ -84,6 +85,7 @@ impl Crew {
 pub struct Worker {
     crew: Crew,
     span: Span,
+    acting: Option<Acting>,
     jobs: Option<mpsc::Sender<Job>>,
 }
 
@@ -107,6 +109,13 @@ impl Handler for Worker {
 }
 
 impl Worker {
+    /// Lets the watcher act on this store. Otherwise it has one of its own in memory.
+    #[must_use]
+    pub fn acting(mut self, acting: Acting) -> Self {
+        self.acting = Some(acting);
+        self
+    }
+
     fn give(&mut self, event: &Event, attempt: u32) -> Result<oneshot::Receiver<Outcome>, String> {
         let (done, outcome) = oneshot::channel();
         let mut job = Job { event: event.clone(), attempt, done };
@@ -118,10 +127,10 @@ impl Worker {
             }
         }
         let (jobs, receiver) = mpsc::channel();
-        let (crew, span) = (self.crew.clone(), self.span.clone());
+        let (crew, span, acting) = (self.crew.clone(), self.span.clone(), self.acting.clone());
         thread::Builder::new()
             .name("kvwatch worker".into())
-            .spawn(move || span.in_scope(|| run(&crew, &receiver)))
+            .spawn(move || span.in_scope(|| run(&crew, acting.as_ref(), &receiver)))
             .map_err(|cause| format!("no thread can be started for the worker: {cause}"))?;
         let given = jobs.send(job).map_err(|_| "the worker's thread ended".to_owned());
         self.jobs = Some(jobs);
@@ -132,18 +141,22 @@ impl Worker {
 /// The key and the attempt of the event that a worker is at.
 type Current = Arc<Mutex<(Arc<str>, u32)>>;
 
-fn run(crew: &Crew, jobs: &mpsc::Receiver<Job>) {
+fn run(crew: &Crew, acting: Option<&Acting>, jobs: &mpsc::Receiver<Job>) {
     let current = Current::new(Mutex::new(("".into(), 0)));
     let mut newest = crew.watcher.subscribe();
     let first = newest.borrow_and_update().clone();
-    let mut session = session(crew, &first, Arc::clone(&current));
+    let mut session = session(crew, acting, &first, Arc::clone(&current));
     let mut has_instance = false;
     // The channel closes when the worker is dropped.
     while let Ok(Job { event, attempt, done }) = jobs.recv() {
         *current.lock().unwrap_or_else(PoisonError::into_inner) = (Arc::clone(&event.key), attempt);
         if newest.has_changed().unwrap_or_default() {
-            session.replace(newest.borrow_and_update().clone());
+            let watcher = newest.borrow_and_update().clone();
+            session = self::session(crew, acting, &watcher, Arc::clone(&current));
             has_instance = false;
+        }
+        if let Some(acting) = acting {
+            acting.depth.set(event.depth);
         }
         let outcome = match &event.change {
             Change::Set(value) => session.set(&event.key, &Content::from(value.clone())),
@@ -167,7 +180,7 @@ fn run(crew: &Crew, jobs: &mpsc::Receiver<Job>) {
     }
 }
 
-fn session(crew: &Crew, watcher: &Watcher, current: Current) -> Session {
+fn session(crew: &Crew, acting: Option<&Acting>, watcher: &Watcher, current: Current) -> Session {
     let mut personality = Personality::default();
     if crew.fresh {
         personality.instance = Instance::PerEvent;
@@ -180,8 +193,12 @@ fn session(crew: &Crew, watcher: &Watcher, current: Current) -> Session {
         };
         tracing::info!(target: "watcher", key = %Escaped(&key), attempt, stream, output = %Escaped::whole(line));
     });
-    // What is written to a `Value` goes nowhere, so nothing of it is kept.
-    watcher.session().personality(personality).output(output).keep_written(0).counted().build()
+    let session = watcher.session().personality(personality).output(output).counted();
+    match acting.filter(|_| watcher.imports().iter().any(|import| import.provider == Provider::Store)) {
+        Some(acting) => session.store(Arc::clone(&acting.store)).event_bucket(&*acting.event_bucket).build(),
+        // A `Value` cannot be stored, so nothing of it is kept.
+        None => session.keep_written(0).build(),
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ const TRAPS_AT_DELETE: &str = include_str!("traps_at_delete.wat");
 const DROPS_THE_PAYLOAD: &str = "(call $drop-payload (local.get $payload))";
 
 fn event(change: Change) -> Event {
-    Event { position: Position::first(1), key: "a".into(), change }
+    Event { position: Position::first(1), key: "a".into(), change, depth: 0 }
 }
 
 fn crew(fresh: bool) -> Crew {

@@ -8,6 +8,8 @@ mod file;
 #[cfg(feature = "serve")]
 pub mod nats;
 mod prompt;
+#[cfg(feature = "serve")]
+pub mod redis;
 
 pub use file::Lines;
 pub use prompt::Pasted;

@@ -8,6 +8,7 @@
 
 mod nats_server;
 mod program;
+#[allow(dead_code, reason = "the tests with Redis need all of it")]
 mod proxy;
 mod record;
 mod scenarios;

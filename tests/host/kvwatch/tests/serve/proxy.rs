@@ -29,6 +29,7 @@ pub(crate) enum Fault {
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     fault: watch::Sender<Fault>,
+    server: watch::Sender<u16>,
     task: AbortHandle,
 }
 
@@ -37,9 +38,14 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let fault = watch::Sender::new(Fault::None);
-        let faults = fault.subscribe();
-        let task = tokio::spawn(accept(listener, server, faults)).abort_handle();
-        Ok(Self { port, fault, task })
+        let server = watch::Sender::new(server);
+        let task = tokio::spawn(accept(listener, server.subscribe(), fault.subscribe())).abort_handle();
+        Ok(Self { port, fault, server, task })
+    }
+
+    /// Closes every connection, and passes new ones to another server.
+    pub(crate) fn redirect(&self, server: u16) {
+        self.server.send_replace(server);
     }
 
     pub(crate) fn set(&self, fault: Fault) {
@@ -58,11 +64,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, server: u16, fault: watch::Receiver<Fault>) {
+async fn accept(listener: TcpListener, server: watch::Receiver<u16>, fault: watch::Receiver<Fault>) {
     while let Ok((client, _)) = listener.accept().await {
         let mut fault = fault.clone();
+        let mut target = server.clone();
         tokio::spawn(async move {
-            let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
+            let port = *target.borrow_and_update();
+            let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
             let (client_reads, client_writes) = client.into_split();
             let (server_reads, server_writes) = server.into_split();
             let (to_server, to_client) = (fault.clone(), fault.clone());
@@ -70,6 +78,7 @@ async fn accept(listener: TcpListener, server: u16, fault: watch::Receiver<Fault
                 _ = pass(client_reads, server_writes, to_server, false) => {}
                 _ = pass(server_reads, client_writes, to_client, true) => {}
                 _ = fault.wait_for(|fault| *fault == Fault::Refuse) => {}
+                _ = target.changed() => {}
             }
         });
     }

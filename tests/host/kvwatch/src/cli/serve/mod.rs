@@ -5,6 +5,7 @@ mod http;
 mod live;
 mod log;
 mod options;
+mod redis;
 mod reload;
 mod run;
 
@@ -21,19 +22,23 @@ use super::{Result, style};
 const EXAMPLES: &str = "\
 Examples:
   kvwatch serve my_watcher.wasm --from nats://localhost:4222/orders --name audit
+  kvwatch serve my_watcher.wasm --from redis://localhost:6379/0 --name audit --replay
   kvwatch serve --config kvwatch.toml --listen 9090
 
 Exit codes:
   0  stopped by SIGTERM or SIGINT, in order
   1  the store refused something for good, or a delivery failed
   2  the options, the configuration or the watcher are wrong
-  4  the store is missing: no server, no JetStream or no bucket (--wait waits for it)
+  4  the store is missing: no server, no JetStream, no bucket or no database (--wait waits for it)
   143, 130  ended at once by a second SIGTERM or SIGINT; what was in hand comes again";
 
-/// Give a watcher the changes of a NATS `JetStream` bucket, at least once each
+/// Give a watcher the changes of a NATS `JetStream` bucket, at least once each, or of a Redis database, at most once
 ///
-/// An event is acknowledged after its handler returned, or after it was written to the dead letters. Events of one key are
-/// handled in the bucket's order. Of all processes with one name one works, and the others stand by.
+/// With NATS, an event is acknowledged after its handler returned, or after it was written to the dead letters. Events of one key
+/// are handled in the bucket's order. Of all processes with one name one works, and the others stand by.
+///
+/// With Redis, what changes while kvwatch is not connected is lost. --replay delivers all keys at every connection, so that the
+/// watcher knows the newest values again. Each process gets all events. A watcher's own writes come back to it.
 ///
 /// Every option is also a field of a TOML file, under the name of its flag: see --print-config.
 #[derive(Args, Debug)]

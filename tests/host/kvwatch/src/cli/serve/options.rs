@@ -6,10 +6,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use kvwatch::sources::nats::{Address, Auth, Secret, Since, Tls};
+use kvwatch::sources::nats::{Auth, Secret, Since, Tls};
+use kvwatch::stores::BucketGrant;
 use kvwatch::{ByteSize, Grants, serve, sources::nats};
 use serde::{Deserialize, Serialize};
 
+use super::redis::{self, SourceSettings, StoreAddress};
 use crate::cli::{Result, args};
 
 /// A value that a configuration has as the text of its flag, like `5s` or `64MiB`.
@@ -87,9 +89,9 @@ impl Parse for Since {
     }
 }
 
-impl Parse for Address {
+impl Parse for BucketGrant {
     fn parse(text: &str) -> std::result::Result<Self, String> {
-        text.parse().map_err(|error: nats::Error| error.to_string())
+        text.parse().map_err(|error: kvwatch::stores::BadGrant| error.to_string())
     }
 
     fn write(&self) -> String {
@@ -152,17 +154,28 @@ options! {
     #[arg(value_hint = ValueHint::AnyPath)]
     watcher: PathBuf,
 
-    /// The bucket: <nats://HOST>[:PORT][,HOST…]/BUCKET, or tls://… for a connection that must be encrypted
-    #[arg(long, value_name = "URL")]
-    from: Text<Address>,
+    /// The store: <nats://HOST>[:PORT][,HOST…]/BUCKET (tls://… if it must be encrypted), or <redis://HOST>[:PORT][/DB]
+    ///
+    /// A bucket of NATS is delivered at least once. A database of Redis is delivered at most once: what changes while kvwatch is
+    /// not connected is lost, and a watcher's own writes come back to it.
+    #[arg(long, value_name = "URL", value_parser = redis::flag)]
+    from: Text<StoreAddress>,
 
-    /// The name that the store remembers the progress under; processes with one name share the work
+    /// The name of the watcher; NATS remembers the progress under it, and processes with one name share the work
     #[arg(long)]
     name: String,
 
     /// Where a new name starts: the `last` value of each key, `all` of the history, or `now` [default: last]
     #[arg(long, value_name = "last|all|now")]
     since: Text<Since>,
+
+    /// Deliver all keys of a Redis database at the start and after each lost connection
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    replay: bool,
+
+    /// Let kvwatch set notify-keyspace-events of a Redis server that does not announce changes
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    configure: bool,
 
     /// Watch only these keys, as `users.>`; the server filters
     #[arg(long, value_name = "FILTER")]
@@ -207,6 +220,18 @@ options! {
     /// Let the watcher send HTTP requests to a host, on one port or on all; `*` is every host
     #[arg(long, value_name = "NAME[:PORT]")]
     allow_host: Vec<String>,
+
+    /// Let the watcher use another bucket of the store, or only read it; the watched bucket is always allowed
+    #[arg(long, value_name = "NAME[:ro]")]
+    allow_bucket: Vec<Text<BucketGrant>>,
+
+    /// Let get-many and set-many work one key after another, where the store cannot do them in one step
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    allow_partial_batches: bool,
+
+    /// Give the watcher its own writes too, up to so many in a row; the next one becomes a dead letter [default: none]
+    #[arg(long, value_name = "DEPTH", value_parser = clap::value_parser!(u32).range(1..))]
+    feed: u32,
 
     /// Replace an interface that kvwatch does not have by functions that trap
     #[arg(long, value_name = "INTERFACE")]
@@ -282,15 +307,15 @@ impl Options {
     pub(crate) fn complete(self) -> Self {
         let delivery = serve::Settings::default();
         let defaults = Self {
-            since: Some(Text(Since::default())),
-            shared: Some(false),
+            since: self.with_nats(Text(Since::default())),
+            shared: self.with_nats(false),
             wait: Some(false),
             workers: Some(1),
             fresh: Some(false),
             time: Some(Text(TIME)),
             memory: Some(Text(MEMORY)),
             attempts: Some(delivery.retry.attempts),
-            ack_wait: Some(Text(Duration::from_secs(5))),
+            ack_wait: self.with_nats(Text(Duration::from_secs(5))),
             max_ack_pending: Some(500),
             grace: Some(Text(delivery.grace)),
             ..Self::default()
@@ -298,13 +323,30 @@ impl Options {
         self.or(defaults)
     }
 
+    /// A default that has a meaning with NATS only.
+    fn with_nats<T>(&self, default: T) -> Option<T> {
+        (!self.is_redis()).then_some(default)
+    }
+
     /// What the source needs, of complete options.
-    pub(crate) fn source(&self) -> Result<nats::Settings> {
-        let address = self.from.clone().ok_or("no store: say which one with --from nats://HOST:PORT/BUCKET")?.0;
+    pub(crate) fn source(&self) -> Result<SourceSettings> {
+        let Text(address) = self
+            .from
+            .clone()
+            .ok_or("no store: say which one with --from nats://HOST:PORT/BUCKET or --from redis://HOST:PORT/DB")?;
         let name = self
             .name
             .clone()
             .ok_or("no name: give one with --name; the store remembers the progress of the watcher under this name")?;
+        match address {
+            StoreAddress::Nats(address) => self.nats(address, name).map(SourceSettings::Nats),
+            StoreAddress::Redis(address) => self.redis(address, name).map(SourceSettings::Redis),
+            StoreAddress::WithSecret(problem) => Err(format!("--from: {problem}").into()),
+        }
+    }
+
+    fn nats(&self, address: nats::Address, name: String) -> Result<nats::Settings> {
+        self.check_without_redis()?;
         let mut settings = nats::Settings::new(address, name);
         settings.auth = self.auth()?;
         settings.tls = Tls {
@@ -320,6 +362,7 @@ impl Options {
         settings.keys.clone_from(&self.keys);
         settings.shared = self.shared.unwrap_or_default();
         settings.wait = self.wait.unwrap_or_default();
+        settings.feed = self.feed.is_some();
         if let Some(Text(since)) = self.since {
             settings.since = since;
         }
@@ -342,7 +385,13 @@ impl Options {
         if let Some(Text(grace)) = self.grace {
             settings.grace = grace;
         }
+        settings.deepest = self.feed;
         settings
+    }
+
+    /// The buckets that the watcher may use, besides its own.
+    pub(crate) fn buckets(&self) -> Vec<BucketGrant> {
+        self.allow_bucket.iter().flatten().map(|Text(grant)| grant.clone()).collect()
     }
 
     /// What the watcher may use beyond the world.

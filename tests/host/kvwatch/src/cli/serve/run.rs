@@ -3,10 +3,16 @@
 use std::future::Future;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use kvwatch::Engine;
-use kvwatch::serve::{Cause, Crew, DeadLetterFile, DeadLetterLog, DeadLetters, Escaped, Metrics, deliver};
+use kvwatch::serve::{
+    Cause, Crew, DeadLetterFile, DeadLetterLog, DeadLetters, Escaped, Metrics, Source, Worker, deliver,
+};
 use kvwatch::sources::nats::{self, NatsSource};
+use kvwatch::sources::redis::{self, RedisSource};
+use kvwatch::stores::{Acting, Depth, Feedback, Granted, RedisStore};
+use kvwatch::world::store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -17,10 +23,16 @@ use super::config::Config;
 use super::http;
 use super::live::Live;
 use super::options::{Letters, Options, Text};
+use super::redis::SourceSettings;
 use super::reload::Reload;
 use crate::cli::signals::Signals;
 use crate::cli::watcher::WatcherArgs;
 use crate::cli::{FAILED, MISSING, Result, chain};
+
+/// So deep may the writes of a watcher of Redis go that come back to it, without --feed.
+const FEEDBACK_LIMIT: u32 = 16;
+/// A write comes back within this time, or never.
+const FEEDBACK_PERIOD: Duration = Duration::from_secs(10);
 
 /// One watcher, as `--listen` sees it.
 pub(super) struct Served {
@@ -40,7 +52,7 @@ impl Served {
 /// What one watcher needs, checked before the first one starts.
 struct Job {
     options: Options,
-    source: nats::Settings,
+    source: SourceSettings,
     served: Served,
     reload: Option<Reload>,
 }
@@ -62,7 +74,7 @@ impl Job {
         let reload = reload.then(|| Reload::new(path.clone()));
         let watcher = WatcherArgs::of(path).component()?.load(&engine)?;
         let served = Served {
-            name: source.name.clone(),
+            name: source.name().to_owned(),
             metrics: Arc::default(),
             crew: Crew::new(watcher, options.fresh.unwrap_or_default()),
             connected: Arc::default(),
@@ -84,33 +96,81 @@ impl Job {
             beside.spawn(reload.run(crew).in_current_span());
         }
         let mut stop = std::pin::pin!(stop);
-        let opening = NatsSource::open(source, Arc::clone(&served.metrics));
-        let mut source = tokio::select! {
-            source = opening => source?,
-            // It may wait for its store for ever.
-            () = &mut stop => return Ok(()),
-        };
-        let client = source.connection();
-        let is_connected = move || client.connection_state() == async_nats::connection::State::Connected;
-        let _ = connected.set(Box::new(is_connected));
-        let letters: Arc<dyn DeadLetters> = match &options.dead_letters {
-            None => Arc::new(DeadLetterLog),
-            Some(Text(Letters::Subject(subject))) => Arc::new(source.letters(subject)),
-            Some(Text(Letters::File(path))) => {
-                let file = DeadLetterFile::open(path);
-                Arc::new(file.map_err(|cause| format!("cannot write to --dead-letters {}: {cause}", path.display()))?)
-            }
-        };
-        let new_worker = || served.crew.worker();
-        let settings = options.delivery();
         let metrics = Arc::clone(&served.metrics);
-        let summary = deliver(&mut source, new_worker, &settings, letters, metrics, stop).await?;
-        if summary.unfinished > 0 {
-            tracing::warn!(unfinished = summary.unfinished, "the grace time is over; these events come again");
+        let grants = options.buckets();
+        // A source may wait for its store for ever.
+        match source {
+            SourceSettings::Nats(settings) => {
+                let event_bucket = settings.address.bucket().to_owned();
+                let mut source = tokio::select! {
+                    source = NatsSource::open(settings, metrics) => source?,
+                    () = &mut stop => return Ok(()),
+                };
+                let client = source.connection();
+                let _ = connected
+                    .set(Box::new(move || client.connection_state() == async_nats::connection::State::Connected));
+                let letters: Arc<dyn DeadLetters> = match &options.dead_letters {
+                    Some(Text(Letters::Subject(subject))) => Arc::new(source.letters(subject)),
+                    _ => local_letters(&options)?,
+                };
+                let stores = source.store();
+                let partial = options.allow_partial_batches.unwrap_or_default();
+                let new_worker = || {
+                    let depth = Depth::default();
+                    let store = stores.clone().of_worker(depth.clone()).allow_partial_batches(partial);
+                    let store = Arc::new(Granted::new(Arc::new(store), &event_bucket, &grants));
+                    served.crew.worker().acting(Acting { store, event_bucket: event_bucket.clone(), depth })
+                };
+                deliver_from(&mut source, new_worker, &served, &options, letters, stop).await
+            }
+            SourceSettings::Redis(mut settings) => {
+                let event_bucket = settings.address.database().to_string();
+                let stores: Arc<dyn Store> = Arc::new(RedisStore::new(settings.address.clone(), settings.auth.clone()));
+                let limit = options.feed.unwrap_or(FEEDBACK_LIMIT);
+                let feedback = Arc::new(Feedback::new(&*event_bucket, limit, FEEDBACK_PERIOD));
+                let record = Arc::clone(&feedback);
+                settings.depth_of = redis::DepthOf::new(move |key| record.depth_of(key));
+                let mut source = tokio::select! {
+                    source = RedisSource::open(settings, metrics) => source?,
+                    () = &mut stop => return Ok(()),
+                };
+                let _ = connected.set(Box::new(source.is_connected()));
+                let letters = local_letters(&options)?;
+                let new_worker = || {
+                    let depth = Depth::default();
+                    let of_event = depth.clone();
+                    let store = feedback.guard(Arc::clone(&stores), move || of_event.of_write() - 1);
+                    let store = Arc::new(Granted::new(store, &event_bucket, &grants));
+                    served.crew.worker().acting(Acting { store, event_bucket: event_bucket.clone(), depth })
+                };
+                deliver_from(&mut source, new_worker, &served, &options, letters, stop).await
+            }
         }
-        tracing::info!(given_back = summary.given_back, "stopped");
-        Ok(())
     }
+}
+
+/// Dead letters that need no store.
+fn local_letters(options: &Options) -> std::result::Result<Arc<dyn DeadLetters>, Cause> {
+    let Some(Text(Letters::File(path))) = &options.dead_letters else { return Ok(Arc::new(DeadLetterLog)) };
+    let file = DeadLetterFile::open(path);
+    Ok(Arc::new(file.map_err(|cause| format!("cannot write to --dead-letters {}: {cause}", path.display()))?))
+}
+
+async fn deliver_from(
+    source: &mut impl Source,
+    new_worker: impl FnMut() -> Worker,
+    served: &Served,
+    options: &Options,
+    letters: Arc<dyn DeadLetters>,
+    stop: impl Future<Output = ()>,
+) -> std::result::Result<(), Cause> {
+    let settings = options.delivery();
+    let summary = deliver(source, new_worker, &settings, letters, Arc::clone(&served.metrics), stop).await?;
+    if summary.unfinished > 0 {
+        tracing::warn!(unfinished = summary.unfinished, "the grace time is over; these events did not finish");
+    }
+    tracing::info!(given_back = summary.given_back, "stopped");
+    Ok(())
 }
 
 fn engine(options: &Options) -> Result<Engine> {
@@ -207,6 +267,7 @@ async fn either(term: &mut Signal, int: &mut Signal) -> i32 {
 
 fn failed(cause: &Cause) -> ExitCode {
     tracing::error!(cause = %Escaped::whole(&chain(&**cause)), "cannot go on");
-    let is_missing = cause.downcast_ref::<nats::Error>().is_some_and(nats::Error::is_missing_store);
+    let is_missing = cause.downcast_ref::<nats::Error>().is_some_and(nats::Error::is_missing_store)
+        || cause.downcast_ref::<redis::Error>().is_some_and(redis::Error::is_missing_store);
     if is_missing { MISSING.into() } else { FAILED.into() }
 }

@@ -95,7 +95,7 @@ impl fmt::Display for Address {
 }
 
 /// The text of an address that may be wrong, without what may be a secret in it.
-fn printable(text: &str) -> String {
+pub(in crate::sources) fn printable(text: &str) -> String {
     let shown = match (text.split_once("://"), text.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
         (None, Some((_, rest))) => format!("***@{rest}"),

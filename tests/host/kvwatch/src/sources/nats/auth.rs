@@ -56,7 +56,7 @@ impl Secret {
         Self::of(&text).ok_or_else(|| error("it is empty"))
     }
 
-    pub(super) fn reveal(&self) -> String {
+    pub(crate) fn reveal(&self) -> String {
         self.0.clone()
     }
 

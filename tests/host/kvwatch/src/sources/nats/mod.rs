@@ -30,11 +30,13 @@ mod unreachable_keys;
 use std::time::Duration;
 
 pub use address::Address;
+pub(super) use address::printable as printable_address;
 pub use auth::{Auth, Secret, Tls};
 pub use consumer::{Difference, Since};
 pub use error::Error;
 pub use gate::{Answer, Decision, Delivered, Gate, Verdict};
 pub use letters::SubjectLetters;
+pub(crate) use message::change;
 pub use source::NatsSource;
 
 use crate::serve::Escaped;
@@ -65,6 +67,8 @@ pub struct Settings {
     pub max_ack_pending: u32,
     /// Whether to wait for a server or a bucket that is missing at the start (`--wait`).
     pub wait: bool,
+    /// Whether the watcher's own writes come as events (`--feed`). Otherwise they are acknowledged and skipped.
+    pub feed: bool,
 }
 
 impl Settings {
@@ -82,6 +86,7 @@ impl Settings {
             ack_wait: Duration::from_secs(5),
             max_ack_pending: 500,
             wait: false,
+            feed: false,
         }
     }
 
@@ -120,6 +125,11 @@ impl Settings {
     /// The subjects to watch.
     fn filter(&self) -> String {
         format!("{}{}", self.prefix(), self.keys.as_deref().unwrap_or(">"))
+    }
+
+    /// What names this watcher in its writes.
+    fn writer(&self) -> String {
+        format!("{}/{}", self.address.bucket(), self.name)
     }
 
     /// What comes before the key in a subject.

@@ -21,6 +21,7 @@ use super::gate::Gate;
 use super::unreachable_keys::Unreachable;
 use super::{Settings, SubjectLetters};
 use crate::serve::{Acked, BoxFuture, Cause, Escaped, Metrics, Position, Retry, Signal, Source, Waits, count};
+use crate::stores::NatsStore;
 
 /// How often the server is asked for its count while the gate is closed, and how often the loop looks after itself.
 const BEAT: Duration = Duration::from_millis(100);
@@ -41,6 +42,8 @@ pub struct NatsSource {
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
     prefix: String,
+    /// See [`Settings::writer`].
+    writer: Arc<str>,
     client: Client,
     context: Context,
     gate: Gate,
@@ -118,6 +121,7 @@ impl NatsSource {
             settings: Arc::new(settings.clone()),
             metrics: Arc::clone(metrics),
             prefix: settings.prefix(),
+            writer: settings.writer().into(),
             client,
             context,
             gate: Gate::default(),
@@ -148,6 +152,12 @@ impl NatsSource {
     #[must_use]
     pub fn letters(&self, subject: impl Into<String>) -> SubjectLetters {
         SubjectLetters { context: self.context.clone(), subject: subject.into() }
+    }
+
+    /// The buckets of the server, over the connection of this source.
+    #[must_use]
+    pub fn store(&self) -> NatsStore {
+        NatsStore::new(self.context.clone(), Arc::clone(&self.writer))
     }
 
     /// Whether the connection to the store is up, for `/readyz`.

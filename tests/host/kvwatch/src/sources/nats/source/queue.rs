@@ -80,7 +80,7 @@ mod tests {
     use crate::serve::{Change, Event};
 
     fn arrival(sequence: u64) -> Arrival {
-        let event = Event { position: Position::first(sequence), key: "k".into(), change: Change::Delete };
+        let event = Event { position: Position::first(sequence), key: "k".into(), change: Change::Delete, depth: 0 };
         Arrival { event, deliveries: 1 }
     }
 

@@ -19,6 +19,7 @@ use super::super::message;
 use super::super::unreachable_keys::{Search, Unreachable};
 use super::{AGAIN, NatsSource, Report};
 use crate::serve::{Arrival, Cause, Escaped, Event, Position, Signal, Source as _, count, gauge};
+use crate::stores::{DEPTH, WRITER};
 
 impl NatsSource {
     pub(super) fn message(&mut self, message: &Message) {
@@ -43,9 +44,18 @@ impl NatsSource {
             if info.delivered == 1 {
                 self.count_gap(info.stream_sequence);
             }
+            let (depth, is_own) = self.written_by_watcher(message);
+            if is_own && !self.settings.feed {
+                count(&self.metrics.own_writes);
+                self.skip(self.position(info.stream_sequence));
+                if verdict.opens {
+                    self.opened();
+                }
+                return;
+            }
             let key = message.subject.strip_prefix(self.prefix.as_str()).unwrap_or(&message.subject);
             let change = message::change(message.headers.as_ref(), &message.payload);
-            let event = Event { position: self.position(info.stream_sequence), key: key.into(), change };
+            let event = Event { position: self.position(info.stream_sequence), key: key.into(), change, depth };
             let arrival = Arrival { event, deliveries: u64::try_from(info.delivered).unwrap_or(1) };
             if info.stream_sequence <= self.replaced_up_to {
                 self.compare(arrival, message.subject.to_string());
@@ -56,6 +66,14 @@ impl NatsSource {
         if verdict.opens {
             self.opened();
         }
+    }
+
+    /// How many writes of watchers led to a message, and whether this watcher wrote it.
+    fn written_by_watcher(&self, message: &Message) -> (u32, bool) {
+        let header = |name: &str| message.headers.as_ref()?.get(name).map(async_nats::HeaderValue::as_str);
+        // Any client can write the header. A number that is none counts as the largest.
+        let depth = header(DEPTH).map_or(0, |depth| depth.parse().unwrap_or(u32::MAX));
+        (depth, header(WRITER) == Some(&*self.writer))
     }
 
     /// Asks whether the bucket has a newer value of the key. If so, the event is skipped (`--since last`).
@@ -95,6 +113,11 @@ impl NatsSource {
             return;
         }
         count(&self.metrics.gaps);
+        self.skip(position);
+    }
+
+    /// Acknowledges an event that no worker gets.
+    fn skip(&mut self, position: Position) {
         let (ack, reporter) = (self.ack(position), self.reporter.clone());
         tokio::spawn(async move {
             ack.await;

@@ -1,0 +1,68 @@
+//! What a keyspace notification means for a watcher.
+
+/// What happened to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// It has a new value, which must be read.
+    Changed,
+    /// It is gone.
+    Gone,
+    /// Its value is as before.
+    Same,
+}
+
+/// What an event of Redis means. The events of types other than strings are `Changed`: the read finds out the type.
+pub(super) fn meaning(event: &str) -> Meaning {
+    match event {
+        "del" | "expired" | "evicted" | "rename_from" | "move_from" => Meaning::Gone,
+        // `new` and `keymiss` come only if somebody asked for them. `new` comes besides the event of the change itself.
+        "expire" | "persist" | "new" | "keymiss" => Meaning::Same,
+        _ => Meaning::Changed,
+    }
+}
+
+/// The classes of events that kvwatch needs: of keys (`E`), of strings (`$`), of every type (`g`), expired (`x`), evicted (`e`).
+const NEEDED: &str = "E$gxe";
+
+/// The setting `notify-keyspace-events` that has what is there now and all that is needed, or `None` if nothing is missing.
+pub(super) fn completed(now: &str) -> Option<String> {
+    // What the server says is printed, and sent back.
+    let now: String = now.chars().filter(char::is_ascii_graphic).collect();
+    // `A` stands for all classes of events, but not for `E`.
+    let has = |class: char| now.contains(class) || (class != 'E' && now.contains('A'));
+    let missing: String = NEEDED.chars().filter(|class| !has(*class)).collect();
+    (!missing.is_empty()).then(|| format!("{now}{missing}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d8_an_event_is_a_change_an_end_or_neither() {
+        for (event, expected) in [
+            ("set", Meaning::Changed),
+            ("incrby", Meaning::Changed),
+            ("rename_to", Meaning::Changed),
+            ("lpush", Meaning::Changed),
+            ("del", Meaning::Gone),
+            ("rename_from", Meaning::Gone),
+            ("expired", Meaning::Gone),
+            ("evicted", Meaning::Gone),
+            ("expire", Meaning::Same),
+        ] {
+            assert_eq!(meaning(event), expected, "{event}");
+        }
+    }
+
+    #[test]
+    fn a_setting_keeps_what_others_need() {
+        assert_eq!(completed("").as_deref(), Some("E$gxe"));
+        assert_eq!(completed("KEA"), None);
+        assert_eq!(completed("E$gxe"), None);
+        assert_eq!(completed("A").as_deref(), Some("AE"));
+        assert_eq!(completed("Kl").as_deref(), Some("KlE$gxe"));
+        assert_eq!(completed("gxE").as_deref(), Some("gxE$e"));
+        assert_eq!(completed("K\u{1b}[31m\n").as_deref(), Some("K[31mE$gxe"));
+    }
+}

@@ -1,0 +1,57 @@
+//! The stores that a served watcher acts on.
+//!
+//! A new store is one file here with an implementation of [`Store`](crate::world::store::Store). These rules hold for each:
+//!
+//! - A method never blocks. It returns [`Answer::Later`](crate::world::store::Answer::Later) and does its work in the future, which
+//!   is dropped when the event's time (`--time`) is over.
+//! - Atomic functions are atomic among all clients of the store, not only in this process. Attempts under contention are bounded.
+//! - What the store cannot do as the draft promises, it refuses with
+//!   [`StoreError::Unsupported`](crate::world::store::StoreError::Unsupported), unless the user has chosen less.
+//! - Every write carries its writer and [`Acting::depth`], if the store has a place for them. The source of the same store reads
+//!   them into [`Event::depth`](crate::serve::Event::depth).
+//!
+//! [`conforms`](crate::world::store::conforms) tests these rules on a running store.
+
+mod feedback;
+mod granted;
+mod nats;
+mod redis;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use inbound_keyvalue_host::store::Store;
+
+pub use feedback::Feedback;
+pub use granted::{BadGrant, BucketGrant, Granted};
+pub use nats::{DEPTH, NatsStore, WRITER};
+pub use redis::RedisStore;
+
+/// How many writes of watchers led to the event that a worker handles. The worker sets it before each event, and its store reads it
+/// at each write.
+#[derive(Clone, Debug, Default)]
+pub struct Depth(Arc<AtomicU32>);
+
+impl Depth {
+    /// The depth of the event that is handled now.
+    pub fn set(&self, depth: u32) {
+        self.0.store(depth, Ordering::Relaxed);
+    }
+
+    /// The depth of what is written now: one more than that of the event.
+    #[must_use]
+    pub fn of_write(&self) -> u32 {
+        self.0.load(Ordering::Relaxed).saturating_add(1)
+    }
+}
+
+/// The store that the watcher of one worker acts on.
+#[derive(Clone, Debug)]
+pub struct Acting {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The bucket that the events come from.
+    pub event_bucket: String,
+    /// The depth that the store reads. Each worker has its own.
+    pub depth: Depth,
+}
