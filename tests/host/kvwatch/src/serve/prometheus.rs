@@ -18,7 +18,7 @@ pub struct Sample<'a> {
 type Read = fn(&Sample<'_>) -> u64;
 
 /// Every metric but the histogram: name, type, help, value.
-const METRICS: [(&str, &str, &str, Read); 23] = [
+const METRICS: [(&str, &str, &str, Read); 24] = [
     ("kvwatch_received_total", "counter", "Events that the store brought.", |it| it.delivery.received),
     ("kvwatch_handled_total", "counter", "Events whose handler returned.", |it| it.delivery.handled),
     ("kvwatch_attempts_total", "counter", "Calls of a handler.", |it| it.delivery.attempts),
@@ -36,6 +36,9 @@ const METRICS: [(&str, &str, &str, Read); 23] = [
     }),
     ("kvwatch_skipped_keys_total", "counter", "Events that were skipped because their key is not UTF-8.", |it| {
         it.delivery.skipped_keys
+    }),
+    ("kvwatch_own_writes_total", "counter", "Events that were skipped because the watcher itself wrote them.", |it| {
+        it.delivery.own_writes
     }),
     ("kvwatch_replaced_total", "counter", "Events that were replaced or removed before they were delivered.", |it| {
         it.delivery.gaps

@@ -5,6 +5,11 @@
 //! test has its own server, folder and processes. They mostly wait, so several run at the same time.
 //! This program is also the process that is killed: it starts itself with the argument `serve-events`.
 
+#[path = "../common/acting.rs"]
+mod acting;
+#[allow(dead_code, reason = "these tests use its components only")]
+#[path = "../common/mod.rs"]
+mod common;
 mod nats_server;
 mod program;
 mod proxy;
