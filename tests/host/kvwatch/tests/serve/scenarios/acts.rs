@@ -157,7 +157,7 @@ async fn program_skips_own_writes_and_feeds_them_up_to_a_depth() -> Result<(), F
         return Err(format!("{} of 4 events were delivered", info.delivered.stream_sequence).into());
     }
     // Its write at the depth 4 becomes a dead letter: it was the fourth in a row.
-    let _program = Program::start(&component, &from, folder, &["--feed", "3"])?;
+    let _program = Program::start(&component, &from, folder, &["--since", "all", "--feed", "3"])?;
     put(&context, "k", "v").await?;
     logged(folder, "--feed allows 3").await?;
     pause(500).await;
@@ -195,7 +195,7 @@ async fn program_refuses_a_bucket_that_is_not_granted() -> Result<(), Failure> {
         program.signal("-TERM")?;
         program.end().await?;
     }
-    let _program = Program::start(&component, &from, folder, &["--allow-bucket", "other"])?;
+    let _program = Program::start(&component, &from, folder, &["--since", "all", "--allow-bucket", "other"])?;
     put(&context, "k", "v").await?;
     number(&context, folder, 1).await?;
     let store = NatsStore::new(context, "b/test");
