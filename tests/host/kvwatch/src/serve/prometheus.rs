@@ -18,7 +18,7 @@ pub struct Sample<'a> {
 type Read = fn(&Sample<'_>) -> u64;
 
 /// Every metric but the histogram: name, type, help, value.
-const METRICS: [(&str, &str, &str, Read); 24] = [
+const METRICS: [(&str, &str, &str, Read); 25] = [
     ("kvwatch_received_total", "counter", "Events that the store brought.", |it| it.delivery.received),
     ("kvwatch_handled_total", "counter", "Events whose handler returned.", |it| it.delivery.handled),
     ("kvwatch_attempts_total", "counter", "Calls of a handler.", |it| it.delivery.attempts),
@@ -39,6 +39,9 @@ const METRICS: [(&str, &str, &str, Read); 24] = [
     }),
     ("kvwatch_skipped_types_total", "counter", "Events that were skipped because the value is not a string.", |it| {
         it.delivery.skipped_types
+    }),
+    ("kvwatch_own_writes_total", "counter", "Events that were skipped because the watcher itself wrote them.", |it| {
+        it.delivery.own_writes
     }),
     ("kvwatch_replaced_total", "counter", "Events that were replaced or removed before they were delivered.", |it| {
         it.delivery.gaps

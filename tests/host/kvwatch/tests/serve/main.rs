@@ -6,6 +6,11 @@
 //! `KVWATCH_BACKLOG` is the number of events of the backlog: 100000 without it, and a million takes some minutes.
 //! This program is also the process that is killed: it starts itself with the argument `serve-events`.
 
+#[path = "../common/acting.rs"]
+mod acting;
+#[allow(dead_code, reason = "these tests use its components only")]
+#[path = "../common/mod.rs"]
+mod common;
 mod nats_server;
 mod program;
 #[allow(dead_code, reason = "the tests with Redis need all of it")]

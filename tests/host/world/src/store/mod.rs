@@ -4,6 +4,7 @@
 //! no runtime. A store behind a network answers later, so that other sessions run meanwhile.
 
 mod answer;
+mod conformance;
 mod error;
 mod file;
 mod half_way;
@@ -13,6 +14,7 @@ mod refusing;
 use std::fmt;
 
 pub use answer::{Answer, block_on};
+pub use conformance::conforms;
 pub use error::StoreError;
 pub use half_way::HalfWay;
 pub use memory::MemoryStore;

@@ -1,5 +1,6 @@
 //! The tests, by topic.
 
+mod acts;
 mod buckets;
 mod deaths;
 mod letters;
@@ -32,9 +33,19 @@ use tests;
 
 /// All tests. The long ones come first, because several run at the same time.
 pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
-    [servers::ALL, load::ALL, standbys::ALL, network::ALL, deaths::ALL, programs::ALL, buckets::ALL, letters::ALL]
-        .into_iter()
-        .flatten()
+    [
+        servers::ALL,
+        load::ALL,
+        standbys::ALL,
+        network::ALL,
+        deaths::ALL,
+        programs::ALL,
+        buckets::ALL,
+        letters::ALL,
+        acts::ALL,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// So long a test waits for what must happen. It is far more than that ever takes.

@@ -71,7 +71,7 @@ async fn program_without_a_bucket_exits_with_its_own_code() -> Result<(), Failur
 }
 
 /// Waits until the log of the program has this text.
-async fn logged(folder: &std::path::Path, text: &str) -> Result<(), Failure> {
+pub(super) async fn logged(folder: &std::path::Path, text: &str) -> Result<(), Failure> {
     let begun = std::time::Instant::now();
     while !std::fs::read_to_string(folder.join("log")).is_ok_and(|log| log.contains(text)) {
         if begun.elapsed() > LONG {

@@ -1,0 +1,235 @@
+//! Watchers that act on their store, and the store itself.
+
+use async_nats::jetstream::{self, Context};
+use kvwatch::stores::NatsStore;
+use kvwatch::world::store::{Store as _, StoreError, conforms};
+
+use super::programs::logged;
+use super::{LONG, pause, put, setup, tests};
+use crate::acting::acting;
+use crate::program::Program;
+use crate::proxy::{Fault, Proxy};
+use crate::record::{Failure, tail};
+
+tests!(
+    store_conforms_with_batches_and_without,
+    store_names_its_limits,
+    store_that_is_away_fails_with_its_reason,
+    increments_of_several_processes_add_up,
+    program_skips_own_writes_and_feeds_them_up_to_a_depth,
+    program_refuses_a_bucket_that_is_not_granted,
+    program_ends_a_slow_call_with_the_time_of_the_event,
+);
+
+async fn store_conforms_with_batches_and_without() -> Result<(), Failure> {
+    let (_server, context, _folder, _) = setup().await?;
+    for batches in [false, true] {
+        let store = NatsStore::new(context.clone(), "b/w").allow_partial_batches(batches);
+        conforms(&store, "b").await?;
+    }
+    let store = NatsStore::new(context, "b/w");
+    let refused = store.get_many("b", &["k"]).wait().await;
+    match refused {
+        Err(StoreError::Unsupported(reason)) if reason.contains("--allow-partial-batches") => Ok(()),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+async fn store_names_its_limits() -> Result<(), Failure> {
+    let (_server, context, _folder, _) = setup().await?;
+    context
+        .create_stream(jetstream::stream::Config {
+            name: "KV_small".into(),
+            subjects: vec!["$KV.small.>".into()],
+            max_message_size: 1000,
+            ..Default::default()
+        })
+        .await?;
+    let store = NatsStore::new(context, "b/w");
+    let most = 1 << 20;
+    let largest = vec![7; most - 1000];
+    store.set("b", "k", largest.clone().into()).wait().await?;
+    let read = store.get("b", "k").wait().await?;
+    if read.read(0, read.len())? != largest {
+        return Err("a large value came back changed".into());
+    }
+    for (bucket, key, len, due) in [
+        ("b", "k", most + 1, "max_payload"),
+        ("b", "k", most, "max_payload"),
+        ("small", "k", 2000, "max_value_size"),
+        ("b", "a b", 1, "\"a b\""),
+        ("b", "a..b", 1, "\"a..b\""),
+        ("b", "", 1, "does not allow the key"),
+        ("b", "\u{1b}", 1, "u{1b}"),
+        ("none", "k", 1, "none"),
+    ] {
+        let refused = store.set(bucket, key, vec![0; len].into()).wait().await;
+        let text = refused.err().ok_or_else(|| format!("{due}: it was set"))?.to_string();
+        if !text.contains(due) || text.chars().any(char::is_control) {
+            return Err(format!("{due}: {text:?}").into());
+        }
+    }
+    Ok(())
+}
+
+async fn store_that_is_away_fails_with_its_reason() -> Result<(), Failure> {
+    let (mut server, context, _folder, _) = setup().await?;
+    let store = NatsStore::new(context, "b/w");
+    server.kill()?;
+    for refused in [store.increment("b", "n", 1).wait().await.map(drop), store.keys("b").wait().await.map(drop)] {
+        let Err(StoreError::Unavailable(_)) = refused else { return Err(format!("{refused:?}").into()) };
+    }
+    server.start_again().await?;
+    let begun = std::time::Instant::now();
+    while store.increment("b", "n", 1).wait().await.is_err() {
+        if begun.elapsed() > LONG {
+            return Err("the store does not come back".into());
+        }
+        pause(100).await;
+    }
+    Ok(())
+}
+
+const INCREMENT: &str =
+    "(call $increment (local.get $bucket) (i32.const 1) (i32.const 1) (i64.const 1) (global.get $result))
+    (call $worked)";
+
+/// The number under the key `n`, once it is this.
+async fn number(context: &Context, folder: &std::path::Path, due: u64) -> Result<(), Failure> {
+    let store = NatsStore::new(context.clone(), "b/test");
+    let begun = std::time::Instant::now();
+    loop {
+        let now = match store.get("b", "n").wait().await {
+            Ok(content) => String::from_utf8(content.read(0, 20)?)?,
+            Err(error) => error.to_string(),
+        };
+        if now == due.to_string() {
+            return Ok(());
+        }
+        if begun.elapsed() > LONG / 2 {
+            return Err(format!("the number is {now}, and {due} is right\n{}", tail(folder)).into());
+        }
+        pause(50).await;
+    }
+}
+
+async fn increments_of_several_processes_add_up() -> Result<(), Failure> {
+    const EVENTS: u64 = 100;
+    let (server, context, folder, _) = setup().await?;
+    let folder = folder.path();
+    let component = folder.join("acting.wasm");
+    std::fs::write(&component, acting(INCREMENT))?;
+    let from = format!("{}/b", server.url());
+    let arguments = ["--since", "all", "--shared", "--workers", "8", "--keys", "k.*"];
+    let _programs = [(); 3].map(|()| Program::start(&component, &from, folder, &arguments));
+    for key in 0..EVENTS {
+        put(&context, &format!("k.{key}"), "v").await?;
+    }
+    number(&context, folder, EVENTS).await?;
+    pause(500).await;
+    number(&context, folder, EVENTS).await
+}
+
+async fn program_skips_own_writes_and_feeds_them_up_to_a_depth() -> Result<(), Failure> {
+    let (server, context, folder, _) = setup().await?;
+    let folder = folder.path();
+    let component = folder.join("acting.wasm");
+    std::fs::write(&component, acting(INCREMENT))?;
+    let from = format!("{}/b", server.url());
+    let mut program = Program::start(&component, &from, folder, &["--since", "all"])?;
+    put(&context, "k", "v").await?;
+    number(&context, folder, 1).await?;
+    // Nothing follows, and the write is acknowledged.
+    pause(1000).await;
+    number(&context, folder, 1).await?;
+    put(&context, "k", "v").await?;
+    number(&context, folder, 2).await?;
+    let info = loop {
+        let info = context.get_stream("KV_b").await?.consumer_info("audit").await?;
+        if info.num_pending == 0 && info.num_ack_pending == 0 {
+            break info;
+        }
+        pause(50).await;
+    };
+    program.signal("-TERM")?;
+    program.end().await?;
+    if info.delivered.stream_sequence != 4 {
+        return Err(format!("{} of 4 events were delivered", info.delivered.stream_sequence).into());
+    }
+    // Its write at the depth 4 becomes a dead letter: it was the fourth in a row.
+    let _program = Program::start(&component, &from, folder, &["--since", "all", "--feed", "3"])?;
+    put(&context, "k", "v").await?;
+    logged(folder, "--feed allows 3").await?;
+    pause(500).await;
+    number(&context, folder, 6).await
+}
+
+async fn program_refuses_a_bucket_that_is_not_granted() -> Result<(), Failure> {
+    let (server, context, folder, _) = setup().await?;
+    server.bucket("other", 1).await?;
+    let folder = folder.path();
+    // With the bucket, it counts; without, it asks for its keys, which traps with the reason of the store.
+    let open = "(call $open-bucket (i32.const 3) (i32.const 5) (global.get $result))
+        (call $worked)
+        (local.set $other (call $four))
+        (call $increment (local.get $other) (i32.const 1) (i32.const 1) (i64.const 1) (global.get $result))
+        (call $worked)
+        (call $drop-bucket (local.get $other))";
+    let component = folder.join("acting.wasm");
+    std::fs::write(&component, acting(&format!("{open}\n{INCREMENT}")))?;
+    let from = format!("{}/b", server.url());
+    put(&context, "k", "v").await?;
+    for (number, grants) in [&[][..], &["--allow-bucket", "other:ro"]].into_iter().enumerate() {
+        let arguments = [&["--since", "all", "--attempts", "1"], grants].concat();
+        let mut program = Program::start(&component, &from, folder, &arguments)?;
+        put(&context, "k", "v").await?;
+        let begun = std::time::Instant::now();
+        let given_up =
+            || std::fs::read_to_string(folder.join("log")).map_or(0, |log| log.matches("an event is given up").count());
+        while given_up() < number + 2 {
+            if begun.elapsed() > LONG {
+                return Err(tail(folder).into());
+            }
+            pause(50).await;
+        }
+        program.signal("-TERM")?;
+        program.end().await?;
+    }
+    let _program = Program::start(&component, &from, folder, &["--since", "all", "--allow-bucket", "other"])?;
+    put(&context, "k", "v").await?;
+    number(&context, folder, 1).await?;
+    let store = NatsStore::new(context, "b/test");
+    let other = store.get("other", "n").wait().await?;
+    if other.read(0, 9)? == b"1" { Ok(()) } else { Err(format!("{:?}", other.read(0, 9)).into()) }
+}
+
+async fn program_ends_a_slow_call_with_the_time_of_the_event() -> Result<(), Failure> {
+    let (server, context, folder, _) = setup().await?;
+    let folder = folder.path();
+    let proxy = Proxy::to(server.port).await?;
+    // Every call is quick, and together they take the whole time.
+    let calls = "(loop $again
+        (call $exists (local.get $bucket) (i32.const 0) (i32.const 1) (global.get $result))
+        (call $worked)
+        (br $again))";
+    let component = folder.join("acting.wasm");
+    std::fs::write(&component, acting(calls))?;
+    let from = format!("{}/b", proxy.url());
+    let arguments = ["--since", "all", "--time", "500ms", "--attempts", "1"];
+    let _program = Program::start(&component, &from, folder, &arguments)?;
+    put(&context, "k", "v").await?;
+    logged(folder, "an event is given up").await?;
+    logged(folder, "500ms").await?;
+    // Now a call is on its way when the store falls silent.
+    put(&context, "k", "v").await?;
+    pause(200).await;
+    proxy.set(Fault::Silent);
+    let begun = std::time::Instant::now();
+    while std::fs::read_to_string(folder.join("log"))?.matches("an event is given up").count() < 2 {
+        if begun.elapsed() > LONG {
+            return Err(tail(folder).into());
+        }
+        pause(50).await;
+    }
+    Ok(())
+}
