@@ -43,8 +43,8 @@ set KEY VALUE|@FILE
                  set a key to text or to what a file contains, and tell the
                  watcher; quote text that starts with @, as '@text'
 delete KEY       delete a key, and tell the watcher
-get KEY [BUCKET] show what a key is set to; without a bucket, it is the one that
-                 the watcher watches
+get KEY [BUCKET] show what a key of a bucket is set to; without a bucket, it
+                 is the one that the watcher watches
 keys [PREFIX [BUCKET]]
                  show the keys, and how large their values are
 load FILE        give the watcher the events of a file
