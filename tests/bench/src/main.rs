@@ -10,16 +10,19 @@ use bench::counted::{
 use bench::functions::{self, Functions};
 use bench::guests::Guests;
 use bench::host::{Machine, Watcher};
+use bench::sizes::Sizes;
 use bench::table::{Goal, Row, Table};
 use bench::timed::{self, STREAMED};
+use wasm_targets::Target;
 use wasmtime::{Result, bail};
 
 /// What can be asked for by name.
-const GROUPS: [(&str, &str); 9] = [
+const GROUPS: [(&str, &str); 10] = [
     ("instructions", "wasmtime's fuel, an event"),
     ("bytes", "of components"),
     ("packages", "that cargo compiles before a watcher"),
     ("allocations", "a thousand reads"),
+    ("sizes", "bytes and instructions of what an author may use, on each target (a minute)"),
     ("memory", "that a million events take (slow)"),
     ("stream", "1 GiB: throughput and memory (slow)"),
     ("build", "from nothing, in CPU seconds (slow)"),
@@ -77,6 +80,12 @@ fn main() -> Result<()> {
     }
     if !table.is_empty() {
         println!("{table}");
+    }
+
+    if wanted("sizes") {
+        for target in Target::ALL {
+            println!("{}", Sizes::of(target)?);
+        }
     }
 
     if wanted("kvwatch") {
