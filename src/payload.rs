@@ -40,7 +40,7 @@ pub struct Payload {
     /// After reading has begun.
     stream: Option<InputStream>,
     /// Why the host refused to open the stream.
-    refusal: Option<Box<str>>,
+    refusal: Option<String>,
 }
 
 impl Payload {
@@ -303,16 +303,16 @@ impl Payload {
 
 #[inline]
 #[cfg_attr(not(target_family = "wasm"), track_caller)]
-fn open(handle: Handle<PayloadResource>) -> Result<InputStream, Box<str>> {
+fn open(handle: Handle<PayloadResource>) -> Result<InputStream, String> {
     match types::payload_consume_async(handle.into_raw()) {
         Ok(raw) => Ok(InputStream::adopt(raw)),
-        Err(error) => Err(take_trace(error).into()),
+        Err(error) => Err(take_trace(error)),
     }
 }
 
 #[cold]
-fn refused(trace: Box<str>) -> Error {
-    Error::Host { call: Call::PayloadConsumeAsync, trace: trace.into() }
+fn refused(trace: String) -> Error {
+    Error::Host { call: Call::PayloadConsumeAsync, trace }
 }
 
 /// Reads from the stream. The first read opens it.

@@ -14,12 +14,19 @@ use crate::counted::{self, COMPONENTS, Case, EVENTS, Pair, Rivals};
 use crate::guests::{self, Guests, Modules, Side};
 use crate::host::{Calls, Machine, Watcher};
 use crate::instrument;
+use crate::sizes;
 use crate::table::{grouped, markdown};
 
 /// The guests whose functions are shown.
 #[must_use]
 pub fn known() -> BTreeSet<&'static str> {
-    EVENTS.iter().map(|case| &case.rivals).chain(COMPONENTS).flat_map(Rivals::guests).collect()
+    EVENTS
+        .iter()
+        .chain(sizes::additional())
+        .map(|case| &case.rivals)
+        .chain(COMPONENTS)
+        .flat_map(Rivals::guests)
+        .collect()
 }
 
 /// What is needed to tell functions apart: the guests once more, with names.

@@ -102,7 +102,7 @@ impl Guests {
     ///
     /// When cargo fails, or what it built is no component.
     pub fn of_names<'a>(side: Side, target: Target, names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        let (json, plain): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name.ends_with(JSON));
+        let (json, plain): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| needs_json(name));
         let mut guests = Self { side, components: BTreeMap::new(), packages: BTreeSet::new() };
         for (names, feature) in [(plain, None), (json, Some(JSON))] {
             let mut cargo = cargo(side, target)?;
@@ -174,6 +174,11 @@ fn modules(side: Side, mut cargo: Command) -> Result<(Modules, BTreeSet<String>)
     let status = child.wait()?;
     ensure!(status.success(), "cargo failed to build the guests {side}");
     Ok((modules, packages))
+}
+
+/// Whether the guest of this name needs the feature for JSON.
+pub(crate) fn needs_json(name: &str) -> bool {
+    name.ends_with(JSON)
 }
 
 /// The core modules of all guests of `side`, with the names of their functions.

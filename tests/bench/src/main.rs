@@ -10,7 +10,7 @@ use bench::counted::{
 use bench::functions::{self, Functions};
 use bench::guests::Guests;
 use bench::host::{Machine, Watcher};
-use bench::sizes::Sizes;
+use bench::sizes::{self, Sizes};
 use bench::table::{Goal, Row, Table};
 use bench::timed::{self, STREAMED};
 use wasm_targets::Target;
@@ -110,10 +110,11 @@ fn print_functions(guests: &[Guests; 2], names: &[String]) -> Result<()> {
     let shown = |rivals: &Rivals| {
         names.is_empty() || rivals.guests().iter().any(|guest| names.iter().any(|name| name == guest))
     };
-    for case in EVENTS.iter().filter(|case| shown(&case.rivals)) {
+    for case in EVENTS.iter().chain(sizes::additional()).filter(|case| shown(&case.rivals)) {
         println!("{}", functions.instructions(case)?);
     }
-    for rivals in COMPONENTS.iter().filter(|rivals| shown(rivals)) {
+    let rivals = COMPONENTS.iter().chain(sizes::additional().map(|case| &case.rivals));
+    for rivals in rivals.filter(|rivals| shown(rivals)) {
         println!("{}", functions.bytes(rivals)?);
     }
     Ok(())

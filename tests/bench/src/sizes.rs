@@ -9,8 +9,8 @@ use std::fmt::{self, Display};
 use wasm_targets::Target;
 use wasmtime::{Result, ensure};
 
-use crate::counted::{Case, Pair, case, third_event};
-use crate::guests::{Guests, Side};
+use crate::counted::{COMPONENTS, Case, EVENTS, Pair, case, third_event};
+use crate::guests::{self, Guests, Side};
 use crate::host::{Event, Machine};
 use crate::table::{grouped, markdown};
 
@@ -33,6 +33,15 @@ pub const USES: &[Case] = &[
     case("`get` and `set`", "hand_copies", "sdk_copies", Event::Set(7)),
     case("`open`, `into_bytes`, `BufRead`", "hand_everyday", "sdk_everyday", Event::Set(7)),
 ];
+
+/// The uses whose guests the other tables do not have. The guest for JSON is none of them: it is not built with the others.
+pub fn additional() -> impl Iterator<Item = &'static Case> {
+    let known = |case: &Case| EVENTS.iter().any(|other| other.rivals.guests() == case.rivals.guests());
+    let json = |case: &Case| case.rivals.guests().iter().any(|name| guests::needs_json(name));
+    USES.iter().filter(move |case| {
+        !known(case) && !json(case) && !COMPONENTS.iter().any(|other| other.guests() == case.rivals.guests())
+    })
+}
 
 /// What a guest costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
