@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::error::{Call, Error, take_trace};
 use crate::handle::{Handle, PayloadResource};
-use crate::stream::InputStream;
+use crate::stream::{InputStream, shared};
 use crate::sys::{Raw, number_of, raw_of, types};
 
 /// The value that a key was set to, not read yet: the draft's `payload`.
@@ -82,7 +82,7 @@ impl Payload {
     /// ```
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_bytes(self) -> Result<Bytes, Error> {
-        self.into_vec().map(Bytes::from)
+        self.into_vec().map(shared)
     }
 
     /// Reads the whole payload as [`into_bytes`](Self::into_bytes) does, into a `Vec`.

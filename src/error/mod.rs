@@ -228,4 +228,3 @@ impl fmt::Display for Call {
         f.write_str(self.as_str())
     }
 }
-
