@@ -256,6 +256,7 @@ impl Payload {
     ///     let _ = payload.into_raw();
     /// }
     /// ```
+    #[allow(clippy::result_large_err, reason = "the error is the payload itself, which is given back")]
     pub fn into_raw(self) -> Result<u32, Self> {
         match self {
             Self { unread: Some(handle), .. } => Ok(number_of(handle.into_raw())),

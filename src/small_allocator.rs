@@ -5,10 +5,14 @@
 //!
 //! A free block is never merged with its neighbour. So a heap holds at most the sum of what each size needed at its peak.
 //!
+//! `talc` 5.1.1 was compared: it merges free blocks, is 1.2 kB larger, and took 500 to 690 instructions more for an event that reads
+//! `Bytes`. `lol_alloc` 0.4.1 is 0.2 kB larger, and searches one list of all free blocks.
+//!
 //! Native builds use this module in tests only: `cargo test --lib small_allocator`, and
 //! `cargo +nightly miri test --lib small_allocator`.
 
 #![allow(unsafe_code, reason = "an allocator's interface is raw")]
+#![allow(clippy::cast_ptr_alignment, reason = "every block is aligned to 16 bytes or more")]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
@@ -69,7 +73,9 @@ impl<S: Source> Allocator<S> {
     #[cold]
     #[inline(never)]
     fn split(&self, index: usize) -> *mut u8 {
-        let Some(bytes) = 1_usize.checked_shl(index as u32 + LEAST) else { return ptr::null_mut() };
+        let Some(bytes) = 1_usize.checked_shl(u32::try_from(index).unwrap_or(u32::MAX).saturating_add(LEAST)) else {
+            return ptr::null_mut();
+        };
         if bytes >= PAGE {
             return self.source.grow(bytes);
         }

@@ -3,6 +3,13 @@
 //! The macros of formatting are not used here: the code behind them would be a sixth of a small watcher, and every watcher that reads
 //! through `Read` or `BufRead` links these messages.
 
+#![allow(
+    clippy::ptr_arg,
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "thiserror passes each field by reference"
+)]
+
 use std::fmt::{self, Formatter, Write as _};
 
 use super::{Call, reason};
@@ -45,14 +52,12 @@ pub(super) fn too_large(limit: &usize, size: &Option<u64>, f: &mut Formatter<'_>
     }
 }
 
-#[expect(clippy::ptr_arg, reason = "the type of the field")]
 pub(super) fn utf8(position: &usize, bytes: &Vec<u8>, f: &mut Formatter<'_>) -> fmt::Result {
     let template = "the payload is not UTF-8: byte # of # does not continue the text";
     fill(f, template, None, &[*position as u64, bytes.len() as u64])
 }
 
 #[cfg(feature = "json")]
-#[expect(clippy::ptr_arg, reason = "the type of the field")]
 pub(super) fn json(error: &serde_json::Error, _: &Vec<u8>, f: &mut Formatter<'_>) -> fmt::Result {
     f.write_str("the payload is not the JSON expected: ")?;
     fmt::Display::fmt(error, f)
