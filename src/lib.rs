@@ -240,6 +240,8 @@ mod error;
 mod export;
 mod handle;
 mod payload;
+#[cfg(any(test, all(target_family = "wasm", feature = "small-allocator")))]
+mod small_allocator;
 mod store_error;
 mod stream;
 mod sys;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::error::{Call, Error, take_trace};
 use crate::handle::{Handle, PayloadResource};
-use crate::stream::InputStream;
+use crate::stream::{InputStream, shared};
 use crate::sys::{Raw, number_of, raw_of, types};
 
 /// The value that a key was set to, not read yet: the draft's `payload`.
@@ -40,7 +40,7 @@ pub struct Payload {
     /// After reading has begun.
     stream: Option<InputStream>,
     /// Why the host refused to open the stream.
-    refusal: Option<Box<str>>,
+    refusal: Option<String>,
 }
 
 impl Payload {
@@ -82,7 +82,7 @@ impl Payload {
     /// ```
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_bytes(self) -> Result<Bytes, Error> {
-        self.into_vec().map(Bytes::from)
+        self.into_vec().map(shared)
     }
 
     /// Reads the whole payload as [`into_bytes`](Self::into_bytes) does, into a `Vec`.
@@ -256,6 +256,7 @@ impl Payload {
     ///     let _ = payload.into_raw();
     /// }
     /// ```
+    #[allow(clippy::result_large_err, reason = "the error is the payload itself, which is given back")]
     pub fn into_raw(self) -> Result<u32, Self> {
         match self {
             Self { unread: Some(handle), .. } => Ok(number_of(handle.into_raw())),
@@ -303,16 +304,16 @@ impl Payload {
 
 #[inline]
 #[cfg_attr(not(target_family = "wasm"), track_caller)]
-fn open(handle: Handle<PayloadResource>) -> Result<InputStream, Box<str>> {
+fn open(handle: Handle<PayloadResource>) -> Result<InputStream, String> {
     match types::payload_consume_async(handle.into_raw()) {
         Ok(raw) => Ok(InputStream::adopt(raw)),
-        Err(error) => Err(take_trace(error).into()),
+        Err(error) => Err(take_trace(error)),
     }
 }
 
 #[cold]
-fn refused(trace: Box<str>) -> Error {
-    Error::Host { call: Call::PayloadConsumeAsync, trace: trace.into() }
+fn refused(trace: String) -> Error {
+    Error::Host { call: Call::PayloadConsumeAsync, trace }
 }
 
 /// Reads from the stream. The first read opens it.

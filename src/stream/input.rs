@@ -3,9 +3,9 @@ use std::mem::MaybeUninit;
 
 use bytes::{Buf as _, Bytes};
 
-use super::Fault;
 use super::buffer::Buffer;
 use super::host_stream::HostStream;
+use super::{Fault, shared};
 use crate::error::{Call, Error};
 use crate::handle::raw_handle;
 use crate::sys::{Raw, wasi_io};
@@ -121,7 +121,7 @@ impl InputStream {
             Next::Buffered(buffer) => buffer.take(),
         };
         Ok(list.map(|list| {
-            let mut chunk = Bytes::from(list);
+            let mut chunk = shared(list);
             // Without `min` the compiler does not see that this cannot panic, and keeps the code to format the panic.
             chunk.advance(consumed.min(chunk.len()));
             chunk

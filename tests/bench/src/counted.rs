@@ -33,7 +33,7 @@ pub struct Rivals {
     with_sdk: &'static str,
 }
 
-const fn rivals(name: &'static str, by_hand: &'static str, with_sdk: &'static str) -> Rivals {
+pub(crate) const fn rivals(name: &'static str, by_hand: &'static str, with_sdk: &'static str) -> Rivals {
     Rivals { name, by_hand, with_sdk }
 }
 
@@ -72,7 +72,7 @@ pub struct Case {
     pub(crate) event: Event,
 }
 
-const fn case(name: &'static str, by_hand: &'static str, with_sdk: &'static str, event: Event) -> Case {
+pub(crate) const fn case(name: &'static str, by_hand: &'static str, with_sdk: &'static str, event: Event) -> Case {
     Case { rivals: rivals(name, by_hand, with_sdk), event }
 }
 
@@ -104,13 +104,8 @@ pub const EVENTS: &[Case] = &[
 /// When a guest traps, or the two do not make the same calls.
 pub fn instructions(machine: &Machine, guests: &[Guests; 2], case: &Case) -> Result<Pair> {
     let mut watchers = case.rivals.start(machine, guests)?;
-    let run = |watcher: &mut Watcher| {
-        watcher.deliver(case.event)?;
-        watcher.deliver(case.event)?;
-        watcher.cost(case.event)
-    };
     let [by_hand, with_sdk] = &mut watchers;
-    let pair = Pair { by_hand: run(by_hand)?, with_sdk: run(with_sdk)? };
+    let pair = Pair { by_hand: third_event(by_hand, case)?, with_sdk: third_event(with_sdk, case)? };
     let [by_hand, with_sdk] = watchers.map(|watcher| watcher.calls());
     let name = case.rivals.name;
     ensure!(
@@ -118,6 +113,13 @@ pub fn instructions(machine: &Machine, guests: &[Guests; 2], case: &Case) -> Res
         "{name}: the guests do not do the same: {by_hand:?} by hand, {with_sdk:?} with the SDK"
     );
     Ok(pair)
+}
+
+/// How many instructions the third event of `watcher` takes.
+pub(crate) fn third_event(watcher: &mut Watcher, case: &Case) -> Result<u64> {
+    watcher.deliver(case.event)?;
+    watcher.deliver(case.event)?;
+    watcher.cost(case.event)
 }
 
 /// The components whose size is counted.

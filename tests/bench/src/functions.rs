@@ -14,12 +14,19 @@ use crate::counted::{self, COMPONENTS, Case, EVENTS, Pair, Rivals};
 use crate::guests::{self, Guests, Modules, Side};
 use crate::host::{Calls, Machine, Watcher};
 use crate::instrument;
+use crate::sizes;
 use crate::table::{grouped, markdown};
 
 /// The guests whose functions are shown.
 #[must_use]
 pub fn known() -> BTreeSet<&'static str> {
-    EVENTS.iter().map(|case| &case.rivals).chain(COMPONENTS).flat_map(Rivals::guests).collect()
+    EVENTS
+        .iter()
+        .chain(sizes::additional())
+        .map(|case| &case.rivals)
+        .chain(COMPONENTS)
+        .flat_map(Rivals::guests)
+        .collect()
 }
 
 /// What is needed to tell functions apart: the guests once more, with names.
@@ -142,10 +149,18 @@ fn shims(calls: Calls) -> Share {
     let of_a_handle = calls.payload_consume_sync + calls.payload_consume_async + calls.value_write_body;
     let shim = |parameters: u64| 1 + parameters + 2;
     Share {
-        times: of_a_handle + calls.read + calls.write + calls.get + calls.set + calls.increment + calls.get_many,
+        times: of_a_handle
+            + calls.read
+            + calls.write
+            + calls.get
+            + calls.set
+            + calls.increment
+            + calls.get_many
+            + calls.open_bucket,
         amount: of_a_handle * shim(2)
             + calls.read * shim(3)
             + (calls.write + calls.get + calls.get_many) * shim(4)
+            + calls.open_bucket * shim(3)
             + (calls.set + calls.increment) * shim(5),
     }
 }

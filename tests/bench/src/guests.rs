@@ -11,13 +11,20 @@ use std::time::Duration;
 use cargo_metadata::Message;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as ADAPTER,
+};
 use wasm_targets::Target;
+use wasmparser::Parser;
 use wasmtime::error::Context as _;
 use wasmtime::{Result, ensure};
 use wit_component::ComponentEncoder;
 
-/// The target of all guests. Their only imports are those of the world.
+/// The target of the guests, unless a table compares targets. Their only imports are those of the world.
 const TARGET: Target = Target::UnknownUnknown;
+
+/// The feature of the guests' packages that adds the guest for JSON, with serde.
+const JSON: &str = "json";
 
 /// How a guest is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +33,22 @@ pub enum Side {
     ByHand,
     /// With `#[handle_watch]`.
     WithSdk,
+    /// With `#[handle_watch]` and the SDK's feature `small-allocator`.
+    WithSmallAllocator,
 }
 
 impl Side {
     fn package(self) -> &'static str {
         match self {
             Self::ByHand => "by-hand",
-            Self::WithSdk => "with-sdk",
+            Self::WithSdk | Self::WithSmallAllocator => "with-sdk",
+        }
+    }
+
+    fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::ByHand | Self::WithSdk => &[],
+            Self::WithSmallAllocator => &["small-allocator"],
         }
     }
 }
@@ -42,6 +58,7 @@ impl fmt::Display for Side {
         f.pad(match self {
             Self::ByHand => "by hand",
             Self::WithSdk => "with the SDK",
+            Self::WithSmallAllocator => "with `small-allocator`",
         })
     }
 }
@@ -67,18 +84,36 @@ impl Guests {
         Ok([Self::build(Side::ByHand)?, Self::build(Side::WithSdk)?])
     }
 
-    /// Builds all guests of `side`, as an author builds a release, and makes components of them.
+    /// Builds all guests of `side` but those that need a feature, as an author builds a release, and makes components of them.
     ///
     /// # Errors
     ///
     /// When cargo fails, or what it built is no component.
     fn build(side: Side) -> Result<Self> {
-        let (modules, packages) = modules(side, cargo(side)?)?;
-        let components = modules.into_iter().map(|(name, module)| {
-            let component = component(&module).with_context(|| format!("{name} is no component"))?;
-            Ok((name, component))
-        });
-        Ok(Self { side, components: components.collect::<Result<_>>()?, packages })
+        let mut cargo = cargo(side, TARGET)?;
+        cargo.arg("--examples");
+        let (modules, packages) = modules(side, cargo)?;
+        Ok(Self { side, components: components(modules)?, packages })
+    }
+
+    /// Builds the guests of `side` with these names for `target`. The guests for JSON are built alone, with their feature.
+    ///
+    /// # Errors
+    ///
+    /// When cargo fails, or what it built is no component.
+    pub fn of_names<'a>(side: Side, target: Target, names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let (json, plain): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| needs_json(name));
+        let mut guests = Self { side, components: BTreeMap::new(), packages: BTreeSet::new() };
+        for (names, feature) in [(plain, None), (json, Some(JSON))] {
+            let mut cargo = cargo(side, target)?;
+            let features: Vec<_> = side.features().iter().copied().chain(feature).collect();
+            cargo.args(["--features", &features.join(",")]);
+            cargo.args(names.into_iter().flat_map(|name| ["--example", name]));
+            let (modules, packages) = modules(side, cargo)?;
+            guests.components.extend(components(modules)?);
+            guests.packages.extend(packages);
+        }
+        Ok(guests)
     }
 
     /// The component of this name.
@@ -99,18 +134,31 @@ impl Guests {
 }
 
 /// The command that builds the guests of `side`, for a compiler that has their target.
-fn cargo(side: Side) -> Result<Command> {
-    wasm_targets::ensure(&[TARGET], &mut |line| eprintln!("{line}"))?;
+fn cargo(side: Side, target: Target) -> Result<Command> {
+    wasm_targets::ensure(&[target], &mut |line| eprintln!("{line}"))?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // One package at a time: were both built at once, each would get the features that the other turns on.
-    cargo.args(["build", "--release", "--target", TARGET.as_str(), "--package", side.package()]);
+    // One package at a time: if cargo built both at once, each would get the features that the other turns on.
+    cargo.args(["build", "--release", "--target", target.as_str(), "--package", side.package()]);
     cargo.current_dir(root());
     Ok(cargo)
 }
 
+/// Components by their guests' names.
+fn components(modules: Modules) -> Result<BTreeMap<String, Vec<u8>>> {
+    let components = modules.into_iter().map(|(name, module)| {
+        // For `wasm32-wasip2` the linker makes a component.
+        if Parser::is_component(&module) {
+            return Ok((name, module));
+        }
+        let component = component(&module).with_context(|| format!("{name} is no component"))?;
+        Ok((name, component))
+    });
+    components.collect()
+}
+
 /// The core modules that `cargo` builds of all guests of `side`, and the packages that it compiles for them.
 fn modules(side: Side, mut cargo: Command) -> Result<(Modules, BTreeSet<String>)> {
-    cargo.args(["--examples", "--message-format=json-render-diagnostics"]);
+    cargo.arg("--message-format=json-render-diagnostics");
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
     let output = child.stdout.take().context("cargo has no standard output")?;
     let (mut modules, mut packages) = (Modules::new(), BTreeSet::new());
@@ -128,13 +176,19 @@ fn modules(side: Side, mut cargo: Command) -> Result<(Modules, BTreeSet<String>)
     Ok((modules, packages))
 }
 
+/// Whether the guest of this name needs the feature for JSON.
+pub(crate) fn needs_json(name: &str) -> bool {
+    name.ends_with(JSON)
+}
+
 /// The core modules of all guests of `side`, with the names of their functions.
 ///
 /// # Errors
 ///
 /// When cargo fails.
 pub fn with_names(side: Side) -> Result<Modules> {
-    let mut cargo = cargo(side)?;
+    let mut cargo = cargo(side, TARGET)?;
+    cargo.arg("--examples");
     // With another profile the symbols have other hashes, by which the linker sorts functions; with a flag they do not.
     cargo.args(["--config", &format!("target.{TARGET}.rustflags=['-Cstrip=none']")]);
     // In a folder of its own, so that neither build makes cargo do the other again.
@@ -149,7 +203,7 @@ pub fn with_names(side: Side) -> Result<Modules> {
 /// When cargo fails.
 pub fn cold_build(side: Side, guest: &str) -> Result<Duration> {
     let folder = tempfile::tempdir()?;
-    let mut cargo = cargo(side)?;
+    let mut cargo = cargo(side, TARGET)?;
     // A download is not a part of the build.
     let fetched =
         Command::new(cargo.get_program()).args(["fetch", "--target", TARGET.as_str()]).current_dir(root()).status()?;
@@ -174,12 +228,15 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Makes a component of a guest's core module.
+/// Makes a component of a guest's core module. A module for `wasm32-wasip1` gets the adapter of wasmtime.
 ///
 /// # Errors
 ///
 /// When the module does not say which world it is for, or is not for that.
 pub fn component(module: &[u8]) -> Result<Vec<u8>> {
-    let encoded = ComponentEncoder::default().module(module).and_then(|encoder| encoder.validate(true).encode());
+    let encoded = ComponentEncoder::default()
+        .module(module)
+        .and_then(|encoder| encoder.adapter(ADAPTER_NAME, ADAPTER))
+        .and_then(|encoder| encoder.validate(true).encode());
     encoded.map_err(|error| wasmtime::format_err!("{error:#}"))
 }

@@ -11,6 +11,7 @@ use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter, Result, Store,
     StoreContextMut, bail,
 };
+use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 use crate::instrument::COUNTER;
 
@@ -32,6 +33,7 @@ pub const CHUNK: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are the draft's own")]
 pub struct Calls {
+    pub open_bucket: u64,
     pub drop_bucket: u64,
     pub drop_payload: u64,
     pub payload_consume_sync: u64,
@@ -50,7 +52,6 @@ pub struct Calls {
 }
 
 /// What stands behind an instance.
-#[derive(Debug)]
 struct Host {
     calls: Calls,
     /// What `payload-consume-sync` gives.
@@ -61,6 +62,16 @@ struct Host {
     /// What the guest wrote to a value.
     written: Vec<u8>,
     memory: usize,
+    /// For guests that import WASI. It grants nothing, and what they print is lost.
+    wasi: Option<Box<(WasiCtx, ResourceTable)>>,
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let (ctx, table) =
+            &mut **self.wasi.get_or_insert_with(|| Box::new((WasiCtx::builder().build(), ResourceTable::new())));
+        WasiCtxView { ctx, table }
+    }
 }
 
 #[derive(ComponentType, Lower)]
@@ -71,7 +82,15 @@ struct StreamError {
 
 impl Host {
     fn new(chunk: Arc<[u8]>) -> Self {
-        Self { calls: Calls::default(), whole: Arc::default(), left: 0, chunk, written: Vec::new(), memory: 0 }
+        Self {
+            calls: Calls::default(),
+            whole: Arc::default(),
+            left: 0,
+            chunk,
+            written: Vec::new(),
+            memory: 0,
+            wasi: None,
+        }
     }
 
     /// Makes the next payload one of `len` bytes, whichever way it is consumed.
@@ -82,6 +101,12 @@ impl Host {
         if self.whole.len() != whole {
             self.whole = Arc::from(&self.chunk[..whole]);
         }
+    }
+
+    /// Makes the next payload this text. It is not streamed.
+    fn supply_text(&mut self, text: &str) {
+        self.left = 0;
+        self.whole = Arc::from(text.as_bytes());
     }
 
     fn read(&mut self, len: u64) -> (Arc<[u8]>, bool) {
@@ -110,6 +135,7 @@ type Caller<'a> = StoreContextMut<'a, Host>;
 /// The imports that the guests have among them.
 fn linker(engine: &Engine) -> Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
 
     let mut io = linker.instance("wasi:keyvalue/wasi-io")?;
     io.func_wrap("read", |mut guest: Caller<'_>, (_, len): (u32, u64)| {
@@ -133,6 +159,10 @@ fn linker(engine: &Engine) -> Result<Linker<Host>> {
     })?;
 
     let mut types = linker.instance("wasi:keyvalue/types")?;
+    types.func_wrap("open-bucket", |mut guest: Caller<'_>, (_,): (String,)| {
+        guest.data_mut().calls.open_bucket += 1;
+        Ok((Ok::<_, u32>(BUCKET),))
+    })?;
     types.func_wrap("drop-bucket", |mut guest: Caller<'_>, (_,): (u32,)| {
         guest.data_mut().calls.drop_bucket += 1;
         Ok(())
@@ -293,6 +323,8 @@ impl Guest {
 pub enum Event {
     /// It is set to this many bytes.
     Set(u64),
+    /// It is set to this text, which is read whole.
+    SetText(&'static str),
     /// It is deleted.
     Delete,
 }
@@ -315,6 +347,10 @@ impl Watcher {
         match event {
             Event::Set(len) => {
                 self.store.data_mut().supply(len);
+                self.on_set.call(&mut self.store, (BUCKET, KEY, PAYLOAD))
+            }
+            Event::SetText(text) => {
+                self.store.data_mut().supply_text(text);
                 self.on_set.call(&mut self.store, (BUCKET, KEY, PAYLOAD))
             }
             Event::Delete => self.on_delete.call(&mut self.store, (BUCKET, KEY)),

@@ -5,5 +5,6 @@ pub mod functions;
 pub mod guests;
 pub mod host;
 mod instrument;
+pub mod sizes;
 pub mod table;
 pub mod timed;

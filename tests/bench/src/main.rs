@@ -10,16 +10,19 @@ use bench::counted::{
 use bench::functions::{self, Functions};
 use bench::guests::Guests;
 use bench::host::{Machine, Watcher};
+use bench::sizes::{self, Sizes};
 use bench::table::{Goal, Row, Table};
 use bench::timed::{self, STREAMED};
+use wasm_targets::Target;
 use wasmtime::{Result, bail};
 
 /// What can be asked for by name.
-const GROUPS: [(&str, &str); 9] = [
+const GROUPS: [(&str, &str); 10] = [
     ("instructions", "wasmtime's fuel, an event"),
     ("bytes", "of components"),
     ("packages", "that cargo compiles before a watcher"),
     ("allocations", "a thousand reads"),
+    ("sizes", "bytes and instructions of what an author may use, on each target (a minute)"),
     ("memory", "that a million events take (slow)"),
     ("stream", "1 GiB: throughput and memory (slow)"),
     ("build", "from nothing, in CPU seconds (slow)"),
@@ -79,6 +82,12 @@ fn main() -> Result<()> {
         println!("{table}");
     }
 
+    if wanted("sizes") {
+        for target in Target::ALL {
+            println!("{}", Sizes::of(target)?);
+        }
+    }
+
     if wanted("kvwatch") {
         let mut table = Table::new("bare wasmtime", "kvwatch");
         let component = guests[1].get("sdk_sums")?;
@@ -101,10 +110,11 @@ fn print_functions(guests: &[Guests; 2], names: &[String]) -> Result<()> {
     let shown = |rivals: &Rivals| {
         names.is_empty() || rivals.guests().iter().any(|guest| names.iter().any(|name| name == guest))
     };
-    for case in EVENTS.iter().filter(|case| shown(&case.rivals)) {
+    for case in EVENTS.iter().chain(sizes::additional()).filter(|case| shown(&case.rivals)) {
         println!("{}", functions.instructions(case)?);
     }
-    for rivals in COMPONENTS.iter().filter(|rivals| shown(rivals)) {
+    let rivals = COMPONENTS.iter().chain(sizes::additional().map(|case| &case.rivals));
+    for rivals in rivals.filter(|rivals| shown(rivals)) {
         println!("{}", functions.bytes(rivals)?);
     }
     Ok(())

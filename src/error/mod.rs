@@ -5,6 +5,8 @@ use crate::handle::{ErrorResource, Handle};
 use crate::store_error::StoreError;
 use crate::sys::{Raw, types};
 
+mod text;
+
 /// What can go wrong between a watcher and its host.
 ///
 /// An `Error` owns everything that it reports: the host's error handle is read and dropped when the error is made.
@@ -28,7 +30,7 @@ use crate::sys::{Raw, types};
 #[non_exhaustive]
 pub enum Error {
     /// The host refused a call and gave a reason: the draft's `error`.
-    #[error("the host refused `{call}`: {}", reason(trace))]
+    #[error(fmt = text::host)]
     #[non_exhaustive]
     Host {
         /// The call that was refused.
@@ -38,15 +40,15 @@ pub enum Error {
     },
 
     /// `value-write-body` failed: the value has no body to write to. The draft gives this failure no reason.
-    #[error("the host refused `value-write-body` and gives no reason: nothing can be written to this value")]
+    #[error(fmt = text::body_unavailable)]
     BodyUnavailable,
 
     /// [`Value::finish`](crate::Value::finish) has ended the value. Nothing more can be written to it.
-    #[error("the value is finished: write before `finish`, or make a new value")]
+    #[error(fmt = text::finished)]
     Finished,
 
     /// The draft's `stream-error`, which carries no reason. The stream cannot be used again.
-    #[error("the stream failed at `{call}`; the draft gives no reason")]
+    #[error(fmt = text::stream)]
     #[non_exhaustive]
     Stream {
         /// The call that failed.
@@ -54,7 +56,7 @@ pub enum Error {
     },
 
     /// The host answered with more than the guest asked for, which the draft forbids. The stream cannot be used again.
-    #[error("the host answered `{call}` with {answered} bytes, where at most {asked} were asked for")]
+    #[error(fmt = text::excess)]
     #[non_exhaustive]
     Excess {
         /// The call that the host answered.
@@ -66,7 +68,7 @@ pub enum Error {
     },
 
     /// The stream has neither data nor an end yet, and the draft has no way to wait. The same call may be made again.
-    #[error("`{call}` brought neither data nor the end in {attempts} attempts")]
+    #[error(fmt = text::not_ready)]
     #[non_exhaustive]
     NotReady {
         /// The call that brought nothing.
@@ -76,7 +78,7 @@ pub enum Error {
     },
 
     /// The stream takes no more bytes for now, and the draft has no way to wait. The same call may be made again.
-    #[error("`{call}` took no byte in {attempts} attempts")]
+    #[error(fmt = text::write_zero)]
     #[non_exhaustive]
     WriteZero {
         /// The call that took nothing.
@@ -86,7 +88,7 @@ pub enum Error {
     },
 
     /// The payload is larger than the limit that the author set with [`Payload::limit`](crate::Payload::limit).
-    #[error("the payload is larger than the limit of {limit} bytes{}", Hint(*size))]
+    #[error(fmt = text::too_large)]
     #[non_exhaustive]
     TooLarge {
         /// The limit, in bytes.
@@ -97,7 +99,7 @@ pub enum Error {
     },
 
     /// The payload is not text.
-    #[error("the payload is not UTF-8: byte {position} of {} does not continue the text", bytes.len())]
+    #[error(fmt = text::utf8)]
     #[non_exhaustive]
     Utf8 {
         /// The position of the first byte that is not UTF-8, counted from 0. The bytes before it are UTF-8.
@@ -107,12 +109,12 @@ pub enum Error {
     },
 
     /// A call on the keys of a bucket failed. Only the calls of the feature `outbound` fail with it.
-    #[error("{0}")]
+    #[error(fmt = fmt::Display::fmt)]
     Store(StoreError),
 
     /// The payload is not the JSON that was asked for.
     #[cfg(feature = "json")]
-    #[error("the payload is not the JSON expected: {error}")]
+    #[error(fmt = text::json)]
     #[non_exhaustive]
     Json {
         /// What is wrong, with line and column. It is part of the message, and so it is not the source.
@@ -172,14 +174,6 @@ pub(crate) fn take_trace(raw: Raw) -> String {
     types::trace(Handle::<ErrorResource>::new(raw).as_raw())
 }
 
-struct Hint(Option<u64>);
-
-impl fmt::Display for Hint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |size| write!(f, "; the host gives its size as {size}"))
-    }
-}
-
 pub(crate) fn reason(trace: &str) -> &str {
     if trace.is_empty() { "it gave no reason" } else { trace }
 }
@@ -212,9 +206,10 @@ pub enum Call {
     Forward,
 }
 
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Call {
+    /// The draft's name.
+    const fn as_str(self) -> &'static str {
+        match self {
             Self::OpenBucket => "open-bucket",
             Self::PayloadConsumeSync => "payload-consume-sync",
             Self::PayloadConsumeAsync => "payload-consume-async",
@@ -224,6 +219,12 @@ impl fmt::Display for Call {
             Self::WriteRepeated => "write-repeated",
             Self::Splice => "splice",
             Self::Forward => "forward",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -1,0 +1,84 @@
+//! Sums up the lines of what was set, read with `lines` of the standard library.
+
+use core::cell::Cell;
+use core::hint::black_box;
+use std::io::{self, BufRead as _, BufReader, Read};
+
+use crate::exports::wasi::keyvalue::handle_watch::Guest;
+use crate::wasi::keyvalue::{types, wasi_io};
+
+#[path = "../../sum.rs"]
+mod sum;
+
+wit_bindgen::generate!({ path: "../../../../wit", world: "inbound-keyvalue" });
+
+struct Watcher;
+
+thread_local! {
+    static SUM: Cell<u32> = const { Cell::new(0) };
+}
+
+impl Guest for Watcher {
+    fn on_set(bucket: u32, _key: String, payload: u32) {
+        types::drop_bucket(bucket);
+        let handle = match types::payload_consume_async(payload) {
+            Ok(handle) => handle,
+            Err(error) => refused(error),
+        };
+        let stream = Stream { handle, ended: false };
+        if add_lines(BufReader::new(stream)).is_err() {
+            core::arch::wasm32::unreachable()
+        }
+    }
+
+    fn on_delete(bucket: u32, _key: String) {
+        types::drop_bucket(bucket);
+    }
+}
+
+fn add_lines(reader: BufReader<Stream>) -> io::Result<()> {
+    let mut sum = SUM.get();
+    for line in reader.lines() {
+        sum = sum::add(sum, line?.as_bytes());
+    }
+    SUM.set(black_box(sum));
+    Ok(())
+}
+
+struct Stream {
+    handle: u32,
+    ended: bool,
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.ended || buf.is_empty() {
+            return Ok(0);
+        }
+        match wasi_io::read(self.handle, buf.len() as u64) {
+            Ok((bytes, end)) => {
+                self.ended = end;
+                let room = buf.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidData)?;
+                room.copy_from_slice(&bytes);
+                Ok(bytes.len())
+            }
+            Err(_) => Err(io::Error::other("the stream failed")),
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        wasi_io::drop_input_stream(self.handle);
+    }
+}
+
+/// The host has refused a call: its reason is read and let go, and the host told by a trap.
+#[cold]
+fn refused(error: u32) -> ! {
+    let _reason = types::trace(error);
+    types::drop_error(error);
+    core::arch::wasm32::unreachable()
+}
+
+export!(Watcher);
