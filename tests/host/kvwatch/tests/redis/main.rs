@@ -4,6 +4,11 @@
 //! `--include-ignored`, or if `$REDIS_SERVER` is set. Each test has its own server, folder and processes.
 //! This program is also the process that is killed: it starts itself with the argument `redis-events`.
 
+#[path = "../common/acting.rs"]
+mod acting;
+#[allow(dead_code, reason = "these tests use its components only")]
+#[path = "../common/mod.rs"]
+mod common;
 #[allow(dead_code, reason = "the tests with NATS need all of it")]
 #[path = "../serve/program.rs"]
 mod program;

@@ -1,13 +1,16 @@
 //! The real program with a real component.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{same, set_many, setup, tests};
+use crate::acting::acting;
 use crate::program::{self, Program, written};
 use crate::record::{Failure, tail};
 use crate::redis_server::{Server, run};
 
-tests!(program_watches_a_database, program_says_what_is_wrong,);
+tests!(program_watches_a_database, program_acts_up_to_a_depth, program_says_what_is_wrong,);
+
+const LONG: Duration = Duration::from_secs(60);
 
 async fn program_watches_a_database() -> Result<(), Failure> {
     let (server, mut connection, folder, _) = setup().await?;
@@ -27,6 +30,38 @@ async fn program_watches_a_database() -> Result<(), Failure> {
     same("ready", &status.contains("200"), &true)?;
     let log = std::fs::read_to_string(folder.join("log"))?;
     same("the promise", &log.contains("at most once"), &true)?;
+    running.signal("-TERM")?;
+    same("exit code", &running.end().await?, &0)
+}
+
+/// Each event adds 1 to the key `n`, so each addition calls the watcher again, up to the depth.
+async fn program_acts_up_to_a_depth() -> Result<(), Failure> {
+    let (server, mut connection, folder, _) = setup().await?;
+    let folder = folder.path();
+    let component = folder.join("acting.wasm");
+    let increment =
+        "(call $increment (local.get $bucket) (i32.const 1) (i32.const 1) (i64.const 1) (global.get $result))
+        (call $worked)";
+    std::fs::write(&component, acting(increment))?;
+    let mut running = Program::start(&component, &server.url(), folder, &["--feed", "3", "--attempts", "1"])?;
+    let begun = Instant::now();
+    let mut sets = 0;
+    while !std::fs::read_to_string(folder.join("log"))?.contains("an event is given up") {
+        if begun.elapsed() > LONG {
+            return Err(tail(folder).into());
+        }
+        // What was set before kvwatch watched is lost.
+        if run::<Option<u64>>(&mut connection, "GET n").await?.is_none() {
+            run::<()>(&mut connection, "SET k v").await?;
+            sets += 1;
+        }
+        pause(200).await;
+    }
+    let number = run::<u64>(&mut connection, "GET n").await?;
+    // Each set of `k` makes a chain of three.
+    if number < 3 || number > 3 * sets {
+        return Err(format!("n is {number} after {sets} sets\n{}", tail(folder)).into());
+    }
     running.signal("-TERM")?;
     same("exit code", &running.end().await?, &0)
 }

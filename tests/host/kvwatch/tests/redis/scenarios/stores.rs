@@ -8,13 +8,14 @@ use kvwatch::serve::{DeadLetterFile, Event, Metrics, Outcome, deliver};
 use kvwatch::sources::redis::{Auth, DepthOf, RedisSource, Settings};
 use kvwatch::stores::{Feedback, RedisStore};
 use kvwatch::world::Content;
-use kvwatch::world::store::{Store, StoreError};
+use kvwatch::world::store::{Store, StoreError, conforms};
 
 use super::{pause, same, tests};
 use crate::record::Failure;
 use crate::redis_server::{Server, run};
 
 tests!(
+    conforms_like_every_store,
     values_are_set_read_and_deleted,
     numbers_are_added_up_to_64_bits,
     numbers_are_compared_and_swapped,
@@ -37,6 +38,11 @@ fn text(content: &Content) -> Result<String, Failure> {
 
 fn no_key<T>(key: &str) -> Result<T, StoreError> {
     Err(StoreError::NoKey(key.into()))
+}
+
+async fn conforms_like_every_store() -> Result<(), Failure> {
+    let server = Server::start().await?;
+    Ok(conforms(&store(&server)?, "0").await?)
 }
 
 async fn values_are_set_read_and_deleted() -> Result<(), Failure> {
