@@ -225,13 +225,16 @@
 //! |---|---|---|
 //! | `json` | `Payload::into_json` | `serde` and `serde_json` |
 //! | `outbound` | the calls of `Bucket` that read and write keys | 16 bytes, and what it calls |
-//! | `small-allocator` | a global allocator for small watchers, on wasm only | 7 to 12 kB less |
+//! | `small-allocator` | a global allocator for small watchers, on wasm only | 7 to 12 kB less on `wasm32-unknown-unknown` |
 //! | `testing` | the module `testing`, for native targets | nothing: wasm builds contain none of it |
 //!
-//! `small-allocator` replaces the allocator of the standard library, which is 7.6 kB of every watcher. `Bytes` then has an owner of its own,
-//! which saves 4 kB more. Use it for a watcher that handles an event and forgets it. It rounds each allocation up to a power of two, and never
-//! merges free blocks. So do not use it for a watcher that keeps much data of changing sizes. On `wasm32-wasip1` and `wasm32-wasip2` the
-//! allocator of the libc stays for C code. If your crate has a `#[global_allocator]` of its own, leave the feature off: the compiler refuses two.
+//! `small-allocator` replaces the allocator of the standard library, which is 7.6 kB of a watcher for `wasm32-unknown-unknown`. `Bytes` then
+//! has an owner of its own, which saves 4 kB more. Use it on this target, for a watcher that handles an event and forgets it. It rounds each
+//! allocation up to a power of two, and never merges free blocks. So do not use it for a watcher that keeps much data of changing sizes.
+//!
+//! On `wasm32-wasip1` and `wasm32-wasip2` the libc has an allocator too. The libc keeps it for itself, so the feature saves instructions and 1 to
+//! 4 kB on `wasm32-wasip1`. On `wasm32-wasip2` most components are 2 kB larger with it. If your crate has a `#[global_allocator]` of its own,
+//! leave the feature off: the compiler refuses two.
 //!
 //! # Without these types
 //!
