@@ -1,6 +1,6 @@
 //! The stores that a served watcher acts on.
 //!
-//! A new store is one file here with an implementation of [`Store`](crate::world::store::Store). These rules hold for each:
+//! A new store is one file here with an implementation of [`Store`]. These rules hold for each:
 //!
 //! - A method never blocks. It returns [`Answer::Later`](crate::world::store::Answer::Later) and does its work in the future, which
 //!   is dropped when the event's time (`--time`) is over.

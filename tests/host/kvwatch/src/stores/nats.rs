@@ -97,7 +97,7 @@ impl NatsStore {
                 StoreError::NoBucket(bucket.to_owned())
             }
             GetStreamErrorKind::JetStream(error) => StoreError::Refused(format!("NATS refused the call: {error}")),
-            _ => unavailable(&error),
+            GetStreamErrorKind::Request => unavailable(&error),
         })
     }
 

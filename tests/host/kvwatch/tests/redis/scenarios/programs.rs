@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{same, set_many, setup, tests};
+use super::{pause, same, set_many, setup, tests};
 use crate::acting::acting;
 use crate::program::{self, Program, written};
 use crate::record::{Failure, tail};
@@ -10,7 +10,7 @@ use crate::redis_server::{Server, run};
 
 tests!(program_watches_a_database, program_acts_up_to_a_depth, program_says_what_is_wrong,);
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 async fn program_watches_a_database() -> Result<(), Failure> {
     let (server, mut connection, folder, _) = setup().await?;

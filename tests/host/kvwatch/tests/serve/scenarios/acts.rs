@@ -100,7 +100,7 @@ async fn number(context: &Context, folder: &std::path::Path, due: u64) -> Result
     let begun = std::time::Instant::now();
     loop {
         let now = match store.get("b", "n").wait().await {
-            Ok(content) => String::from_utf8(content.read(0, 20)?)?,
+            Ok(number) => String::from_utf8(number.read(0, 20)?)?,
             Err(error) => error.to_string(),
         };
         if now == due.to_string() {
