@@ -228,3 +228,19 @@ fn both_hosts_see_the_same_under_every_personality() {
         }
     }
 }
+
+#[test]
+fn a_hundred_megabytes_are_set_from_a_stream_in_less_than_four_mebibytes() {
+    let len = 100_000_000;
+    for target in [Target::UnknownUnknown, Target::Wasip2] {
+        let store = MemoryStore::new();
+        let session = watcher(target).session().store(Arc::new(store.clone()));
+        let mut session = session.event_bucket(BUCKET).build();
+        let outcome = session.set("set-from-stream", &Content::repeat("a line of a backup\n", len));
+        // The host keeps no bytes of the report after so large a value.
+        let lengths: Vec<_> = outcome.values.iter().map(|value| value.len).collect();
+        assert_eq!(lengths, [len, "ok done".len() as u64], "{target}: {:?}", outcome.trapped());
+        assert!(outcome.peak_memory < 4 << 20, "{} bytes of guest memory on {target}", outcome.peak_memory);
+        assert_eq!(store.get(BUCKET, "copy").expect("it is set").len(), len, "{target}");
+    }
+}
