@@ -44,6 +44,27 @@ fn every_example_handles_its_events_and_leaks_nothing() {
     }
 }
 
+/// A host that misbehaves may make an event fail. It must not make the watcher break a rule.
+#[test]
+fn examples_that_act_break_no_rule_under_any_personality() {
+    for example in ["examples/running-totals", "examples/secondary-index", "examples/quarantine"] {
+        let watcher = watcher(example, Target::UnknownUnknown);
+        for (name, personality) in Personality::all() {
+            let session = watcher.session().personality(personality).output(Output::captured());
+            let mut store = Watched::new(session, "watched");
+            let events = File::open(folder(example).join("events.jsonl")).expect("it has events");
+            let (mut calls, mut changes) = (0, 0);
+            for event in Events::new(BufReader::new(events)) {
+                let outcome = store.apply(&event.expect("the events are events"));
+                assert!(outcome.violations.is_empty(), "{example}, {name}: {:?}", outcome.violations);
+                (calls, changes) = (calls + outcome.calls, changes + outcome.change_count);
+            }
+            assert!(calls > 0, "{example}, {name}");
+            assert!(changes > 0 || name != "well-behaved", "{example} changes nothing");
+        }
+    }
+}
+
 #[test]
 fn large_values_takes_a_gibibyte_in_less_than_four_mebibytes() {
     let gibibyte = 1 << 30;
