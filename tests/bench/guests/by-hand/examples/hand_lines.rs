@@ -2,13 +2,17 @@
 
 use core::cell::Cell;
 use core::hint::black_box;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader};
 
 use crate::exports::wasi::keyvalue::handle_watch::Guest;
-use crate::wasi::keyvalue::{types, wasi_io};
+use crate::wasi::keyvalue::types;
 
+#[path = "../../stream.rs"]
+mod stream;
 #[path = "../../sum.rs"]
 mod sum;
+
+use stream::Stream;
 
 wit_bindgen::generate!({ path: "../../../../wit", world: "inbound-keyvalue" });
 
@@ -43,34 +47,6 @@ fn add_lines(reader: BufReader<Stream>) -> io::Result<()> {
     }
     SUM.set(black_box(sum));
     Ok(())
-}
-
-struct Stream {
-    handle: u32,
-    ended: bool,
-}
-
-impl Read for Stream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.ended || buf.is_empty() {
-            return Ok(0);
-        }
-        match wasi_io::read(self.handle, buf.len() as u64) {
-            Ok((bytes, end)) => {
-                self.ended = end;
-                let room = buf.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidData)?;
-                room.copy_from_slice(&bytes);
-                Ok(bytes.len())
-            }
-            Err(_) => Err(io::Error::other("the stream failed")),
-        }
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        wasi_io::drop_input_stream(self.handle);
-    }
 }
 
 /// The host has refused a call: its reason is read and let go, and the host told by a trap.

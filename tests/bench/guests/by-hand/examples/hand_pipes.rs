@@ -1,9 +1,17 @@
 //! Copies what was set to a value, with `copy` of the standard library.
 
-use std::io::{self, Read, Write};
+use std::io;
 
 use crate::exports::wasi::keyvalue::handle_watch::Guest;
-use crate::wasi::keyvalue::{types, wasi_io};
+use crate::wasi::keyvalue::types;
+
+#[path = "../../body.rs"]
+mod body;
+#[path = "../../stream.rs"]
+mod stream;
+
+use body::Body;
+use stream::Stream;
 
 wit_bindgen::generate!({ path: "../../../../wit", world: "inbound-keyvalue" });
 
@@ -27,55 +35,6 @@ impl Guest for Watcher {
 
     fn on_delete(bucket: u32, _key: String) {
         types::drop_bucket(bucket);
-    }
-}
-
-struct Stream {
-    handle: u32,
-    ended: bool,
-}
-
-impl Read for Stream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.ended || buf.is_empty() {
-            return Ok(0);
-        }
-        match wasi_io::read(self.handle, buf.len() as u64) {
-            Ok((bytes, end)) => {
-                self.ended = end;
-                let room = buf.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidData)?;
-                room.copy_from_slice(&bytes);
-                Ok(bytes.len())
-            }
-            Err(_) => Err(io::Error::other("the stream failed")),
-        }
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        wasi_io::drop_input_stream(self.handle);
-    }
-}
-
-struct Body(u32);
-
-impl Write for Body {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        match wasi_io::write(self.0, buf) {
-            Ok(taken) => Ok(usize::try_from(taken).unwrap_or(buf.len())),
-            Err(_) => Err(io::Error::other("the stream failed")),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        wasi_io::drop_output_stream(self.0);
     }
 }
 

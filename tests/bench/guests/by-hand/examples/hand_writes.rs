@@ -1,9 +1,14 @@
 //! Writes a line to a value, with `writeln!`.
 
-use std::io::{self, Write};
+use std::io::Write as _;
 
 use crate::exports::wasi::keyvalue::handle_watch::Guest;
-use crate::wasi::keyvalue::{types, wasi_io};
+use crate::wasi::keyvalue::types;
+
+#[path = "../../body.rs"]
+mod body;
+
+use body::Body;
 
 wit_bindgen::generate!({ path: "../../../../wit", world: "inbound-keyvalue" });
 
@@ -23,27 +28,6 @@ impl Guest for Watcher {
 
     fn on_delete(bucket: u32, _key: String) {
         types::drop_bucket(bucket);
-    }
-}
-
-struct Body(u32);
-
-impl Write for Body {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        match wasi_io::write(self.0, buf) {
-            Ok(taken) => Ok(usize::try_from(taken).unwrap_or(buf.len())),
-            Err(_) => Err(io::Error::other("the stream failed")),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        wasi_io::drop_output_stream(self.0);
     }
 }
 
