@@ -14,8 +14,12 @@
 //! }
 //! ```
 
+mod server;
+
 use std::env;
 use std::process::{Command, ExitCode};
+
+pub use server::{Server, free_port};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -26,11 +30,11 @@ pub const PINNED_RUST: &str = "1.95";
 pub type Need = fn() -> Result<(), String>;
 
 /// A test, and what it needs.
-#[derive(Clone, Copy, Debug)]
 pub struct Test {
     name: &'static str,
-    body: fn(),
+    body: Box<dyn FnOnce() -> Result<(), Failed> + Send>,
     needs: Option<Need>,
+    must_run: bool,
 }
 
 /// The test that is a function of this name.
@@ -44,32 +48,55 @@ macro_rules! test {
 impl Test {
     /// A test that runs everywhere. It fails when `body` panics. [`test!`] calls this.
     #[must_use]
-    pub const fn new(name: &'static str, body: fn()) -> Self {
-        Self { name, body, needs: None }
+    pub fn new(name: &'static str, body: fn()) -> Self {
+        Self::fallible(name, move || {
+            body();
+            Ok(())
+        })
+    }
+
+    /// A test that runs everywhere. It fails when `body` panics or returns an error.
+    pub fn fallible(name: &'static str, body: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Self {
+        Self { name, body: Box::new(body), needs: None, must_run: false }
     }
 
     /// The same test, which runs only where `need` is met.
     #[must_use]
-    pub const fn needs(self, need: Need) -> Self {
+    pub fn needs(self, need: Need) -> Self {
         Self { needs: Some(need), ..self }
     }
 
-    fn completion(self, must_run: bool) -> Result<Completion, Failed> {
+    /// The same test. If `must_run`, it fails where its need is not met.
+    #[must_use]
+    pub fn must_run(self, must_run: bool) -> Self {
+        Self { must_run, ..self }
+    }
+
+    fn completion(self, all_must_run: bool) -> Result<Completion, Failed> {
         match self.needs.map_or(Ok(()), |need| need()) {
-            Ok(()) => (self.body)(),
-            Err(reason) if must_run => return Err(reason.into()),
-            Err(reason) => return Ok(Completion::ignored_with(reason)),
+            Ok(()) => (self.body)().map(|()| Completion::Completed),
+            Err(reason) if self.must_run || all_must_run => Err(reason.into()),
+            Err(reason) => Ok(Completion::ignored_with(reason)),
         }
-        Ok(Completion::Completed)
     }
 }
 
 /// Runs the tests that the command line asks for, as `cargo test` passes it on. For `main`.
 pub fn run(tests: impl IntoIterator<Item = Test>) -> ExitCode {
-    let arguments = Arguments::from_args();
+    run_with(&Arguments::from_args(), tests)
+}
+
+/// The same, with so many tests at the same time unless the command line says otherwise: for tests that mostly wait.
+pub fn run_at_once(threads: usize, tests: impl IntoIterator<Item = Test>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(threads);
+    run_with(&arguments, tests)
+}
+
+fn run_with(arguments: &Arguments, tests: impl IntoIterator<Item = Test>) -> ExitCode {
     let must_run = arguments.include_ignored;
     let trials = tests.into_iter().map(|test| Trial::ignorable_test(test.name, move || test.completion(must_run)));
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    libtest_mimic::run(arguments, trials.collect()).exit_code()
 }
 
 /// Needs the version of Rust that texts and figures were taken from.

@@ -1,9 +1,6 @@
 //! A `redis-server` of a test: on 127.0.0.1, at a free port, in a temporary folder.
 
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -11,25 +8,11 @@ use redis::{AsyncConnectionConfig, Client, FromRedisValue};
 
 use crate::record::Failure;
 
-/// The program, if there is one.
-pub(crate) fn find() -> Option<PathBuf> {
-    let path = std::env::var_os("REDIS_SERVER").map_or_else(|| PathBuf::from("redis-server"), PathBuf::from);
-    let version = Command::new(&path).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    version.is_ok_and(|status| status.success()).then_some(path)
-}
+/// The program.
+pub(crate) static PROGRAM: harness::Server = harness::Server::new("redis-server", "REDIS_SERVER");
 
-/// A free port that the system does not give to outgoing connections: a server that is restarted must find it free again.
 pub(crate) fn free_port() -> u16 {
-    const FIRST: u16 = 10_000;
-    const COUNT: u16 = 9_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let offset = (std::process::id() * 64 + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % u32::from(COUNT);
-        let port = FIRST + u16::try_from(offset).unwrap_or_default();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
+    harness::free_port(10_000..19_000)
 }
 
 /// The setting that kvwatch needs.
@@ -114,7 +97,7 @@ pub(crate) async fn run<T: FromRedisValue>(
 }
 
 fn spawn(folder: &tempfile::TempDir, port: u16, arguments: &[String]) -> Result<Child, Failure> {
-    let program = find().ok_or("no redis-server")?;
+    let program = PROGRAM.path()?;
     let log = std::fs::File::create(folder.path().join("log"))?;
     // Every change is in the file at once, so that a server that was killed has it after its restart.
     Ok(Command::new(program)

@@ -19,33 +19,29 @@ mod record;
 mod scenarios;
 mod watcher;
 
-use libtest_mimic::{Arguments, Completion, Trial};
+use std::process::ExitCode;
 
-const MISSING: &str =
-    "it needs nats-server: run `.ci/nats-server FOLDER`, and set NATS_SERVER to the program that it prints";
+use harness::Test;
+use nats_server::PROGRAM;
 
 /// Tests at the same time.
 const THREADS: usize = 4;
 
-fn main() {
+fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(watcher::COMMAND) {
-        return watcher::main();
+        watcher::main();
+        return ExitCode::SUCCESS;
     }
-    let missing = nats_server::find().is_none();
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(THREADS);
-    let must_run = arguments.include_ignored || std::env::var_os("NATS_SERVER").is_some();
-    let trials = scenarios::all().map(|(name, test)| {
-        Trial::ignorable_test(*name, move || {
-            match missing {
-                true if must_run => return Err(MISSING.into()),
-                true => return Ok(Completion::ignored_with(MISSING)),
-                false => {}
-            }
+    run()
+}
+
+fn run() -> ExitCode {
+    let tests = scenarios::all().map(|(name, test)| {
+        let body = move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            runtime.block_on(test())?;
-            Ok(Completion::Completed)
-        })
+            Ok(runtime.block_on(test())?)
+        };
+        Test::fallible(name, body).needs(|| PROGRAM.path().map(drop)).must_run(PROGRAM.is_named())
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    harness::run_at_once(THREADS, tests)
 }

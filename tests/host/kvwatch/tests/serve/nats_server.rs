@@ -1,35 +1,17 @@
 //! A `nats-server` of a test: on 127.0.0.1, at a free port, in a temporary folder. Also a cluster of three.
 
-use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context, stream};
 
 use crate::record::Failure;
 
-/// The program, if there is one.
-pub(crate) fn find() -> Option<PathBuf> {
-    let path = std::env::var_os("NATS_SERVER").map_or_else(|| PathBuf::from("nats-server"), PathBuf::from);
-    let version = Command::new(&path).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    version.is_ok_and(|status| status.success()).then_some(path)
-}
+/// The program.
+pub(crate) static PROGRAM: harness::Server = harness::Server::new("nats-server", "NATS_SERVER");
 
-/// A free port. It is not one that the system gives to outgoing connections: a server that is restarted must find its port
-/// free again.
 pub(crate) fn free_port() -> u16 {
-    const FIRST: u16 = 20_000;
-    const COUNT: u16 = 12_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let offset = (std::process::id() * 64 + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % u32::from(COUNT);
-        let port = FIRST + u16::try_from(offset).unwrap_or_default();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
+    harness::free_port(20_000..32_000)
 }
 
 /// A server. It is killed when this is dropped.
@@ -115,7 +97,7 @@ fn bucket(name: &str, history: i64) -> stream::Config {
 }
 
 fn spawn(folder: &tempfile::TempDir, port: u16, arguments: &[String]) -> Result<Child, Failure> {
-    let program = find().ok_or("no nats-server")?;
+    let program = PROGRAM.path()?;
     let log = std::fs::File::create(folder.path().join("log"))?;
     Ok(Command::new(program)
         .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
