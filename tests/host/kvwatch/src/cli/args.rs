@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
-use kvwatch::Grants;
 use kvwatch::world::Personality;
+use kvwatch::{Engine, EngineBuilder, Grants};
 
 use super::chain;
 
@@ -23,6 +23,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let number: u64 = number.trim_end().parse().map_err(|_| wrong())?;
     let millis = number.checked_mul(millis).filter(|millis| *millis > 0).ok_or_else(wrong)?;
     Ok(Duration::from_millis(millis))
+}
+
+/// An engine with these limits. A watcher that gets a new instance for each event needs a pool, for so many instances at the same
+/// time: without a pool, to make an instance takes longer than most events. Not every machine has room for a pool.
+pub(crate) fn engine(limits: &EngineBuilder, pool: Option<u32>) -> super::Result<Engine> {
+    let pooled = pool.and_then(|instances| limits.clone().pooled(instances).build().ok());
+    Ok(pooled.map_or_else(|| limits.clone().build(), Ok)?)
 }
 
 /// What the flags `--env`, `--dir` and `--stub` grant.

@@ -140,9 +140,7 @@ impl Run {
             .time_limit(self.time)
             .memory_limit(self.memory.map(|ByteSize(bytes)| bytes))
             .fuel_limit(self.fuel);
-        // Without a pool, to make an instance takes longer than most events. Not every machine has room for one.
-        let pooled = (personality.instance == Instance::PerEvent).then(|| limits.clone().pooled(1).build().ok());
-        let engine = pooled.flatten().map_or_else(|| limits.build(), Ok)?;
+        let engine = args::engine(&limits, (personality.instance == Instance::PerEvent).then_some(1))?;
         let max_line = usize::try_from(self.max_line.0).unwrap_or(usize::MAX);
         let (file, kept) = match &self.store {
             Some(path) => {

@@ -10,11 +10,37 @@ pub mod nats;
 mod prompt;
 #[cfg(feature = "serve")]
 pub mod redis;
+#[cfg(feature = "serve")]
+mod secret;
 
 pub use file::Lines;
 pub use prompt::Pasted;
+#[cfg(feature = "serve")]
+pub use secret::{BadSecret, Secret};
+
+#[cfg(feature = "serve")]
+use std::time::Duration;
 
 use inbound_keyvalue_host::{BadLine, Event};
+
+#[cfg(feature = "serve")]
+use crate::serve::Retry;
+
+/// The waits between two connections to a store, and of everything else that a server did not do at once.
+#[cfg(feature = "serve")]
+pub(crate) const AGAIN: Retry =
+    Retry { attempts: 1, first: Duration::from_millis(100), longest: Duration::from_secs(4) };
+
+/// What a name of a watcher (`--name`) may be.
+#[cfg(feature = "serve")]
+pub(crate) const NAME: &str = "a name has up to 200 letters, digits, `-` and `_`";
+
+/// Whether a name is what [`NAME`] says.
+#[cfg(feature = "serve")]
+pub(crate) fn is_name(name: &str) -> bool {
+    let may_have = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    (1..=200).contains(&name.len()) && name.bytes().all(may_have)
+}
 
 /// Gives events, one after the other.
 pub trait Source {

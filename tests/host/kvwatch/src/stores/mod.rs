@@ -33,15 +33,21 @@ pub use redis::RedisStore;
 pub struct Depth(Arc<AtomicU32>);
 
 impl Depth {
-    /// The depth of the event that is handled now.
+    /// Sets the depth of the event that is handled now.
     pub fn set(&self, depth: u32) {
         self.0.store(depth, Ordering::Relaxed);
+    }
+
+    /// The depth of the event that is handled now.
+    #[must_use]
+    pub fn of_event(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// The depth of what is written now: one more than that of the event.
     #[must_use]
     pub fn of_write(&self) -> u32 {
-        self.0.load(Ordering::Relaxed).saturating_add(1)
+        self.of_event().saturating_add(1)
     }
 }
 

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use kvwatch::sources::nats::{Auth, Secret, Since, Tls};
+use kvwatch::sources::Secret;
+use kvwatch::sources::nats::{Auth, Since, Tls};
 use kvwatch::stores::BucketGrant;
 use kvwatch::{ByteSize, Grants, serve, sources::nats};
 use serde::{Deserialize, Serialize};
@@ -298,6 +299,8 @@ options! {
     tls_first: bool,
 }
 
+/// The variable with the password.
+pub(crate) const PASSWORD: &str = "KVWATCH_PASSWORD";
 /// A handler without an end would keep its key for ever.
 const TIME: Duration = Duration::from_mins(1);
 const MEMORY: ByteSize = ByteSize(128 << 20);
@@ -401,6 +404,14 @@ impl Options {
         args::allow_hosts(grants, &list(&self.allow_host))
     }
 
+    /// The password, from --password-file or from the environment.
+    pub(crate) fn password(&self) -> Result<Secret> {
+        Ok(match &self.password_file {
+            Some(path) => Secret::from_file("password", path)?,
+            None => Secret::from_env("password", PASSWORD)?,
+        })
+    }
+
     fn auth(&self) -> Result<Auth> {
         let chosen = [
             ("--credentials", self.credentials.is_some()),
@@ -419,11 +430,7 @@ impl Options {
             return Ok(Auth::CredentialsFile(path.clone()));
         }
         if let Some(user) = &self.user {
-            let password = match &self.password_file {
-                Some(path) => Secret::from_file("password", path)?,
-                None => Secret::from_env("password", "KVWATCH_PASSWORD")?,
-            };
-            return Ok(Auth::User { user: user.clone(), password });
+            return Ok(Auth::User { user: user.clone(), password: self.password()? });
         }
         if let Some(path) = &self.token_file {
             return Ok(Auth::Token(Secret::from_file("token", path)?));

@@ -1,9 +1,9 @@
 //! The options of a watcher of a Redis database.
 
-use kvwatch::sources::nats::{self, Secret};
+use kvwatch::sources::nats;
 use kvwatch::sources::redis::{self, Auth};
 
-use super::options::{Letters, Options, Parse, Text};
+use super::options::{Letters, Options, PASSWORD, Parse, Text};
 use crate::cli::Result;
 
 /// Where events come from.
@@ -111,14 +111,8 @@ impl Options {
     }
 
     fn redis_auth(&self) -> Result<Auth> {
-        const VARIABLE: &str = "KVWATCH_PASSWORD";
-        let password = match &self.password_file {
-            Some(path) => Some(Secret::from_file("password", path)?),
-            None if self.user.is_some() || std::env::var_os(VARIABLE).is_some() => {
-                Some(Secret::from_env("password", VARIABLE)?)
-            }
-            None => None,
-        };
+        let has_password = self.password_file.is_some() || self.user.is_some() || std::env::var_os(PASSWORD).is_some();
+        let password = has_password.then(|| self.password()).transpose()?;
         Ok(match (self.user.clone(), password) {
             (Some(user), Some(password)) => Auth::User { user, password },
             (None, Some(password)) => Auth::Password(password),

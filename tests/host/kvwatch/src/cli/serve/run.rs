@@ -11,7 +11,7 @@ use kvwatch::serve::{
 };
 use kvwatch::sources::nats::{self, NatsSource};
 use kvwatch::sources::redis::{self, RedisSource};
-use kvwatch::stores::{Acting, Depth, Feedback, Granted, RedisStore};
+use kvwatch::stores::{Acting, BucketGrant, Depth, Feedback, Granted, RedisStore};
 use kvwatch::world::store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,7 +27,7 @@ use super::redis::SourceSettings;
 use super::reload::Reload;
 use crate::cli::signals::Signals;
 use crate::cli::watcher::WatcherArgs;
-use crate::cli::{FAILED, MISSING, Result, chain};
+use crate::cli::{FAILED, MISSING, Result, args, chain};
 
 /// So deep may the writes of a watcher of Redis go that come back to it, without --feed.
 const FEEDBACK_LIMIT: u32 = 16;
@@ -35,6 +35,7 @@ const FEEDBACK_LIMIT: u32 = 16;
 const FEEDBACK_PERIOD: Duration = Duration::from_secs(10);
 
 /// One watcher, as `--listen` sees it.
+#[derive(Clone)]
 pub(super) struct Served {
     pub(super) name: String,
     pub(super) metrics: Arc<Metrics>,
@@ -46,6 +47,12 @@ pub(super) struct Served {
 impl Served {
     pub(super) fn is_ready(&self) -> bool {
         self.connected.get().is_some_and(|connected| connected())
+    }
+
+    /// A worker that acts on the granted buckets of this store.
+    fn worker(&self, store: Arc<dyn Store>, event_bucket: &str, grants: &[BucketGrant], depth: Depth) -> Worker {
+        let store = Arc::new(Granted::new(store, event_bucket, grants));
+        self.crew.worker().acting(Acting { store, event_bucket: event_bucket.to_owned(), depth })
     }
 }
 
@@ -83,17 +90,12 @@ impl Job {
     }
 
     /// Serves until `stop` is finished, or the source fails for good.
-    async fn serve(
-        self,
-        connected: Arc<OnceLock<Box<dyn Fn() -> bool + Send + Sync>>>,
-        stop: impl Future<Output = ()>,
-    ) -> std::result::Result<(), Cause> {
+    async fn serve(self, stop: impl Future<Output = ()>) -> std::result::Result<(), Cause> {
         let Self { options, source, served, reload } = self;
-        let crew = served.crew.clone();
         // It ends with the delivery, because the set is dropped then.
         let mut beside = JoinSet::new();
         if let Some(reload) = reload {
-            beside.spawn(reload.run(crew).in_current_span());
+            beside.spawn(reload.run(served.crew.clone()).in_current_span());
         }
         let mut stop = std::pin::pin!(stop);
         let metrics = Arc::clone(&served.metrics);
@@ -107,7 +109,8 @@ impl Job {
                     () = &mut stop => return Ok(()),
                 };
                 let client = source.connection();
-                let _ = connected
+                let _ = served
+                    .connected
                     .set(Box::new(move || client.connection_state() == async_nats::connection::State::Connected));
                 let letters: Arc<dyn DeadLetters> = match &options.dead_letters {
                     Some(Text(Letters::Subject(subject))) => Arc::new(source.letters(subject)),
@@ -118,8 +121,7 @@ impl Job {
                 let new_worker = || {
                     let depth = Depth::default();
                     let store = stores.clone().of_worker(depth.clone()).allow_partial_batches(partial);
-                    let store = Arc::new(Granted::new(Arc::new(store), &event_bucket, &grants));
-                    served.crew.worker().acting(Acting { store, event_bucket: event_bucket.clone(), depth })
+                    served.worker(Arc::new(store), &event_bucket, &grants, depth)
                 };
                 deliver_from(&mut source, new_worker, &served, &options, letters, stop).await
             }
@@ -134,14 +136,13 @@ impl Job {
                     source = RedisSource::open(settings, metrics) => source?,
                     () = &mut stop => return Ok(()),
                 };
-                let _ = connected.set(Box::new(source.is_connected()));
+                let _ = served.connected.set(Box::new(source.is_connected()));
                 let letters = local_letters(&options)?;
                 let new_worker = || {
                     let depth = Depth::default();
                     let of_event = depth.clone();
-                    let store = feedback.guard(Arc::clone(&stores), move || of_event.of_write() - 1);
-                    let store = Arc::new(Granted::new(store, &event_bucket, &grants));
-                    served.crew.worker().acting(Acting { store, event_bucket: event_bucket.clone(), depth })
+                    let store = feedback.guard(Arc::clone(&stores), move || of_event.of_event());
+                    served.worker(store, &event_bucket, &grants, depth)
                 };
                 deliver_from(&mut source, new_worker, &served, &options, letters, stop).await
             }
@@ -179,10 +180,8 @@ fn engine(options: &Options) -> Result<Engine> {
         .time_limit(options.time.as_ref().map(|Text(time)| *time))
         .memory_limit(options.memory.as_ref().map(|Text(size)| size.0))
         .fuel_limit(options.fuel);
-    // Without a pool, to make an instance takes longer than most events. Not every machine has room for one.
     let workers = options.workers.map_or(1, u32::from);
-    let pooled = options.fresh.unwrap_or_default().then(|| limits.clone().pooled(workers).build().ok());
-    Ok(pooled.flatten().map_or_else(|| limits.build(), Ok)?)
+    args::engine(&limits, options.fresh.unwrap_or_default().then_some(workers))
 }
 
 /// Serves all watchers until a signal, or until one of them fails for good.
@@ -206,15 +205,7 @@ pub(super) fn run(config: Config) -> Result<ExitCode> {
 }
 
 async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>, builds: Signals) -> Result<ExitCode> {
-    let served: Arc<[Served]> = jobs
-        .iter()
-        .map(|job| Served {
-            name: job.served.name.clone(),
-            metrics: Arc::clone(&job.served.metrics),
-            crew: job.served.crew.clone(),
-            connected: Arc::clone(&job.served.connected),
-        })
-        .collect();
+    let served: Arc<[Served]> = jobs.iter().map(|job| job.served.clone()).collect();
     if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr()?, "offering metrics");
         tokio::spawn(http::listen(listener, Arc::clone(&served)));
@@ -225,10 +216,9 @@ async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>, builds: Signals) -
     let mut running = JoinSet::new();
     for job in jobs {
         let mut stopped = stopped.clone();
-        let connected = Arc::clone(&job.served.connected);
         let span = tracing::info_span!("serve", watcher = job.served.name);
         let until = async move { _ = stopped.wait_for(|stop| *stop).await };
-        running.spawn(job.serve(connected, until).instrument(span));
+        running.spawn(job.serve(until).instrument(span));
     }
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     builds.leave();

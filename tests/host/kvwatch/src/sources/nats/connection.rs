@@ -7,6 +7,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::auth::{Auth, Tls};
 use super::error::Error;
 use super::{Address, Settings};
+use crate::sources::secret::BadSecret;
 
 /// A connection is noticed to be silent after two of these. The library's default would need more than 45 s.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
@@ -53,7 +54,7 @@ async fn options(settings: &Settings, changes: UnboundedSender<Change>) -> Resul
     }
     Ok(match &settings.auth {
         Auth::Nobody => options,
-        Auth::CredentialsFile(path) => options.credentials_file(path).await.map_err(|cause| Error::Secret {
+        Auth::CredentialsFile(path) => options.credentials_file(path).await.map_err(|cause| BadSecret {
             what: "credentials",
             place: path.display().to_string(),
             cause: cause.to_string(),

@@ -1,5 +1,6 @@
 use super::consumer::Difference;
 use crate::serve::Cause;
+use crate::sources::secret::BadSecret;
 
 /// Why events cannot come from a bucket, in words for the person who started `kvwatch serve`.
 #[derive(Debug, thiserror::Error)]
@@ -24,15 +25,8 @@ pub enum Error {
         problem: String,
     },
     /// A secret cannot be read.
-    #[error("cannot read the {what} from {place}: {cause}")]
-    Secret {
-        /// What the secret is for.
-        what: &'static str,
-        /// The file or the environment variable.
-        place: String,
-        /// Why not.
-        cause: String,
-    },
+    #[error(transparent)]
+    Secret(#[from] BadSecret),
     /// No server answers. This may change: with `--wait` it is tried again.
     #[error(
         "cannot connect to {servers}: {cause}; check that the server runs and the address is right, or wait for it with --wait"

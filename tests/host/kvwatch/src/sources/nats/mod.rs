@@ -31,7 +31,7 @@ use std::time::Duration;
 
 pub use address::Address;
 pub(super) use address::printable as printable_address;
-pub use auth::{Auth, Secret, Tls};
+pub use auth::{Auth, Tls};
 pub use consumer::{Difference, Since};
 pub use error::Error;
 pub use gate::{Answer, Decision, Delivered, Gate, Verdict};
@@ -40,6 +40,7 @@ pub(crate) use message::change;
 pub use source::NatsSource;
 
 use crate::serve::Escaped;
+use crate::sources::{NAME, is_name};
 
 /// Which events come, and how.
 #[derive(Clone, Debug)]
@@ -99,9 +100,8 @@ impl Settings {
         let bad = |setting, value: &str, problem: &str| {
             Err(Error::Setting { setting, value: Escaped(value).to_string(), problem: problem.to_owned() })
         };
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        if self.name.is_empty() || self.name.len() > 200 || !self.name.bytes().all(is_name) {
-            return bad("--name", &self.name, "a name has up to 200 letters, digits, `-` and `_`");
+        if !is_name(&self.name) {
+            return bad("--name", &self.name, NAME);
         }
         if let Some(keys) = &self.keys
             && !is_filter(keys)

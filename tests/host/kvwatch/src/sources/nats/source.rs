@@ -20,13 +20,12 @@ use super::error::Error;
 use super::gate::Gate;
 use super::unreachable_keys::Unreachable;
 use super::{Settings, SubjectLetters};
-use crate::serve::{Acked, BoxFuture, Cause, Escaped, Metrics, Position, Retry, Signal, Source, Waits, count};
+use crate::serve::{Acked, BoxFuture, Cause, Escaped, Metrics, Position, Signal, Source, Waits, count};
+use crate::sources::AGAIN;
 use crate::stores::NatsStore;
 
 /// How often the server is asked for its count while the gate is closed, and how often the loop looks after itself.
 const BEAT: Duration = Duration::from_millis(100);
-/// The waits of everything that the server did not do at once.
-const AGAIN: Retry = Retry { attempts: 1, first: Duration::from_millis(100), longest: Duration::from_secs(4) };
 /// How long deliveries that are on their way are collected at the end.
 const COLLECT: Duration = Duration::from_millis(50);
 

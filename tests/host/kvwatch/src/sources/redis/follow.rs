@@ -22,9 +22,9 @@ use super::known::Known;
 use super::notice::{Meaning, meaning};
 use super::pulse::{Pulse, SILENCE, Silent};
 use super::reading::{Found, read};
-use super::source::AGAIN;
 use super::window::Window;
 use crate::serve::{Change, Escaped, Event, Metrics, Position, Waits, count};
+use crate::sources::AGAIN;
 
 /// So many keys are read at once, if their values are small.
 const BATCH: usize = 64;

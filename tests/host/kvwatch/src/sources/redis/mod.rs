@@ -36,7 +36,8 @@ pub(crate) use error::printable;
 pub use source::RedisSource;
 
 use crate::serve::Escaped;
-use crate::sources::nats::Secret;
+use crate::sources::secret::Secret;
+use crate::sources::{NAME, is_name};
 
 /// Who kvwatch is for the server. Secrets come from a file or the environment, never from a command line.
 #[derive(Clone, Default)]
@@ -140,9 +141,8 @@ impl Settings {
         let bad = |setting, value: &str, problem: &str| {
             Err(Error::Setting { setting, value: Escaped(value).to_string(), problem: problem.to_owned() })
         };
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        if self.name.is_empty() || self.name.len() > 200 || !self.name.bytes().all(is_name) {
-            return bad("--name", &self.name, "a name has up to 200 letters, digits, `-` and `_`");
+        if !is_name(&self.name) {
+            return bad("--name", &self.name, NAME);
         }
         if self.max_in_hand == 0 {
             return bad("--max-ack-pending", "0", "it must be 1 or more");

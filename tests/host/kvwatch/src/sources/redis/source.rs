@@ -1,6 +1,5 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -10,11 +9,9 @@ use super::Settings;
 use super::connect;
 use super::error::Error;
 use super::follow::Follow;
-use crate::serve::{Arrival, Cause, Escaped, Event, Metrics, Position, Retry, Signal, Source};
+use crate::serve::{Arrival, Cause, Escaped, Event, Metrics, Position, Signal, Source};
+use crate::sources::AGAIN;
 
-/// The waits between two connections.
-pub(super) const AGAIN: Retry =
-    Retry { attempts: 1, first: Duration::from_millis(100), longest: Duration::from_secs(4) };
 /// Events that are read ahead of the loop.
 const AHEAD: usize = 32;
 

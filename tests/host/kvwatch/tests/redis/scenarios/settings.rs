@@ -4,7 +4,7 @@ use super::{pause, same, tests};
 use crate::record::Failure;
 use crate::redis_server::{Server, run};
 use crate::watcher::{Options, Process, events, wait_until};
-use kvwatch::sources::nats::Secret;
+use kvwatch::sources::Secret;
 use kvwatch::sources::redis::{Auth, Error, RedisSource, Settings};
 
 tests!(

@@ -17,8 +17,9 @@ use super::super::consumer::{self, Opened};
 use super::super::gate::{Answer, Decision, Delivered};
 use super::super::message;
 use super::super::unreachable_keys::{Search, Unreachable};
-use super::{AGAIN, NatsSource, Report};
+use super::{NatsSource, Report};
 use crate::serve::{Arrival, Cause, Escaped, Event, Position, Signal, Source as _, count, gauge};
+use crate::sources::AGAIN;
 use crate::stores::{DEPTH, WRITER};
 
 impl NatsSource {
