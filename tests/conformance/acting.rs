@@ -5,7 +5,7 @@
 //! nothing, unless the host does half of a batch.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use acting::{Actor, CALLS};
 use inbound_keyvalue::testing::{self, Personality, TestHost, Written};
@@ -145,15 +145,8 @@ fn report(values: &[Written]) -> String {
     if last.len > 1000 { format!("{start}, and so on: {} bytes", last.len) } else { start.into_owned() }
 }
 
-/// The guest, built for `target` by the first test that needs it.
 fn watcher(target: Target) -> Watcher {
-    static WATCHERS: [OnceLock<Watcher>; 3] = [const { OnceLock::new() }; 3];
-    let index = match target {
-        Target::UnknownUnknown => 0,
-        Target::Wasip1 => 1,
-        _ => 2,
-    };
-    WATCHERS[index].get_or_init(|| conformance::watcher("tests/guests/acting", target)).clone()
+    conformance::watcher("tests/guests/acting", target)
 }
 
 fn before() -> Contents {

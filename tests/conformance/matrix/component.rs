@@ -1,7 +1,5 @@
 //! The test guest as a component in wasmtime.
 
-use std::sync::OnceLock;
-
 use kvwatch::build::Target;
 use kvwatch::world::{Content, Personality};
 use kvwatch::{Session, Watcher};
@@ -11,15 +9,8 @@ use crate::{Driver, Ending, Observed};
 pub(crate) struct Component(Session);
 
 impl Component {
-    /// The guest, built for `target` by the first test that asks for it.
     pub(crate) fn watcher(target: Target) -> Watcher {
-        static WATCHERS: [OnceLock<Watcher>; 3] = [const { OnceLock::new() }; 3];
-        let index = match target {
-            Target::UnknownUnknown => 0,
-            Target::Wasip1 => 1,
-            _ => 2,
-        };
-        WATCHERS[index].get_or_init(|| conformance::watcher("tests/guests/exercise", target)).clone()
+        conformance::watcher("tests/guests/exercise", target)
     }
 
     pub(crate) fn new(target: Target, personality: &Personality) -> Self {
