@@ -86,7 +86,7 @@ pub fn run(tests: impl IntoIterator<Item = Test>) -> ExitCode {
     run_with(&Arguments::from_args(), tests)
 }
 
-/// The same, with so many tests at the same time unless the command line says otherwise: for tests that mostly wait.
+/// The same for tests that mostly wait: `threads` tests run at the same time, unless the command line has another number.
 pub fn run_at_once(threads: usize, tests: impl IntoIterator<Item = Test>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(threads);

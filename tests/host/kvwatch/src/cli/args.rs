@@ -25,8 +25,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(millis))
 }
 
-/// An engine with these limits. A watcher that gets a new instance for each event needs a pool, for so many instances at the same
-/// time: without a pool, to make an instance takes longer than most events. Not every machine has room for a pool.
+/// An engine with these limits. `pool` is the number of instances in its pool, for a watcher that gets a new instance for each event:
+/// without a pool, instantiation takes longer than most events. Not every machine has room for a pool. Then the engine has none.
 pub(crate) fn engine(limits: &EngineBuilder, pool: Option<u32>) -> super::Result<Engine> {
     let pooled = pool.and_then(|instances| limits.clone().pooled(instances).build().ok());
     Ok(pooled.map_or_else(|| limits.clone().build(), Ok)?)

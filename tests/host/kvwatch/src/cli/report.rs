@@ -43,10 +43,10 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    /// Of a run, so many changes are shown.
+    /// The most changes that are shown of a run.
     pub(crate) const CHANGES: u64 = 100;
 
-    /// Of one event, so many changes are shown.
+    /// The most changes that are shown of one event.
     const CHANGES_OF_AN_EVENT: usize = 10;
 
     fn show_changes(&mut self, outcome: &Outcome) -> io::Result<()> {

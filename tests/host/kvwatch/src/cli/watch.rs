@@ -16,10 +16,10 @@ use super::{Result, chain, escape, style};
 /// The time between two looks at the files.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// When the files did not change for so long, their author has saved all of them.
+/// If the files did not change for this time, their author has saved all of them.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// Files that never stop to change are taken as they are after so long.
+/// After this time, files that never stop to change are taken as they are.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// A change.

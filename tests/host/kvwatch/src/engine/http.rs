@@ -29,7 +29,7 @@ pub struct AllowedHost {
     port: Option<u16>,
 }
 
-/// The text is not a host with a port or without one.
+/// The text is no host, with or without a port.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a host: write a name or an address, with a port or without, as example.org:8443 or [::1]:8080, or * for all"

@@ -55,7 +55,7 @@ impl State {
         }
     }
 
-    /// The hosts that the watcher was not let send requests to since the last call.
+    /// The hosts that the gate denied requests to since the last call.
     #[cfg_attr(not(feature = "http"), expect(clippy::unused_self, reason = "without HTTP there is nothing to deny"))]
     pub(crate) fn take_denied_hosts(&mut self) -> Vec<String> {
         #[cfg(feature = "http")]

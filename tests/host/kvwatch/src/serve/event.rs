@@ -32,7 +32,7 @@ pub enum Change {
 /// an older incarnation comes before every event of a newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// How often the source has seen its store created anew.
+    /// How often the source has seen that its store was created again.
     pub incarnation: u32,
     /// The store's sequence number. A store without one uses a counter of the source.
     pub sequence: u64,

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a served watcher counts. One struct is shared by the loop, the source and whoever reports.
+/// What a served watcher counts. The loop, the source and the reports share one struct.
 ///
 /// No count has a label from the store's content, so their number is fixed.
 #[derive(Debug, Default)]

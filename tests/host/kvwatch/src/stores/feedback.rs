@@ -9,7 +9,7 @@ use inbound_keyvalue_host::Content;
 use inbound_keyvalue_host::store::{Answer, Store, StoreError};
 use tokio::time::Instant;
 
-/// So many keys are remembered.
+/// The most keys that are remembered.
 const MOST_KEYS: usize = 10_000;
 
 /// Limits how often a watcher calls itself, on a store that does not tell who has written a key.

@@ -29,7 +29,7 @@ pub const DEPTH: &str = "Kvwatch-Depth";
 const CONTENTION: Retry = Retry { attempts: 200, first: Duration::from_millis(1), longest: Duration::from_millis(50) };
 /// The most bytes of keys that `get-keys` collects.
 const MOST_KEYS: usize = 64 << 20;
-/// `get-keys` fails if the server sends nothing for so long.
+/// `get-keys` fails if the server sends nothing for this time.
 const SILENCE: Duration = Duration::from_secs(5);
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -189,7 +189,7 @@ impl NatsStore {
         self.write(bucket, key, Some(bytes.into()), None).await.map(drop)
     }
 
-    /// Reads a key, decides on its new value, and writes it if no other writer was faster. Otherwise it begins anew.
+    /// Reads a key, decides on its new value, and writes it if no other writer was faster. Otherwise it begins again.
     async fn update<T>(
         &self,
         bucket: &str,

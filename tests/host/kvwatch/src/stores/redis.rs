@@ -15,7 +15,7 @@ use crate::sources::redis::{Address, Auth, Error, printable, tracked_connection}
 
 /// The largest value that Redis keeps, unless the server has another `proto-max-bulk-len`.
 const MOST_BYTES: u64 = 512 * 1024 * 1024;
-/// So many keys are asked for in one step of a scan.
+/// The number of keys that one step of a scan asks for.
 const SCAN: usize = 1000;
 /// So much memory may the names of all keys take that one call of `get-keys` answers.
 const MOST_KEY_BYTES: usize = 64 * 1024 * 1024;

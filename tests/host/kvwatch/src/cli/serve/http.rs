@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::run::Served;
 
-/// So many connections at a time; more wait in the listener's queue.
+/// The most connections at a time. Further connections wait in the listener's queue.
 const CONNECTIONS: usize = 32;
 /// A connection that lasts longer is closed, so that idle ones do not take all places.
 const LONGEST: Duration = Duration::from_secs(10);

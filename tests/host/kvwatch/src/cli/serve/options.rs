@@ -137,7 +137,7 @@ macro_rules! options {
         }
 
         impl Options {
-            /// These options, and where they say nothing, the others.
+            /// These options. An option that is not set comes from the others.
             pub(crate) fn or(self, other: Self) -> Self {
                 Self { $($name: self.$name.or(other.$name),)* }
             }

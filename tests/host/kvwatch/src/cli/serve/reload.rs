@@ -1,4 +1,4 @@
-//! `--reload`: loads a watcher anew when its file is replaced.
+//! `--reload`: loads a watcher again when its file is replaced.
 
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};

@@ -29,9 +29,9 @@ use crate::cli::signals::Signals;
 use crate::cli::watcher::WatcherArgs;
 use crate::cli::{FAILED, MISSING, Result, args, chain};
 
-/// So deep may the writes of a watcher of Redis go that come back to it, without --feed.
+/// The limit of the depth of a watcher's own writes on Redis, without --feed.
 const FEEDBACK_LIMIT: u32 = 16;
-/// A write comes back within this time, or never.
+/// A write that does not come back within this time never comes back.
 const FEEDBACK_PERIOD: Duration = Duration::from_secs(10);
 
 /// One watcher, as `--listen` sees it.

@@ -55,14 +55,14 @@ pub struct NatsSource {
     last_new: u64,
     /// See [`Opened::replaced_up_to`].
     replaced_up_to: u64,
-    /// The pull is opened anew at this time.
+    /// The pull is opened again at this time.
     reopen: Option<Instant>,
     reopen_waits: Waits,
     opening: bool,
     asking: bool,
     ask_at: Instant,
     keep_at: Instant,
-    /// The connection is lost and not yet made anew.
+    /// The connection is lost, and there is no new one yet.
     lost: bool,
     searching: bool,
     /// Events that never arrive are searched for when this is due: after a reconnect, or when the gate stays closed.

@@ -26,9 +26,9 @@ use super::window::Window;
 use crate::serve::{Change, Escaped, Event, Metrics, Position, Waits, count};
 use crate::sources::AGAIN;
 
-/// So many keys are read at once, if their values are small.
+/// The most keys that are read at once. Large values make it fewer.
 const BATCH: usize = 64;
-/// So many bytes of values are read at once, as far as the last read tells.
+/// The most bytes of values that are read at once, judged by the last read.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// A key that has changed.
 struct Notice {
@@ -38,7 +38,7 @@ struct Notice {
 
 /// Why a connection is of no use any more.
 enum Lost {
-    /// The source is gone, and so is whoever wants events.
+    /// The source is gone, so nobody takes events.
     Unwanted,
     Closed,
     Silent,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-/// So much memory is used for the names of keys.
+/// The most memory for the names of keys, in bytes.
 const LIMIT: usize = 64 * 1024 * 1024;
 /// About what an entry takes besides its text.
 const ENTRY: usize = 64;

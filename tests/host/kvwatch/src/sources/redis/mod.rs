@@ -1,6 +1,6 @@
 //! Events from a Redis database, at most once.
 //!
-//! Redis announces that a key has changed, to whoever is subscribed at that moment (keyspace notifications). It does not keep the
+//! Redis announces a changed key to the subscribers of that moment (keyspace notifications). It does not keep the
 //! announcement, and it does not contain the value. So kvwatch subscribes and reads the value after each announcement. The parts:
 //!
 //! | part | what it does |

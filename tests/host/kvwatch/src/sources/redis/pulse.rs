@@ -9,7 +9,7 @@ use crate::serve::BoxFuture;
 
 /// How often the server is asked how it is.
 const PROBE: Duration = Duration::from_secs(2);
-/// A server that is silent for so long is away.
+/// A server that is silent for this time is away.
 pub(super) const SILENCE: Duration = Duration::from_secs(6);
 
 /// The server has not answered in time, or with an error.

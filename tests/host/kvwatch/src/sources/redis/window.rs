@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// So many bytes are read ahead of what has been handled.
+/// The most bytes that are read ahead of the handled events.
 const WINDOW: usize = 256 * 1024;
-/// A subscriber that waits for so long for room is behind the server.
+/// A subscriber that waits for room for this time is behind the server.
 const BEHIND: Duration = Duration::from_secs(1);
 
 /// What the buffers of the operating systems on both sides hold at most, about. A server that has closed the connection may have

@@ -153,7 +153,7 @@ impl NatsSource {
         }
     }
 
-    /// Opens the pull anew, soon. Failures in a row make the waits grow.
+    /// Opens the pull again soon. Failures in a row make the waits grow.
     pub(super) fn reopen(&mut self) {
         if self.reopen.is_none() && !self.opening {
             self.reopen = Some(Instant::now() + self.reopen_waits.next().unwrap_or(AGAIN.longest));
