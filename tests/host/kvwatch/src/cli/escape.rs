@@ -43,13 +43,17 @@ pub(crate) fn bytes(bytes: &[u8]) -> String {
     text
 }
 
-/// The start of a content as text in quotes. Bytes that are not text are escaped; a character that is cut off at the end is left out.
+/// The start of a content as text in quotes. Bytes that are not text are escaped.
 pub(crate) fn start(content: &[u8]) -> String {
-    let whole = match str::from_utf8(content) {
+    format!("\"{}\"", bytes(whole_characters(content)))
+}
+
+/// The start of a content without a character that is cut off at its end.
+pub(crate) fn whole_characters(content: &[u8]) -> &[u8] {
+    match str::from_utf8(content) {
         Err(error) if error.error_len().is_none() => &content[..error.valid_up_to()],
         _ => content,
-    };
-    format!("\"{}\"", bytes(whole))
+    }
 }
 
 fn escape(text: &str, stays: impl Fn(char) -> bool) -> String {

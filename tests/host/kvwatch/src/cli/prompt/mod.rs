@@ -211,17 +211,10 @@ fn show(key: &str, bucket: Option<&str>, runner: &Runner) -> Result<bool> {
     Ok(true)
 }
 
-/// Text as it is, but for what a terminal would take for its own; and bytes that are none with escapes.
+/// Text as it is, except for characters that a terminal would act on. Other bytes are escaped.
 fn shown(bytes: &[u8]) -> String {
-    let text = match str::from_utf8(bytes) {
-        Ok(text) => text,
-        // The last character is cut off.
-        Err(error) if error.error_len().is_none() => {
-            return shown(&bytes[..error.valid_up_to()]);
-        }
-        Err(_) => return bytes.escape_ascii().to_string(),
-    };
-    escape::lines(text)
+    let bytes = escape::whole_characters(bytes);
+    str::from_utf8(bytes).map_or_else(|_| bytes.escape_ascii().to_string(), escape::lines)
 }
 
 fn list(prefix: &str, bucket: Option<&str>, runner: &Runner) -> Result<bool> {
