@@ -15,6 +15,7 @@ use std::error::Error as StdError;
 use std::fmt::Display;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 
 use inbound_keyvalue_host::{Called, Host};
@@ -266,11 +267,11 @@ pub(crate) mod types {
 
     #[track_caller]
     pub(crate) fn payload_consume_sync(payload: Raw) -> Result<Vec<u8>, Raw> {
-        // The host shares the bytes of its answer. They are copied after the call.
-        call("payload_consume_sync", payload.host, Ok([].into()), |host| {
+        // The host may share the bytes of its answer with its store. Only then they are copied, after the call.
+        call("payload_consume_sync", payload.host, Ok(Arc::default()), |host| {
             Ok(host.payload_consume_sync(payload.number)?.map_err(|number| Raw { number, ..payload }))
         })
-        .map(|data| data.to_vec())
+        .map(Arc::unwrap_or_clone)
     }
 
     #[track_caller]

@@ -192,7 +192,7 @@ impl Moved for (String,) {
     }
 }
 
-impl Moved for (Result<Arc<[u8]>, u32>,) {
+impl Moved for (Result<Arc<Vec<u8>>, u32>,) {
     fn moved(&self) -> u64 {
         self.0.as_ref().map_or(0, |bytes| bytes.len() as u64)
     }

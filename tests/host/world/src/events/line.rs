@@ -89,6 +89,8 @@ fn event(mut line: Vec<u8>, object: Object, folder: Option<&Path>) -> Result<Eve
             let text = span.start + 1..span.end - 1;
             let len = if field == VALUE { unescape(&mut line, text) } else { decode_base64(&mut line, text) }?;
             line.truncate(len);
+            // A store can keep many values: none keeps the room of its line.
+            line.shrink_to_fit();
             Change::Set(Content::from(line))
         }
     };

@@ -129,7 +129,7 @@ impl Host {
 
     /// `payload-consume-sync`
     #[inline]
-    pub fn payload_consume_sync(&mut self, payload: u32) -> Called<Result<Arc<[u8]>, u32>> {
+    pub fn payload_consume_sync(&mut self, payload: u32) -> Called<Result<Arc<Vec<u8>>, u32>> {
         let Some((content, _)) = self.consume(Consume::Sync, payload) else {
             return self.refuse(Consume::Sync, payload).map(Err);
         };

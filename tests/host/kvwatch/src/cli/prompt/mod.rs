@@ -113,11 +113,21 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
     Ok(())
 }
 
+/// What a file contains.
+fn value_of(path: &Path) -> io::Result<Vec<u8>> {
+    // To open a named pipe could wait for ever, and a device may have no end.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other(if metadata.is_dir() { "it is a folder" } else { "it is not a regular file" }));
+    }
+    fs::read(path)
+}
+
 /// Carries out a command. `false` is that it was refused.
 fn carry_out(command: Command, runner: &mut Runner, last: &mut Option<Event>, limits: ReadLimits) -> Result<bool> {
     let event = match command {
         Command::Set(key, value) => Event::set(key, value),
-        Command::SetFile(key, path) => match fs::read(&path) {
+        Command::SetFile(key, path) => match value_of(&path) {
             Ok(bytes) => Event::set(key, Content::from(bytes)),
             Err(error) => {
                 style::error(&format!("cannot read the value from the file {}: {error}", path.display()));
