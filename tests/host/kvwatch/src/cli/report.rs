@@ -106,6 +106,10 @@ impl Report for Plain {
             let rule = violation.fault.rule();
             style::violation(&format!("{} of {:?}: {violation} [{rule}]", operation(event), event.key));
         }
+        let more = outcome.violation_count - outcome.violations.len() as u64;
+        if more > 0 {
+            style::say(&style::styled(style::FAINT, &format!("and {}", plural(more, "more violation"))));
+        }
         Ok(())
     }
 
@@ -158,6 +162,10 @@ struct EventLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     trap: Option<TrapObject<'a>>,
     violations: Vec<ViolationObject>,
+    #[serde(skip_serializing_if = "is_zero")]
+    violations_missing: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    host_failures: u64,
     values: Vec<ValueObject<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     denied_hosts: &'a [String],
@@ -258,6 +266,7 @@ struct SummaryObject {
     violations: u64,
     bad_lines: u64,
     wrote_stderr: u64,
+    hid_failures: u64,
     changes: u64,
     nanoseconds: u64,
     mean_nanoseconds: u64,
@@ -317,6 +326,8 @@ impl Report for Json {
                 .iter()
                 .map(|violation| ViolationObject { rule: violation.fault.rule(), message: violation.to_string() })
                 .collect(),
+            violations_missing: outcome.violation_count - outcome.violations.len() as u64,
+            host_failures: outcome.host_failures,
             values: outcome
                 .values
                 .iter()
@@ -363,6 +374,7 @@ impl Report for Json {
                 violations: all.violations,
                 bad_lines: stats.bad_lines,
                 wrote_stderr: stats.wrote_stderr,
+                hid_failures: stats.hid_failures,
                 changes: stats.changes,
                 nanoseconds: nanoseconds(all.time),
                 mean_nanoseconds: nanoseconds(all.mean()),

@@ -13,6 +13,8 @@ pub(crate) struct Stats {
     pub(crate) bad_lines: u64,
     /// The events that were handled, and in which the watcher wrote to its standard error.
     pub(crate) wrote_stderr: u64,
+    /// The events that were handled although the host failed.
+    pub(crate) hid_failures: u64,
     /// What the watcher changed in the store.
     pub(crate) changes: u64,
     set: Figures,
@@ -42,6 +44,7 @@ impl Stats {
         figures.count(outcome);
         self.changes += outcome.change_count;
         self.wrote_stderr += u64::from(outcome.is_handled() && outcome.wrote_stderr);
+        self.hid_failures += u64::from(outcome.is_handled() && outcome.host_failures > 0);
         let unexplained = |cause: &Cause| matches!(cause, Cause::Wasm(_));
         self.unexplained |=
             outcome.trapped().is_some_and(|trapped| unexplained(&trapped.cause) && trapped.last_words.is_empty());
@@ -92,6 +95,9 @@ impl Stats {
         if self.wrote_stderr > 0 {
             counts.push(format!("{} handled with messages on standard error", self.wrote_stderr));
         }
+        if self.hid_failures > 0 {
+            counts.push(format!("{} handled although a call to the host failed", self.hid_failures));
+        }
         if all.events == 0 && self.bad_lines > 0 {
             counts.push("no line was an event".to_owned());
         }
@@ -115,7 +121,7 @@ impl Figures {
         let duration = outcome.duration.unwrap_or_default();
         self.events += 1;
         self.failed += u64::from(!outcome.is_handled());
-        self.violations += outcome.violations.len() as u64;
+        self.violations += outcome.violation_count;
         self.time += duration;
         self.longest = self.longest.max(duration);
         self.peak_memory = self.peak_memory.max(outcome.peak_memory);

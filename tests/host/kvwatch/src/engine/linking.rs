@@ -25,6 +25,8 @@ pub(crate) const HANDLE_WATCH: &str = "wasi:keyvalue/handle-watch";
 pub(crate) struct State {
     pub(crate) keyvalue: Keyvalue,
     pub(crate) memory: Memory,
+    /// How many calls of this event ended with an error of the draft: the guest is told, and nobody else.
+    pub(crate) failures: u64,
     counts_fuel: bool,
     /// What was granted and cannot be had.
     denied: Option<wasmtime::Error>,
@@ -46,6 +48,7 @@ impl State {
         Self {
             keyvalue,
             memory,
+            failures: 0,
             counts_fuel,
             denied,
             wasi,
@@ -95,7 +98,7 @@ macro_rules! define {
             interface.func_wrap($name, |mut guest: StoreContextMut<'_, State>, ($($parameter,)*): ($($type,)*)| {
                 let $host = &mut guest.data_mut().keyvalue;
                 let result = $call?;
-                charge(guest, &result)?;
+                account(guest, &result)?;
                 Ok(result)
             })?;
         )*
@@ -151,9 +154,10 @@ pub(crate) fn stub(linker: &mut Linker<State>, component: &Component, import: &s
 const FUEL_FOR_A_CALL: u64 = 100;
 const BYTES_FOR_FUEL: u64 = 8;
 
-/// Takes the fuel for a call: otherwise a guest could have the host work for it.
+/// Counts a call that failed, and takes the fuel for a call: otherwise a guest could have the host work for it.
 #[inline]
-pub(crate) fn charge(mut guest: StoreContextMut<'_, State>, result: &impl Moved) -> Result<()> {
+pub(crate) fn account(mut guest: StoreContextMut<'_, State>, result: &impl Answer) -> Result<()> {
+    guest.data_mut().failures += u64::from(result.failed());
     if !guest.data().counts_fuel {
         return Ok(());
     }
@@ -163,58 +167,85 @@ pub(crate) fn charge(mut guest: StoreContextMut<'_, State>, result: &impl Moved)
     left.map(|_| ()).ok_or_else(|| Trap::OutOfFuel.into())
 }
 
-/// How many bytes the host moved for a result.
-pub(crate) trait Moved {
+/// What a function of the host gives the guest.
+pub(crate) trait Answer {
+    /// How many bytes the host moved for it.
     fn moved(&self) -> u64 {
         0
     }
+
+    /// Whether the host failed, and the answer is an error.
+    fn failed(&self) -> bool {
+        false
+    }
 }
 
-impl Moved for () {}
-impl Moved for (u32,) {}
-impl Moved for (u64,) {}
-impl Moved for (Result<u32, u32>,) {}
-impl Moved for (Result<u32, ()>,) {}
-impl Moved for (Result<(), u32>,) {}
-impl Moved for (Result<bool, u32>,) {}
-impl Moved for (Result<u64, u32>,) {}
-impl Moved for (Result<Vec<u32>, u32>,) {}
+impl Answer for () {}
+impl Answer for (u32,) {}
+impl Answer for (u64,) {}
 
-impl Moved for (Vec<String>,) {
+impl Answer for (Vec<String>,) {
     fn moved(&self) -> u64 {
         self.0.iter().map(|key| key.len() as u64).sum()
     }
 }
 
-impl Moved for (String,) {
+impl Answer for (String,) {
     fn moved(&self) -> u64 {
         self.0.len() as u64
     }
 }
 
-impl Moved for (Result<Arc<Vec<u8>>, u32>,) {
+impl<T: Moved<E>, E> Answer for (Result<T, E>,) {
     fn moved(&self) -> u64 {
-        self.0.as_ref().map_or(0, |bytes| bytes.len() as u64)
+        self.0.as_ref().map_or(0, Moved::bytes)
+    }
+
+    fn failed(&self) -> bool {
+        self.0.is_err()
     }
 }
 
-impl Moved for (Result<(Vec<u8>, bool), StreamError>,) {
-    fn moved(&self) -> u64 {
-        self.0.as_ref().map_or(0, |(bytes, _)| bytes.len() as u64)
+/// What the host gives where it does not fail with an `E`.
+pub(crate) trait Moved<E> {
+    /// How many bytes the host moved.
+    fn bytes(&self) -> u64 {
+        0
     }
 }
 
-impl Moved for (Result<(u64, bool), StreamError>,) {
-    fn moved(&self) -> u64 {
-        self.0.as_ref().map_or(0, |&(count, _)| count)
+impl<E> Moved<E> for () {}
+impl<E> Moved<E> for bool {}
+impl<E> Moved<E> for u32 {}
+impl<E> Moved<E> for Vec<u32> {}
+
+impl<E> Moved<E> for Arc<Vec<u8>> {
+    fn bytes(&self) -> u64 {
+        self.len() as u64
     }
 }
 
-impl Moved for (Result<u64, StreamError>,) {
-    fn moved(&self) -> u64 {
-        *self.0.as_ref().unwrap_or(&0)
+impl<E> Moved<E> for (Vec<u8>, bool) {
+    fn bytes(&self) -> u64 {
+        self.0.len() as u64
     }
 }
+
+impl<E> Moved<E> for (u64, bool) {
+    fn bytes(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Of a stream, it is the number of bytes.
+impl Moved<StreamError> for u64 {
+    fn bytes(&self) -> u64 {
+        *self
+    }
+}
+
+/// Of the store, it is a number that the store has.
+impl Moved<u32> for u64 {}
 
 /// The world's own functions, without `open-bucket`: the store may answer it later, so each linker has its own.
 fn world(linker: &mut Linker<State>) -> Result<()> {

@@ -5,7 +5,7 @@
 use wasmtime::component::Linker;
 use wasmtime::{Result, StoreContextMut};
 
-use super::linking::{State, called, charge};
+use super::linking::{State, account, called};
 
 /// The interfaces. The draft has them in its world `outbound-keyvalue`.
 pub(crate) const OUTBOUND: [&str; 3] = ["wasi:keyvalue/atomic", "wasi:keyvalue/batch", "wasi:keyvalue/readwrite"];
@@ -25,7 +25,7 @@ macro_rules! define {
                         };
                         let answered = asked.wait().await;
                         let result = called(guest.data_mut().keyvalue.$finish(answered))?;
-                        charge(guest, &result)?;
+                        account(guest, &result)?;
                         Ok(result)
                     })
                 },

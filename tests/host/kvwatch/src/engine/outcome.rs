@@ -30,6 +30,9 @@ pub struct Outcome {
     /// The hosts, with their ports, that the watcher sent HTTP requests to and is not [allowed](crate::Grants::allow_host) to: the
     /// first 16.
     pub denied_hosts: Vec<String>,
+    /// How many calls to the host failed. The host told the watcher, and a watcher that ignores it looks as if it had handled the
+    /// event.
+    pub host_failures: u64,
     /// How many calls the watcher made to the host.
     pub calls: u64,
     /// How long it took, the making of an instance included where one had to be made. Only where the session is

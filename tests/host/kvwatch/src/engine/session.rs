@@ -158,7 +158,7 @@ fn store(watcher: &Watcher, console: &Console, clock: Option<&Arc<Clock>>, mut h
     let engine = watcher.engine();
     // What the host keeps for a guest is memory too, and a long call of the host is time too.
     let mut kept = HostLimits::default();
-    kept.bytes = engine.limits().memory.unwrap_or(kept.bytes);
+    kept.bytes = engine.kept().unwrap_or(kept.bytes);
     host.set_limits(kept);
     if let Some(clock) = clock.cloned() {
         host.set_interrupt(move || clock.left().is_none());
@@ -314,7 +314,9 @@ impl Session {
             // Fails only where fuel is not counted.
             let _ = self.store.set_fuel(fuel);
         }
-        self.store.data_mut().memory.begin();
+        let state = self.store.data_mut();
+        state.memory.begin();
+        state.failures = 0;
         begun
     }
 
@@ -406,7 +408,8 @@ impl Session {
     fn outcome(&mut self, begun: Option<Instant>, ending: Ending, violations: Vec<Violation>, words: Words) -> Outcome {
         let fuel = self.fuel.and_then(|given| Some(given.saturating_sub(self.store.get_fuel().ok()?)));
         let denied_hosts = self.store.data_mut().take_denied_hosts();
-        let State { keyvalue, memory, .. } = self.store.data_mut();
+        let State { keyvalue, memory, failures, .. } = self.store.data_mut();
+        let host_failures = *failures;
         let (values, calls, peak_memory) = (keyvalue.take_values(), keyvalue.calls(), memory.size());
         let (changes, change_count) = (keyvalue.take_changes(), keyvalue.change_count());
         let violation_count = keyvalue.violation_count();
@@ -421,6 +424,7 @@ impl Session {
             changes,
             change_count,
             denied_hosts,
+            host_failures,
             calls,
             duration: begun.map(|begun| begun.elapsed()),
             peak_memory,
