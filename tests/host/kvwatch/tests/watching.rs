@@ -1,5 +1,5 @@
-//! `--watch` and the builds of `run` and `check`, through the program. No test depends on how long something takes: each waits for
-//! a line, with a limit that only a fault reaches.
+//! `--watch`, through the program. No test depends on how long something takes: each waits for a line, with a limit that only a
+//! fault reaches.
 #![cfg(unix)]
 
 mod common;
@@ -8,22 +8,16 @@ mod packages;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::DROP_BOTH;
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use packages::{kvwatch, package, repository};
-
-/// Long enough for a package and all that it depends on to be built on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(5);
+use packages::{PATIENCE, kvwatch, package, source, wait_for, watcher_package, wrap_compiler, write};
 
 /// `kvwatch run --watch`, which does not end by itself.
 struct Watching {
@@ -89,45 +83,6 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-/// A watcher that prints the value of an expression at each set.
-fn source(expression: &str) -> String {
-    format!(
-        "use inbound_keyvalue::{{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch}};
-#[handle_watch]
-#[derive(Default)]
-struct Watcher;
-impl HandleWatch for Watcher {{
-    fn on_set(&mut self, _: Bucket, _: Key, _: Payload) -> HandlerResult {{
-        println!(\"{{}}\", {expression});
-        Ok(())
-    }}
-}}
-"
-    )
-}
-
-/// A package in the folder `w`, with more lines in its manifest. Its name must be unique: all packages share a target folder.
-fn watcher_package(root: &Path, name: &str, more: &str) {
-    write(root, "w/Cargo.toml", &manifest(name, &format!("[workspace]\n{more}")));
-    fs::copy(repository().join("Cargo.lock"), root.join("w/Cargo.lock")).unwrap();
-    write(root, "events.jsonl", "{\"op\":\"set\",\"key\":\"a\",\"value\":\"b\"}\n");
-}
-
-fn manifest(name: &str, more: &str) -> String {
-    let lib = if more.contains("[lib]") { "" } else { "[lib]\ncrate-type = [\"cdylib\"]\n" };
-    format!(
-        "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n{lib}{more}\n\
-         [dependencies.inbound-keyvalue]\npath = '{}'\n",
-        repository().display()
-    )
-}
-
-fn write(root: &Path, path: &str, text: &str) {
-    let path = root.join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
-
 /// A step of a test.
 enum Step {
     Write(&'static str, String),
@@ -140,6 +95,13 @@ enum Step {
 
 /// What happens to a package, its name, more lines of its manifest, its files at the start, and the steps.
 type Row = (&'static str, &'static str, &'static str, Vec<(&'static str, String)>, Vec<Step>);
+
+/// It reads a file outside of the package.
+const BUILD_SCRIPT: &str = "fn main() {
+    println!(\"cargo::rerun-if-changed=../outside.txt\");
+    println!(\"cargo::rustc-env=TEXT={}\", std::fs::read_to_string(\"../outside.txt\").unwrap().trim());
+}
+";
 
 fn rows() -> Vec<Row> {
     use Step::{Prints, Rename, Says, Write};
@@ -174,6 +136,17 @@ fn rows() -> Vec<Row> {
                 ("inner/src/lib.rs", inner("old")),
             ],
             vec![Prints("old"), Says("waiting"), Write("inner/src/lib.rs", inner("new")), Prints("new")],
+        ),
+        (
+            "a file that a build script names",
+            "w-scripted",
+            "",
+            vec![
+                ("w/src/lib.rs", source("env!(\"TEXT\")")),
+                ("w/build.rs", BUILD_SCRIPT.to_owned()),
+                ("outside.txt", "old".into()),
+            ],
+            vec![Prints("old"), Says("waiting"), Write("outside.txt", "new".into()), Prints("new")],
         ),
         (
             "src is renamed away and back, twice",
@@ -259,26 +232,6 @@ fn every_file_that_a_build_reads_is_followed() {
     }
 }
 
-/// Lets a script run in place of the compiler of the package `w`, with the compiler's command as its arguments.
-fn wrap_compiler(root: &Path, script: &str) {
-    let path = root.join("rustc-wrapper");
-    fs::write(&path, format!("#!/bin/sh\ncd '{}' || exit 1\n{script}", root.join("w").display())).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    write(root, "w/.cargo/config.toml", &format!("[build]\nrustc-workspace-wrapper = '{}'\n", path.display()));
-}
-
-/// Waits until the file has some text, and returns it.
-fn wait_for(path: &Path) -> String {
-    let begun = Instant::now();
-    loop {
-        match fs::read_to_string(path) {
-            Ok(text) if text.ends_with('\n') => return text.trim_end().to_owned(),
-            _ if begun.elapsed() > PATIENCE => panic!("{} is not written", path.display()),
-            _ => thread::sleep(Duration::from_millis(20)),
-        }
-    }
-}
-
 #[test]
 fn an_edit_during_the_first_build_is_seen() {
     let folder = tempfile::tempdir().unwrap();
@@ -324,45 +277,6 @@ fn a_source_that_keeps_changing_is_built() {
 }
 
 #[test]
-fn the_compiler_ends_with_kvwatch() {
-    let commands: [&[&str]; 3] =
-        [&["run", "w", "events.jsonl"], &["run", "w", "events.jsonl", "--watch"], &["check", "w"]];
-    for (args, (signal, code)) in
-        commands.into_iter().zip([(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGTERM, 143)])
-    {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        watcher_package(root, "w-endless", "");
-        write(root, "w/src/lib.rs", &source("\"old\""));
-        let script =
-            "case \"$*\" in *'--crate-name w_endless'*) echo $$ >../pid; exec sleep 1000;; esac\nexec \"$@\"\n";
-        wrap_compiler(root, script);
-        let mut command = kvwatch(root);
-        let mut child = command.args(args).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let compiler = Pid::from_raw(wait_for(&root.join("pid")).parse().unwrap());
-        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(code), "{args:?}");
-        let begun = Instant::now();
-        while is_running(compiler) {
-            if begun.elapsed() > PATIENCE {
-                let _ = kill(compiler, Signal::SIGKILL);
-                panic!("the compiler goes on after {args:?}");
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-/// Whether the process runs. One that has ended and that nobody has waited for does not.
-fn is_running(process: Pid) -> bool {
-    if kill(process, None) == Err(Errno::ESRCH) {
-        return false;
-    }
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"));
-    stat.map_or(cfg!(not(target_os = "linux")), |stat| !stat.contains(") Z "))
-}
-
-#[test]
 fn a_link_that_gets_a_new_target_is_taken_up() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
@@ -397,92 +311,6 @@ fn a_component_that_is_not_there_yet_is_waited_for() {
     fs::create_dir(root.join("build")).unwrap();
     fs::write(root.join("build/w.wasm"), common::watcher(DROP_BOTH)).unwrap();
     watching.expect("1 event");
-}
-
-/// The exit code, standard output and standard error of a command.
-fn ran(command: &mut Command) -> (Option<i32>, String, String) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
-
-#[test]
-fn the_target_is_looked_for_in_the_toolchain_of_the_package() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    watcher_package(root, "w-toolchain", "");
-    write(root, "w/src/lib.rs", &source("\"old\""));
-    let sysroot = ran(Command::new("rustc").args(["--print", "sysroot"])).1;
-    // `rustc` chooses the toolchain by the folder in which it runs.
-    let script =
-        format!("#!/bin/sh\necho \"$PWD $*\" >>'{}/log'\nexec '{}/bin/rustc' \"$@\"\n", root.display(), sysroot.trim());
-    write(root, "bin/rustc", &script);
-    fs::set_permissions(root.join("bin/rustc"), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", root.join("bin").display(), std::env::var("PATH").unwrap());
-    let (code, _, stderr) = ran(kvwatch(root).args(["check", "w"]).env("PATH", path).env_remove("RUSTC"));
-    assert_eq!(code, Some(0), "{stderr}");
-    let log = fs::read_to_string(root.join("log")).unwrap();
-    let asked: Vec<_> = log.lines().filter_map(|line| line.strip_suffix(" --print sysroot")).collect();
-    assert!(!asked.is_empty(), "{log}");
-    let package = root.join("w").canonicalize().unwrap();
-    assert!(asked.iter().all(|folder| PathBuf::from(folder).canonicalize().unwrap() == package), "{log}");
-}
-
-#[test]
-fn a_manifest_can_be_named_and_cargo_gets_its_options() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    watcher_package(root, "w-options", "[features]\nloud = []\nproud = []\n[profile.quick]\ninherits = \"release\"\n");
-    write(
-        root,
-        "w/src/lib.rs",
-        &source("(cfg!(feature = \"loud\"), cfg!(feature = \"proud\"))").replace("{}\"", "{:?}\""),
-    );
-    for (features, printed) in [
-        (&[][..], "(false, false)\n"),
-        (&["--features", "loud"], "(true, false)\n"),
-        (&["--features", "loud,proud"], "(true, true)\n"),
-        (&["--features", "proud", "--features", "loud"], "(true, true)\n"),
-    ] {
-        let (code, stdout, stderr) = ran(kvwatch(root).args(["run", "w/Cargo.toml", "events.jsonl"]).args(features));
-        assert_eq!((code, &*stdout), (Some(0), printed), "{stderr}");
-    }
-    let (code, stdout, stderr) = ran(kvwatch(root).args(["check", "w/Cargo.toml", "--profile", "quick"]));
-    assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.contains("/quick/w_options.wasm fits"), "{stdout}");
-    for (option, message) in [("--features=none", "none"), ("--profile=none", "profile `none` is not defined")] {
-        let (code, _, stderr) = ran(kvwatch(root).args(["run", "w/Cargo.toml", "events.jsonl", option]));
-        assert_eq!(code, Some(2), "{stderr}");
-        assert!(stderr.contains(message), "{stderr}");
-    }
-}
-
-#[test]
-fn a_workspace_of_several_watchers_asks_which_before_it_builds() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    write(root, "Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"one\", \"two\", \"tool\"]\n");
-    fs::copy(repository().join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
-    write(root, "events.jsonl", "{\"op\":\"set\",\"key\":\"a\",\"value\":\"b\"}\n");
-    for name in ["one", "two"] {
-        write(root, &format!("{name}/Cargo.toml"), &manifest(&format!("w-{name}"), ""));
-        write(root, &format!("{name}/src/lib.rs"), &source(&format!("\"{name}\"")));
-    }
-    write(root, "tool/Cargo.toml", "[package]\nname = \"w-tool\"\nversion = \"0.0.0\"\nedition = \"2024\"\n");
-    write(root, "tool/src/main.rs", "fn main() {}");
-    for (package, error) in [
-        (&[][..], "choose one with `-p`, from w-one, w-two"),
-        (&["-p", "w-three"], "has no package \"w-three\": it has w-one, w-two, w-tool"),
-        (&["-p", "w-tool"], "builds a program, not a component: move the watcher from src/main.rs to src/lib.rs"),
-        (&["-p", "w-tool"], "put `crate-type = [\"cdylib\"]` under [lib]"),
-    ] {
-        let (code, _, stderr) = ran(kvwatch(root).args(["run", ".", "events.jsonl"]).args(package));
-        assert_eq!(code, Some(2), "{stderr}");
-        assert!(stderr.contains(error) && !stderr.contains("Compiling"), "{stderr}");
-    }
-    let (code, stdout, stderr) = ran(kvwatch(root).args(["run", ".", "events.jsonl", "-p", "w-two"]));
-    assert_eq!((code, &*stdout), (Some(0), "two\n"), "{stderr}");
-    assert!(!stderr.contains("w-one"), "{stderr}");
 }
 
 #[test]

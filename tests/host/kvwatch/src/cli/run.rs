@@ -40,7 +40,8 @@ docs/json.md describes them."#;
 /// With --watch, a package is built and loaded again when a file changes that its build read (path dependencies and files of
 /// `include_str!` are among them), and a component when its file changes. The store stays as it is, and the watcher starts with a
 /// fresh instance. The new watcher gets the events of a file again; it also gets them when that file changes. When a build fails,
-/// the old watcher goes on; before the first build that succeeds, kvwatch waits for a change.
+/// the old watcher goes on; before the first build that succeeds, kvwatch waits for a change. A build script that fails because a file
+/// outside of the package is missing does not tell cargo about that file: after you made it, save a file of the package too.
 ///
 /// A watcher may act on the store that its events come from. With --store, the store is that of a file, in the format of events: a
 /// line `{"op":"set","key":…,"value":…}` for every key. The field `bucket` names another bucket than the watched one. The file is
