@@ -206,6 +206,9 @@ fn arguments_that_make_no_sense() {
         (&["run", "good.wasm", "--memory", "5MB"], "as 64MiB"),
         (&["run", "good.wasm", "--fuel", "much"], "invalid digit"),
         (&["run", "good.wasm", "--target", "wasm32-wasi"], "wasm32-unknown-unknown, wasm32-wasip1, wasm32-wasip2"),
+        (&["run", "good.wasm", "--env", "NO_SUCH_VARIABLE"], "give the value, as `--env NO_SUCH_VARIABLE=VALUE`"),
+        (&["run", "good.wasm", "--dir", "data"], "write `--dir HOST::GUEST` or `HOST::GUEST:ro`"),
+        (&["run", "good.wasm", "--dir", "none::/data"], "cannot read none"),
         (&["run"], "<WATCHER>"),
     ] {
         let ran = good().kvwatch(args);
@@ -355,4 +358,19 @@ fn a_trap_shows_the_functions_that_have_names() {
     let ran = folder.kvwatch_fed(&["run", "bad.wasm", "--json"], event);
     let line: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
     assert_eq!(line["trap"]["backtrace"], serde_json::json!(["invoice::parse", "check"]));
+}
+
+#[test]
+fn a_stub_takes_the_place_of_what_kvwatch_lacks() {
+    let folder = Folder::new().with("mailer.wasm", common::mailer());
+    for command in ["run", "check"] {
+        let ran = folder.kvwatch_fed(&[command, "mailer.wasm"], EVENTS);
+        assert_eq!(ran.code, Some(2));
+        assert!(ran.stderr.contains("it imports `acme:mail/send@1.2.0`"), "{}", ran.stderr);
+    }
+    let ran = folder.kvwatch_fed(&["run", "mailer.wasm", "--stub", "acme:mail/send"], EVENTS);
+    assert_eq!(ran.code, Some(1));
+    let error = "it called `send` of `acme:mail/send@1.2.0`, which is only a stub here";
+    assert_eq!(ran.stderr.matches(error).count(), 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("3 events, 2 failed, 1 violation\n"), "{}", ran.stderr);
 }

@@ -3,9 +3,14 @@
 mod common;
 
 use std::error::Error as _;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use common::{DROP_BOTH, HANDLE_WATCH, component};
-use kvwatch::{Engine, Error, Provider, Watcher};
+use kvwatch::{Engine, Error, Grants, Provider, Watcher};
+
+/// Far from the minutes that the largest of these components would take.
+const SOON: Duration = Duration::from_millis(2_500);
 
 fn load(bytes: &[u8]) -> Result<Watcher, Error> {
     Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", bytes)
@@ -162,3 +167,121 @@ const IMPORTS: &str = r#"
         (export "payload-consume-async" (func (param "payload" u32) (result (result u32 (error u32)))))
         (export "size" (func (param "payload" u32) (result u64)))))
 "#;
+
+/// The sections of a component that has another one in it, `depth` deep.
+fn nested(depth: usize) -> Vec<u8> {
+    let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+    for _ in 0..depth {
+        let mut outer = b"\0asm\x0d\0\x01\0\x04".to_vec();
+        leb128(&mut outer, component.len());
+        outer.extend_from_slice(&component);
+        component = outer;
+    }
+    component
+}
+
+/// Components that make two instances of each other.
+fn doubling(levels: usize) -> Vec<u8> {
+    let mut fields = "(component $c0)".to_owned();
+    for level in 1..=levels {
+        let inner = level - 1;
+        let _ = write!(
+            fields,
+            "(component $c{level} (alias outer 1 $c{inner} (component $c)) \
+             (instance (instantiate $c)) (instance (instantiate $c)))"
+        );
+    }
+    component(&format!("{fields} (instance (instantiate $c{levels}))"))
+}
+
+#[test]
+fn what_is_too_large_is_refused_before_it_is_compiled() {
+    let given = component(
+        r#"(component $c (import "c" (component $c)) (instance (instantiate $c)))
+           (component $d) (instance (instantiate $c (with "c" (component $d))))"#,
+    );
+    for (bytes, reason) in [
+        (doubling(21), "it makes more than 1000 instances"),
+        (doubling(60), "it makes more than 1000 instances"),
+        (nested(10_000), "its components are nested more than 32 deep"),
+        (component(&"(core module) ".repeat(5_000)), "it has more than 2000 core modules and components"),
+        (
+            given,
+            "it makes an instance of a component that it imports or takes from an instance, which cannot be counted",
+        ),
+    ] {
+        let begun = Instant::now();
+        let error = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &bytes).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+        assert_eq!(error.to_string(), format!("w.wasm is too large: {reason}; build a smaller component"));
+        assert!(begun.elapsed() < SOON, "{reason}");
+    }
+}
+
+/// A component with so many imports of core modules, and nothing else.
+fn imports_of_modules(count: u32) -> Vec<u8> {
+    let mut imports = Vec::new();
+    leb128(&mut imports, count as usize);
+    for number in 0..count {
+        let name = format!("m{number}");
+        imports.push(0);
+        leb128(&mut imports, name.len());
+        imports.extend_from_slice(name.as_bytes());
+        // A core module, of the type 0.
+        imports.extend_from_slice(&[0, 0x11, 0]);
+    }
+    // A section of types, with the type of an empty module.
+    let mut component = b"\0asm\x0d\0\x01\0\x03\x03\x01\x50\0\x0a".to_vec();
+    leb128(&mut component, imports.len());
+    component.extend_from_slice(&imports);
+    component
+}
+
+fn leb128(bytes: &mut Vec<u8>, mut number: usize) {
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap();
+        number >>= 7;
+        bytes.push(if number == 0 { low } else { low | 0x80 });
+        if number == 0 {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_hundred_thousand_imports_are_read_once() {
+    let mut imports = String::new();
+    for n in 0..100_000 {
+        let _ = write!(imports, "(import \"m{n}\" \"f\" (func))");
+    }
+    let bytes = component(&format!("(core module {imports})"));
+    let begun = Instant::now();
+    let anatomy = kvwatch::Anatomy::of(&bytes).unwrap();
+    assert_eq!(anatomy.modules[0].imports.len(), 100_000);
+    assert!(begun.elapsed() < SOON);
+
+    let error = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &imports_of_modules(100_000)).unwrap_err();
+    assert!(error.to_string().contains("`m9` and 99990 more"), "{error}");
+    assert!(begun.elapsed() < 2 * SOON);
+}
+
+#[test]
+fn a_stub_names_what_was_called() {
+    let guest = common::mailer();
+    let error = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &guest).unwrap_err();
+    assert!(matches!(error, Error::UnknownImports { .. }), "{error}");
+    assert!(error.to_string().contains("--stub"), "{error}");
+    for name in ["acme:mail/send", "acme:mail/send@1.2.0", "acme:mail/send@1.0.0"] {
+        let engine = Engine::builder().grants(Grants::new().stub(name)).build().unwrap();
+        let mut session = Watcher::from_bytes(&engine, "w.wasm", &guest).unwrap().session().build();
+        assert!(session.delete("a").is_handled());
+        let cause = session.set("a", &"hello".into()).expect_trapped().cause.to_string();
+        assert!(cause.contains("it called `send` of `acme:mail/send@1.2.0`, which is only a stub here"), "{cause}");
+    }
+}
+
+#[test]
+fn a_granted_folder_must_be_there() {
+    let error = Engine::builder().grants(Grants::new().dir("/no/such/folder", "/data")).build().unwrap_err();
+    assert_eq!(error.to_string(), "cannot read /no/such/folder");
+}

@@ -28,13 +28,20 @@ struct Terminal {
 }
 
 impl Terminal {
+    /// A prompt.
     fn start(folder: &Path, args: &[&str], stdout: Option<File>) -> Self {
+        let mut terminal = Self::open(folder, &[&["run", "w.wasm"], args].concat(), stdout);
+        terminal.expect("watches a store ");
+        terminal
+    }
+
+    fn open(folder: &Path, args: &[&str], stdout: Option<File>) -> Self {
         let pty = openpty(None, None).unwrap();
         let (keyboard, slave) = (File::from(pty.master), File::from(pty.slave));
         let stdio = || Stdio::from(slave.try_clone().unwrap());
         // It makes the terminal the controlling one, which `/dev/tty` stands for.
         let child = Command::new("setsid")
-            .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_kvwatch"), "run", "w.wasm"])
+            .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_kvwatch")])
             .args(args)
             .current_dir(folder)
             .env("XDG_STATE_HOME", folder)
@@ -55,9 +62,7 @@ impl Terminal {
                 }
             }
         });
-        let mut terminal = Self { child, keyboard, shown, pending: Vec::new() };
-        terminal.expect("watches a store ");
-        terminal
+        Self { child, keyboard, shown, pending: Vec::new() }
     }
 
     fn type_in(&mut self, text: impl AsRef<[u8]>) {
@@ -115,6 +120,7 @@ fn commands_are_carried_out() {
         ("load ~/e.jsonl", "1 event of"),
         ("get l", "from a file"),
         ("set n @none", "cannot read the value from the file none"),
+        ("set n @/dev/zero", "cannot read the value from the file /dev/zero: it is not a regular file"),
     ] {
         terminal.type_in(format!("{line}\r"));
         terminal.expect(shown);
@@ -240,4 +246,45 @@ fn a_terminal_shows_control_characters_as_text_and_marks_standard_error() {
         terminal.expect("handled in");
         terminal.quit();
     }
+}
+
+#[test]
+fn keys_contents_and_names_do_not_control_a_terminal() {
+    let shown = "\\u{1b}]0;owned";
+    let folder = folder(&common::watcher(&format!(
+        "{DROP_BOTH} (if (i32.eq (global.get $events) (i32.const 2)) (then unreachable))"
+    )));
+    let line = |key: &str| format!("{{\"op\":\"set\",\"key\":\"{key}\",\"value\":\"\\u001b]0;owned\"}}\n");
+    fs::write(folder.path().join("store.jsonl"), line("plain") + &line("\\u001b]0;owned")).unwrap();
+    fs::write(folder.path().join("e.jsonl"), line("\\u001b]0;owned").repeat(2)).unwrap();
+    let mut terminal = Terminal::start(folder.path(), &["--store", "store.jsonl"], None);
+    for line in ["keys\r", "get plain\r", "load e.jsonl\r"] {
+        terminal.type_in(line);
+        let before = terminal.expect(shown);
+        assert!(!before.contains("\x1b]0;owned"), "{before}");
+    }
+    let component = common::component(r#"(core module (@name "\1b]0;owned"))"#);
+    fs::write(folder.path().join("w.wasm"), component).unwrap();
+    let before = Terminal::open(folder.path(), &["check", "w.wasm"], None).expect(shown);
+    assert!(!before.contains("\x1b]0;owned"), "{before}");
+    terminal.quit_failed();
+}
+
+#[test]
+fn a_large_component_shows_that_it_is_compiled() {
+    let functions = "(func) ".repeat(20_000);
+    let folder = folder(&common::watcher(&format!("{DROP_BOTH}) {functions} (func nop")));
+    let mut terminal = Terminal::open(folder.path(), &["run", "w.wasm"], None);
+    terminal.expect("compiling");
+    terminal.expect("watches a store ");
+    terminal.quit();
+}
+
+#[test]
+fn the_values_that_the_watcher_wrote_are_shown() {
+    let folder = folder(&common::writer("a value\\1b[2J"));
+    let mut terminal = Terminal::start(folder.path(), &[], None);
+    terminal.type_in("set k v\r");
+    terminal.expect("value 1, 11 bytes: a value\\u{1b}[2J");
+    terminal.quit();
 }

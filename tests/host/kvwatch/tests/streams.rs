@@ -7,6 +7,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::DROP_BOTH;
 use nix::sys::signal::{Signal, kill};
@@ -15,6 +17,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const SET: &str = "{\"op\":\"set\",\"key\":\"k\",\"value\":\"v\"}\n";
+
+/// Only a fault takes longer.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn folder(watcher: &[u8]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -57,6 +62,20 @@ fn a_pipe_gets_the_bytes_that_the_watcher_wrote() {
     }
 }
 
+/// The watcher waits for the next event, which does not come.
+#[test]
+fn a_line_without_an_end_is_there_when_its_event_is_over() {
+    let folder = folder(&common::printer("stdout", b"no end", 1));
+    let mut child = start(folder.path(), &[]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(SET.as_bytes()).unwrap();
+    let mut text = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut text).unwrap();
+    assert_eq!(&text, b"no end");
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
 fn stderr_lossy(output: &Output) -> String {
     output.stderr.escape_ascii().to_string()
 }
@@ -67,6 +86,50 @@ fn messages_of_a_watcher_that_goes_on_are_counted() {
     let output = run(folder.path(), &[], SET.repeat(2));
     let said = stderr(&output);
     assert!(said.contains("\n2 events, 2 handled with messages on standard error\n"), "{said}");
+}
+
+#[test]
+fn failures_of_the_host_that_a_watcher_hides_are_counted() {
+    let folder = folder(&common::reader());
+    for (personality, hidden) in [("well-behaved", 0), ("consume-async-refused-silently", 2), ("reads-fail-at-0", 2)] {
+        let args = ["--personality", personality];
+        let output = run(folder.path(), &args, SET.repeat(2));
+        let counted = stderr(&output).starts_with("2 events, 2 handled although a call to the host failed\n");
+        assert_eq!((output.status.code(), counted), (Some(0), hidden > 0), "{personality}: {}", stderr(&output));
+        let output = run(folder.path(), &[&args[..], &["--json"]].concat(), SET.repeat(2));
+        let lines = json(&output);
+        assert_eq!(
+            (lines[0]["host_failures"].as_u64(), &lines[0]["handled"]),
+            ((hidden > 0).then_some(1), &true.into())
+        );
+        assert_eq!(lines[2]["summary"]["hid_failures"], hidden, "{personality}");
+    }
+}
+
+/// The JSON objects of standard output.
+fn json(output: &Output) -> Vec<Value> {
+    str::from_utf8(&output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_few_violations_are_shown_and_the_rest_is_counted() {
+    let folder = folder(&common::watcher(&format!(
+        "{DROP_BOTH} (loop (call $drop-bucket (i32.const 0)) \
+         (local.set $len (i32.add (local.get $len) (i32.const 1))) \
+         (br_if 0 (i32.lt_u (local.get $len) (i32.const 100001))))"
+    )));
+    let args = ["--personality", "bad-handles-noted"];
+    let output = run(folder.path(), &args, SET);
+    let said = stderr(&output);
+    assert!(said.contains("\nand 99936 more violations\n1 event, 100000 violations\n"), "{said}");
+    assert_eq!((output.status.code(), said.matches("violation: ").count()), (Some(1), 64));
+    let output = run(folder.path(), &[&args[..], &["--json"]].concat(), SET);
+    let lines = json(&output);
+    assert_eq!(
+        (lines[0]["violations"].as_array().unwrap().len(), &lines[0]["violations_missing"]),
+        (64, &99936.into())
+    );
+    assert_eq!(lines[1]["summary"]["violations"], 100_000);
 }
 
 #[test]
@@ -122,6 +185,41 @@ fn a_signal_ends_a_run_with_its_summary() {
     }
 }
 
+/// The watcher fills the pipe of its output, which nobody reads: the event stays in hand for as long as the test wants.
+#[test]
+fn a_signal_lets_the_event_in_hand_end_and_a_second_one_does_not() {
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let folder = folder(&common::printer("stdout", &[b'a'; 4096], 256));
+        for patient in [true, false] {
+            let mut child = start(folder.path(), &[]);
+            let mut stdin = child.stdin.take().unwrap();
+            stdin.write_all(SET.as_bytes()).unwrap();
+            child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+            kill(pid, signal).unwrap();
+            if !patient {
+                // Signals that come together are one. The last one finds a process that has ended.
+                let begun = Instant::now();
+                while child.try_wait().unwrap().is_none() {
+                    assert!(begun.elapsed() < PATIENCE, "it goes on after many signals");
+                    thread::sleep(Duration::from_millis(20));
+                    kill(pid, signal).unwrap();
+                }
+            }
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+            if patient {
+                assert_eq!(output.stdout.len(), (1 << 20) - 1);
+                assert!(stderr(&output).starts_with("1 event\n"), "{}", stderr(&output));
+            } else {
+                assert!(output.stdout.len() < 1 << 20);
+                assert_eq!(stderr(&output), "");
+            }
+            drop(stdin);
+        }
+    }
+}
+
 #[test]
 fn a_named_pipe_is_read_once() {
     let folder = folder(&common::watcher(DROP_BOTH));
@@ -131,6 +229,19 @@ fn a_named_pipe_is_read_once() {
     fs::OpenOptions::new().write(true).open(&pipe).unwrap().write_all(SET.repeat(5).as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(stderr(&output).starts_with("5 events\n"), "{}", stderr(&output));
+}
+
+/// The store keeps all these contents.
+#[test]
+fn values_in_files_need_no_open_files() {
+    let folder = folder(&common::reader());
+    fs::write(folder.path().join("a.png"), "a picture").unwrap();
+    let events: String = (0..200).map(|n| format!("{{\"op\":\"set\",\"key\":\"{n}\",\"file\":\"a.png\"}}\n")).collect();
+    fs::write(folder.path().join("events.jsonl"), events).unwrap();
+    let script = "ulimit -n 64 && exec \"$0\" run w.wasm events.jsonl";
+    let program = env!("CARGO_BIN_EXE_kvwatch");
+    let output = Command::new("sh").args(["-c", script, program]).current_dir(folder.path()).output().unwrap();
+    assert!(stderr(&output).starts_with("200 events\n"), "{}", stderr(&output));
 }
 
 #[test]
@@ -163,14 +274,25 @@ fn input_that_is_no_event_is_told_and_not_delivered() {
     }
 }
 
+/// Its first page cannot be read, now or later.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_read_is_told_once_and_ends() {
+    let folder = folder(&common::watcher(DROP_BOTH));
+    let output = run(folder.path(), &["/proc/self/mem"], "");
+    let said = stderr(&output);
+    assert!(said.starts_with("error: /proc/self/mem:1: ") && said.contains("Input/output error"), "{said}");
+    assert!(said.ends_with("\n0 events, 1 bad line, no line was an event\n"), "{said}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
 #[test]
 fn json_gives_every_key_back_and_says_what_is_missing() {
     let folder = folder(&common::printer("stdout", "€".repeat(1000).as_bytes(), 400));
     let keys = ["", "\0", "\u{1b}[2J", "\u{9b}", "\u{202e}x", "\"\\\n", "😀\u{2028}"];
     let events = keys.map(|key| serde_json::json!({"op": "set", "key": key, "value": ""}).to_string()).join("\n");
     let output = run(folder.path(), &["--json"], events);
-    let lines: Vec<Value> =
-        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = json(&output);
     for (line, key) in lines.iter().zip(keys) {
         assert_eq!((&line["version"], &line["key"]), (&1.into(), &key.into()));
         let text = line["stdout"].as_str().unwrap();
