@@ -347,6 +347,13 @@ fn a_refusal_of_memory_is_only_a_note() {
     assert_eq!(trapped.cause, Cause::Wasm("integer divide by zero".to_owned()));
     assert_eq!(trapped.refused_memory, Some(64 << 10));
     assert!(trapped.headline().ends_with("(before that, the memory limit of 64 KiB refused it memory)"));
+
+    // A refusal in an earlier event of the instance is no note.
+    let on_set =
+        "(if (i32.eq (global.get $events) (i32.const 1)) (then (drop (memory.grow (i32.const 1)))) (else unreachable))";
+    let mut session = session(&engine, &common::watcher(on_set));
+    assert!(session.set("a", &"hello".into()).is_handled());
+    assert_eq!(session.set("a", &"hello".into()).expect_trapped().refused_memory, None);
 }
 
 #[test]

@@ -264,3 +264,32 @@ fn start_clock(engine: &wasmtime::Engine, tick: Duration) -> std::io::Result<()>
     })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The compiler would refuse what does not fit, after it has compiled a large component in vain.
+    #[test]
+    fn only_what_fits_is_compiled_for_the_pool() {
+        let instances = |count| "(core instance (instantiate $m)) ".repeat(count);
+        let many = |what: &str, count| format!("(core module $m {}) {}", what.repeat(count), instances(1));
+        for (fields, fits) in [
+            (format!("(core module $m) {}", instances(16)), true),
+            (format!("(core module $m) {}", instances(17)), false),
+            (many("(memory 1)", 2), true),
+            (many("(memory 1)", 3), false),
+            (many("(table 1 funcref)", 16), true),
+            (many("(table 1 funcref)", 17), false),
+            (many("(table 19999 funcref)", 1), true),
+            // It could not grow.
+            (many("(table 20000 funcref)", 1), false),
+            (many("(func)", 10_000), true),
+            (many("(func)", 10_001), false),
+        ] {
+            let component = wat::parse_str(format!("(component {fields})")).unwrap();
+            let preflight = Preflight::of(&component).unwrap_or_else(|_| panic!("a component"));
+            assert_eq!(fits_pool(&preflight), fits, "{}", &fields[..fields.len().min(100)]);
+        }
+    }
+}
