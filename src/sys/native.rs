@@ -15,7 +15,6 @@ use std::error::Error as StdError;
 use std::fmt::Display;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::thread;
 
 use inbound_keyvalue_host::{Called, Host};
@@ -238,6 +237,8 @@ pub(crate) mod wasi_io {
 }
 
 pub(crate) mod types {
+    use std::sync::Arc;
+
     use super::{Raw, call, default_host};
     use crate::sys::draft;
 
