@@ -251,7 +251,6 @@ mod handle;
 mod payload;
 #[cfg(any(test, all(target_family = "wasm", feature = "small-allocator")))]
 mod small_allocator;
-mod store_error;
 mod stream;
 mod sys;
 mod value;
@@ -290,6 +289,7 @@ pub use bucket::Bucket;
 #[cfg(feature = "outbound")]
 pub use bucket::Payloads;
 pub use bytes::Bytes;
+pub use error::store::{StoreCall, StoreError};
 pub use error::{Call, Error};
 /// Registers a watcher as the component's export, the draft's interface `handle-watch`.
 ///
@@ -328,7 +328,6 @@ pub use error::{Call, Error};
 /// ```
 pub use inbound_keyvalue_macros::handle_watch;
 pub use payload::Payload;
-pub use store_error::{StoreCall, StoreError};
 pub use stream::{Chunks, InputStream, IntoChunks, MAX_ATTEMPTS, MAX_READ, OutputStream};
 pub use value::Value;
 pub use watch::{Failure, HandleWatch, HandlerResult, Key, Operation};

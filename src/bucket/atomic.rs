@@ -2,7 +2,7 @@
 
 use super::Bucket;
 use crate::error::Error;
-use crate::store_error::{StoreCall, refused};
+use crate::error::store::{StoreCall, refused};
 use crate::sys::atomic;
 
 /// Numbers that several guests change: the draft's interface `atomic`. Needs the feature `outbound`.

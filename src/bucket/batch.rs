@@ -6,9 +6,9 @@ use std::vec;
 
 use super::Bucket;
 use crate::error::Error;
+use crate::error::store::{StoreCall, refused};
 use crate::handle::{Handle, PayloadResource};
 use crate::payload::Payload;
-use crate::store_error::{StoreCall, refused};
 use crate::sys::batch;
 use crate::value::Value;
 

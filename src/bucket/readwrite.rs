@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::Bucket;
 use crate::error::Error;
+use crate::error::store::{StoreCall, refused, unreadable};
 use crate::payload::Payload;
-use crate::store_error::{StoreCall, refused, unreadable};
 use crate::sys::readwrite;
 use crate::value::Value;
 
@@ -193,7 +193,7 @@ impl Bucket {
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn set_json<T: serde::Serialize + ?Sized>(&self, key: impl AsRef<str>, content: &T) -> Result<(), Error> {
         let key = key.as_ref();
-        let json = serde_json::to_vec(content).map_err(|error| crate::store_error::unwritable(key, error))?;
+        let json = serde_json::to_vec(content).map_err(|error| crate::error::store::unwritable(key, error))?;
         self.set_bytes(key, json)
     }
 

@@ -2,10 +2,12 @@ use std::fmt;
 use std::io;
 
 use crate::handle::{ErrorResource, Handle};
-use crate::store_error::StoreError;
 use crate::sys::{Raw, types};
 
+pub(crate) mod store;
 mod text;
+
+use store::StoreError;
 
 /// What can go wrong between a watcher and its host.
 ///

@@ -13,9 +13,9 @@ use super::outcome::{Ending, HandlerError, Outcome};
 use super::replay::{self, ReplayError};
 use super::stored::{StoreChange, StoredBucket};
 use crate::bucket::Bucket;
+use crate::error::store::StoreCall;
 use crate::export::Registered;
 use crate::payload::Payload;
-use crate::store_error::StoreCall;
 use crate::sys::native::{Entered, Shared, Unwound};
 use crate::watch::{Failure, HandleWatch, Operation, deliver_delete, deliver_set};
 

@@ -1,5 +1,6 @@
 //! The host's state, and an event from its begin to its end. Each interface of the draft has a file of its own.
 
+pub(crate) mod decorator;
 mod limits;
 mod outbound;
 mod types;
@@ -12,10 +13,11 @@ use std::sync::Arc;
 
 use crate::accounts::{Fault, Kind, Origin, Violation, Violations};
 use crate::content::Content;
-use crate::personality::{BadHandle, Personality, Random};
+use crate::personality::Personality;
 use crate::store::Store;
 use crate::table::{Entry, Life, Table};
 
+use decorator::Decorator;
 pub use limits::HostLimits;
 use limits::Interrupt;
 use outbound::Changes;
@@ -25,8 +27,8 @@ pub use written::Written;
 
 /// A host of the world, without a guest. It has the draft's functions under the draft's names, on bare handles.
 ///
-/// The SDK's `TestHost` drives a watcher against one natively, and `kvwatch` puts one behind a component. It behaves
-/// as its [`Personality`] says, and accounts for every handle.
+/// The SDK's `TestHost` drives a watcher against one natively, and `kvwatch` puts one behind a component. It accounts for every
+/// handle. It behaves well, except for what the decorators of its [`Personality`] change.
 ///
 /// An event starts with [`begin_set`](Self::begin_set) or [`begin_delete`](Self::begin_delete). Then the guest calls the draft's
 /// functions. [`end`](Self::end) ends the event.
@@ -44,6 +46,8 @@ pub use written::Written;
 #[derive(Debug)]
 pub struct Host {
     personality: Personality,
+    /// What the personality changes, from the innermost decorator to the outermost. A well-behaved host has none.
+    decorators: Vec<Box<dyn Decorator>>,
     table: Table<Object>,
     violations: Violations,
     details: Details,
@@ -56,6 +60,8 @@ pub struct Host {
     since: u64,
     /// The most bytes of each value that are kept.
     keep: usize,
+    /// The most bytes that `read` and `skip` take at once.
+    most_read: u64,
     /// The sum of [`Object::bytes`] of all live handles.
     object_bytes: u64,
     buckets: Option<Vec<String>>,
@@ -66,7 +72,6 @@ pub struct Host {
     changes: Changes,
     calls: u64,
     trapped: bool,
-    random: Random,
     /// Who makes the calls, in native tests.
     caller: Option<&'static Location<'static>>,
 }
@@ -91,13 +96,9 @@ enum Object {
     Error(String),
     Input(Input),
     Output(Output),
-    /// Without its content once it was consumed.
-    Payload {
-        content: Option<Content>,
-        len: u64,
-        /// The memory of the content, if the host keeps it for this guest.
-        kept: u64,
-    },
+    Payload(Payload),
+    /// A payload that the guest has consumed, and whose handle stays until the guest drops it or the event ends.
+    Spent,
     Value {
         /// The number of its body in [`Bodies`].
         number: u64,
@@ -111,8 +112,8 @@ impl Object {
         match self {
             Self::Bucket(name) => name.as_ref().map_or(0, |name| name.len() as u64),
             Self::Error(trace) => trace.len() as u64,
-            Self::Input(Input { kept, .. }) | Self::Payload { kept, .. } => *kept,
-            Self::Output(_) | Self::Value { .. } => 0,
+            Self::Input(Input { kept, .. }) | Self::Payload(Payload { kept, .. }) => *kept,
+            Self::Output(_) | Self::Spent | Self::Value { .. } => 0,
         }
     }
 }
@@ -127,12 +128,20 @@ enum Body {
 }
 
 #[derive(Debug)]
-struct Input {
+pub(crate) struct Payload {
+    pub(crate) content: Content,
+    /// The memory of the content, if the host keeps it for this guest.
+    kept: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Input {
     content: Content,
     kept: u64,
-    offset: u64,
-    empty: u32,
-    ended: bool,
+    /// How many bytes were taken from the content.
+    pub(crate) offset: u64,
+    /// Whether the guest was told that the stream is at its end.
+    pub(crate) ended: bool,
     failed: bool,
 }
 
@@ -140,7 +149,6 @@ struct Input {
 struct Output {
     /// The number of the body that it writes, in [`Bodies`].
     number: u64,
-    empty: u32,
     failed: bool,
 }
 
@@ -175,7 +183,8 @@ impl Host {
     pub fn new(personality: Personality) -> Self {
         Self {
             table: Table::new(personality.numbering),
-            random: Random::new(personality.seed),
+            decorators: personality.decorators(),
+            most_read: personality.read.most,
             personality,
             violations: Violations::default(),
             details: Details::default(),
@@ -294,6 +303,12 @@ impl Host {
         if !self.trapped && !self.table.is_empty() {
             self.note_leaks(since);
         }
+        if !self.decorators.is_empty() {
+            let gone: Vec<_> = self.table.live_since(since).iter().map(|entry| (entry.kind, entry.handle)).collect();
+            for (kind, handle) in gone {
+                self.handle_gone(kind, handle);
+            }
+        }
         self.table.clear(since);
         if !self.written.is_empty() {
             self.written.end(self.limits.bytes);
@@ -310,7 +325,7 @@ impl Host {
 
     #[cold]
     fn note_leaks(&mut self, since: u64) {
-        let leaked = |entry: &&Entry<Object>| !matches!(entry.object, Object::Payload { content: None, .. });
+        let leaked = |entry: &&Entry<Object>| !matches!(entry.object, Object::Spent);
         if self.details == Details::Counted {
             let leaks = self.table.live_since(since).into_iter().filter(leaked).count();
             return self.violations.count(leaks as u64);
@@ -366,8 +381,7 @@ impl Host {
     /// Makes a payload outside an event, for code that takes one.
     #[inline]
     pub fn give_payload(&mut self, content: Content) -> u32 {
-        let len = content.len();
-        self.insert(Kind::Payload, "on-set", Object::Payload { content: Some(content), len, kept: 0 })
+        self.insert(Kind::Payload, "on-set", Object::Payload(Payload { content, kept: 0 }))
     }
 
     /// Makes a handle that the host passes to the guest. No limit applies.
@@ -391,24 +405,31 @@ impl Host {
         self.make(Kind::Error, call, Object::Error(trace))
     }
 
-    fn violate(&mut self, fault: Fault, kind: Kind, handle: u32, call: &'static str) {
+    /// Notes what the guest did wrong with a handle that exists.
+    pub(crate) fn violate(&mut self, fault: Fault, kind: Kind, handle: u32, call: &'static str) {
         let origin = self.table.get(kind, handle).map(|entry| entry.origin);
-        self.violations.note(Violation { fault, kind, handle, call, origin });
+        self.note(Violation { fault, kind, handle, call, origin });
     }
 
-    /// Notes a call with a handle that does not exist. Traps unless the personality only notes such calls.
+    /// Notes what the guest did wrong.
+    pub(crate) fn note(&mut self, violation: Violation) {
+        self.violations.note(violation);
+    }
+
+    /// Answers a call with a handle that does not exist. After `Ok`, the call returns its failure, or nothing if it has none.
     #[cold]
     fn missing(&mut self, kind: Kind, handle: u32, call: &'static str) -> Called<()> {
         let violation = self.table.missing(kind, handle, call);
-        let message = violation.to_string();
-        self.violations.note(violation);
-        match self.personality.bad_handle {
-            BadHandle::Note => Ok(()),
-            BadHandle::Trap => Err(self.trap(message)),
-        }
+        self.decorated(|host| host.bad_handle(violation))
     }
 
-    fn trap(&mut self, message: String) -> Trap {
+    fn trap_bad_handle(&mut self, violation: Violation) -> Called<()> {
+        let message = violation.to_string();
+        self.note(violation);
+        Err(self.trap(message))
+    }
+
+    pub(crate) fn trap(&mut self, message: String) -> Trap {
         self.trapped = true;
         Trap(message)
     }
@@ -416,16 +437,24 @@ impl Host {
     #[inline]
     fn drop_handle(&mut self, kind: Kind, handle: u32, call: &'static str) -> Called<()> {
         self.calls += 1;
-        match self.table.remove(kind, handle, Life::Dropped) {
-            Some(entry) => {
-                self.object_bytes = self.object_bytes.saturating_sub(entry.object.bytes());
-                if let Object::Output(Output { number, .. }) | Object::Value { number, .. } = entry.object {
-                    self.written.release(number, self.limits.bytes);
-                }
+        match self.remove_handle(kind, handle) {
+            Some(()) => {
+                self.handle_gone(kind, handle);
                 Ok(())
             }
             None => self.missing(kind, handle, call),
         }
+    }
+
+    /// Removes a handle that the guest drops. `None` if the guest has no such handle.
+    #[inline]
+    fn remove_handle(&mut self, kind: Kind, handle: u32) -> Option<()> {
+        let object = self.table.remove(kind, handle, Life::Dropped)?.object;
+        self.object_bytes = self.object_bytes.saturating_sub(object.bytes());
+        if let Object::Output(Output { number, .. }) | Object::Value { number, .. } = object {
+            self.written.release(number, self.limits.bytes);
+        }
+        Some(())
     }
 }
 

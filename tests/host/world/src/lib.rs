@@ -9,18 +9,21 @@
 //! | `table` | live handles |
 //! | `content` | the value of a key: bytes in memory, in a file, or generated |
 //! | `events` | recorded events and their file format |
-//! | `host` | the host's state, and an event from its begin to its end |
+//! | `numbering` | how handles are numbered |
+//! | `host` | the well-behaved host: its state, and an event from its begin to its end |
+//! | `host::decorator` | how a decorator changes what the host does |
 //! | `host::wasi_io`, `host::types` | the draft's functions on bare handles, one file for each interface |
 //! | `host::outbound` | the draft's functions that act on the store: `readwrite`, `atomic` and `batch` |
 //! | `host::limits` | what a host keeps for a guest, the limits on it, and the end of calls that take too long |
 //! | `host::written` | the bodies of values |
 //! | `store` | named buckets behind a trait, a store in memory and its file, and decorators that fail |
-//! | `personality` | how a host may deviate from a well-behaved one, one file for each behaviour |
+//! | `personality` | the decorators of a host that deviates, and their settings: one file for each behaviour |
 
 mod accounts;
 mod content;
 mod events;
 mod host;
+mod numbering;
 mod operation;
 mod personality;
 pub mod store;
@@ -33,8 +36,9 @@ pub use host::{
     Answered, Asked, Called, Details, EVENT_BUCKET, Given, Host, HostLimits, Reply, StoreChange, StreamError, Streamed,
     Trap, Written,
 };
+pub use numbering::Numbering;
 pub use operation::Operation;
 pub use personality::{
-    AfterEnd, BadHandle, ConsumedPayload, End, Instance, Numbering, Outbound, Personality, Reading, Repeat, Size,
-    SizeHint, Transfer, Writing,
+    AfterEnd, BadHandle, ConsumedPayload, End, Instance, Outbound, Personality, Reading, Repeat, Size, SizeHint,
+    Transfer, Writing,
 };

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::accounts::{Fault, Kind, Origin, Violation};
-use crate::personality::Numbering;
+use crate::numbering::Numbering;
 
 /// A live handle, and the object that it stands for.
 #[derive(Debug)]

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::{Called, Details, Host, Object};
+use super::{Called, Details, Host, Object, Payload};
 use crate::accounts::Kind;
 use crate::content::{Content, IntoContent as _};
 use crate::events::{Change, Event};
@@ -103,8 +103,8 @@ impl Reply for Content {
     type Given = u32;
 
     fn give(self, host: &mut Host, call: StoreCall, _bucket: &Arc<str>) -> Called<u32> {
-        let (len, kept) = (self.len(), self.len_in_memory());
-        host.make(Kind::Payload, call.as_str(), Object::Payload { content: Some(self), len, kept })
+        let kept = self.len_in_memory();
+        host.make(Kind::Payload, call.as_str(), Object::Payload(Payload { content: self, kept }))
     }
 }
 
@@ -217,7 +217,7 @@ impl Host {
     /// # Ok::<(), inbound_keyvalue_host::Trap>(())
     /// ```
     pub fn set_store(&mut self, store: Arc<dyn Store>) {
-        self.store = Some(self.personality.outbound.around(store));
+        self.store = Some(self.decorated_store(store));
     }
 
     /// The name of the bucket that events come from.
@@ -275,8 +275,11 @@ impl Host {
     }
 
     fn store(&mut self) -> Arc<dyn Store> {
-        let store = self.store.get_or_insert_with(|| self.personality.outbound.around(Arc::new(MemoryStore::new())));
-        Arc::clone(store)
+        if let Some(store) = &self.store {
+            return Arc::clone(store);
+        }
+        let store = self.decorated_store(Arc::new(MemoryStore::new()));
+        Arc::clone(self.store.insert(store))
     }
 
     /// Asks the store for something that concerns the bucket of a handle. Without such a bucket, the answer is an error.
@@ -318,9 +321,6 @@ impl Host {
     pub fn start_open_bucket(&mut self, name: &str) -> Called<Asked<Opened>> {
         self.calls += 1;
         let call = StoreCall::OpenBucket;
-        if let Some(trace) = self.personality.open_bucket_error.clone() {
-            return Ok(Asked::refused(call, StoreError::Refused(trace)));
-        }
         if self.buckets.as_ref().is_some_and(|buckets| !buckets.iter().any(|bucket| bucket == name)) {
             return Ok(Asked::refused(call, StoreError::NoBucket(name.to_owned())));
         }

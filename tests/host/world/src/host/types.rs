@@ -7,34 +7,9 @@
 
 use std::sync::Arc;
 
-use super::{Body, Called, Details, Host, Input, Object, Output};
+use super::{Body, Called, Details, Host, Input, Object, Output, Payload};
 use crate::accounts::{Fault, Kind};
-use crate::content::Content;
-use crate::personality::{ConsumedPayload, Personality};
 use crate::table::Life;
-
-/// The two ways to consume a payload.
-#[derive(Clone, Copy)]
-enum Consume {
-    Sync,
-    Async,
-}
-
-impl Consume {
-    fn call(self) -> &'static str {
-        match self {
-            Self::Sync => "payload-consume-sync",
-            Self::Async => "payload-consume-async",
-        }
-    }
-
-    fn refusal(self, personality: &Personality) -> Option<&String> {
-        match self {
-            Self::Sync => personality.consume_sync_error.as_ref(),
-            Self::Async => personality.consume_async_error.as_ref(),
-        }
-    }
-}
 
 impl Host {
     /// `drop-bucket`
@@ -94,20 +69,22 @@ impl Host {
     /// `value-write-body`
     pub fn value_write_body(&mut self, value: u32) -> Called<Result<u32, ()>> {
         self.calls += 1;
-        let Some(Object::Value { number, body }) = self.table.get(Kind::Value, value).map(|entry| &mut entry.object)
-        else {
+        let Some(Object::Value { body, .. }) = self.table.get(Kind::Value, value).map(|entry| &mut entry.object) else {
             return self.missing(Kind::Value, value, "value-write-body").map(|()| Err(()));
         };
-        let number = *number;
         if !matches!(body, Body::Unopened) {
             self.violate(Fault::BodyAgain, Kind::Value, value, "value-write-body");
             return Ok(Err(()));
         }
         *body = Body::Refused;
-        if self.personality.value_body_error {
+        self.decorated(|host| host.value_write_body(value))
+    }
+
+    pub(super) fn open_body(&mut self, value: u32) -> Called<Result<u32, ()>> {
+        let Some(&Object::Value { number, .. }) = self.table.get(Kind::Value, value).map(|entry| &entry.object) else {
             return Ok(Err(()));
-        }
-        let output = Output { number, empty: 0, failed: false };
+        };
+        let output = Output { number, failed: false };
         let stream = self.make(Kind::OutputStream, "value-write-body", Object::Output(output))?;
         self.written.share(number);
         if let Some(Object::Value { body, .. }) = self.table.get(Kind::Value, value).map(|entry| &mut entry.object) {
@@ -119,22 +96,30 @@ impl Host {
     /// `drop-payload`
     #[inline]
     pub fn drop_payload(&mut self, payload: u32) -> Called<()> {
-        if let Some(Object::Payload { content: None, .. }) =
-            self.table.get(Kind::Payload, payload).map(|entry| &entry.object)
-        {
-            self.violate(Fault::ConsumedBefore, Kind::Payload, payload, "drop-payload");
+        self.calls += 1;
+        match self.decorated(|host| host.drop_payload(payload)) {
+            Some(()) => {
+                self.handle_gone(Kind::Payload, payload);
+                Ok(())
+            }
+            None => self.missing(Kind::Payload, payload, "drop-payload"),
         }
-        self.drop_handle(Kind::Payload, payload, "drop-payload")
+    }
+
+    #[inline]
+    pub(super) fn remove_handle_of_payload(&mut self, payload: u32) -> Option<()> {
+        self.remove_handle(Kind::Payload, payload)
     }
 
     /// `payload-consume-sync`
     #[inline]
     pub fn payload_consume_sync(&mut self, payload: u32) -> Called<Result<Arc<Vec<u8>>, u32>> {
-        let Some((content, _)) = self.consume(Consume::Sync, payload) else {
-            return self.refuse(Consume::Sync, payload).map(Err);
+        let Payload { content, .. } = match self.consume("payload-consume-sync", payload)? {
+            Ok(payload) => payload,
+            Err(error) => return Ok(Err(error)),
         };
         match content.into_whole() {
-            Ok(data) => Ok(Ok(data)),
+            Ok(bytes) => Ok(Ok(bytes)),
             Err(error) => self.error("payload-consume-sync", error.to_string()).map(Err),
         }
     }
@@ -142,65 +127,66 @@ impl Host {
     /// `payload-consume-async`
     #[inline]
     pub fn payload_consume_async(&mut self, payload: u32) -> Called<Result<u32, u32>> {
-        let Some((content, kept)) = self.consume(Consume::Async, payload) else {
-            return self.refuse(Consume::Async, payload).map(Err);
+        let Payload { content, kept } = match self.consume("payload-consume-async", payload)? {
+            Ok(payload) => payload,
+            Err(error) => return Ok(Err(error)),
         };
-        let input = Input { content, kept, offset: 0, empty: 0, ended: false, failed: false };
+        let input = Input { content, kept, offset: 0, ended: false, failed: false };
         self.make(Kind::InputStream, "payload-consume-async", Object::Input(input)).map(Ok)
     }
 
     /// `size`
     pub fn size(&mut self, payload: u32) -> Called<u64> {
         self.calls += 1;
-        let Some(&mut Object::Payload { ref content, len, .. }) =
-            self.table.get(Kind::Payload, payload).map(|entry| &mut entry.object)
-        else {
-            return self.missing(Kind::Payload, payload, "size").map(|()| 0);
-        };
-        if content.is_none() {
-            self.violate(Fault::ConsumedBefore, Kind::Payload, payload, "size");
+        match self.decorated(|host| host.size(payload)) {
+            Some(size) => Ok(size),
+            None => self.missing(Kind::Payload, payload, "size").map(|()| 0),
         }
-        Ok(self.personality.size.of(len))
     }
 
-    /// The content that the guest consumes, and its part of the kept bytes. `None` if the host refuses, or if there is none.
+    pub(super) fn payload_len(&mut self, payload: u32) -> Option<u64> {
+        match &self.table.get(Kind::Payload, payload)?.object {
+            Object::Payload(Payload { content, .. }) => Some(content.len()),
+            _ => None,
+        }
+    }
+
+    /// Takes the payload that the guest consumes with `call`, or makes the error that says why it cannot.
     #[inline]
-    fn consume(&mut self, how: Consume, payload: u32) -> Option<(Content, u64)> {
+    fn consume(&mut self, call: &'static str, payload: u32) -> Called<Result<Payload, u32>> {
         self.calls += 1;
-        if how.refusal(&self.personality).is_none() { self.take_content(payload) } else { None }
+        match self.decorated(|host| host.consume(call, payload)) {
+            Some(Ok(payload)) => Ok(Ok(payload)),
+            Some(Err(trace)) => self.error(call, trace).map(Err),
+            None => self.cannot_consume(call, payload).map(Err),
+        }
     }
 
-    /// Takes the content from a payload, which no longer keeps it.
-    #[inline]
-    fn take_content(&mut self, payload: u32) -> Option<(Content, u64)> {
-        let (content, kept) = match self.personality.consumed_payload {
-            ConsumedPayload::Gone => match self.table.remove(Kind::Payload, payload, Life::Consumed)?.object {
-                Object::Payload { content, kept, .. } => (content?, kept),
-                _ => return None,
-            },
-            ConsumedPayload::Stays => match &mut self.table.get(Kind::Payload, payload)?.object {
-                Object::Payload { content, kept, .. } => (content.take()?, std::mem::take(kept)),
-                _ => return None,
-            },
-        };
-        self.object_bytes = self.object_bytes.saturating_sub(kept);
-        Some((content, kept))
-    }
-
-    /// Makes the error that tells the guest why it cannot consume the payload.
     #[cold]
-    fn refuse(&mut self, how: Consume, payload: u32) -> Called<u32> {
-        if let Some(trace) = how.refusal(&self.personality).cloned() {
-            // A refusal consumes the payload as well.
-            if self.take_content(payload).is_some() {
-                return self.error(how.call(), trace);
-            }
+    fn cannot_consume(&mut self, call: &'static str, payload: u32) -> Called<u32> {
+        if self.table.get(Kind::Payload, payload).is_none() {
+            self.missing(Kind::Payload, payload, call)?;
         }
-        if self.table.get(Kind::Payload, payload).is_some() {
-            self.violate(Fault::ConsumedBefore, Kind::Payload, payload, how.call());
-        } else {
-            self.missing(Kind::Payload, payload, how.call())?;
-        }
-        self.error(how.call(), format!("there is no payload {payload} to consume"))
+        self.error(call, format!("there is no payload {payload} to consume"))
+    }
+
+    #[inline]
+    pub(super) fn take_payload(&mut self, _call: &'static str, payload: u32) -> Option<Result<Payload, String>> {
+        let object = self.table.remove(Kind::Payload, payload, Life::Consumed)?.object;
+        self.content_of(object).map(Ok)
+    }
+
+    /// Takes the content of a payload whose handle stays. `None` if there is no such payload, or if it was consumed before.
+    pub(crate) fn spend_payload(&mut self, payload: u32) -> Option<Payload> {
+        let entry = self.table.get(Kind::Payload, payload)?;
+        let object = std::mem::replace(&mut entry.object, Object::Spent);
+        self.content_of(object)
+    }
+
+    #[inline]
+    fn content_of(&mut self, payload: Object) -> Option<Payload> {
+        let Object::Payload(payload) = payload else { return None };
+        self.object_bytes = self.object_bytes.saturating_sub(payload.kept);
+        Some(payload)
     }
 }

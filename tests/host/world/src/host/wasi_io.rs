@@ -1,99 +1,88 @@
 //! The interface `wasi-io`.
 //!
-//! All functions have one error: they trap. They trap when a handle is bad (unless [`BadHandle::Note`](crate::BadHandle::Note)), when the guest exceeds a
-//! limit, and when the host has no such function. `splice`, `forward` and `write-repeated` also trap when the host's
-//! interrupt says so.
+//! All functions have one error: they trap. They trap when a handle is bad (unless [`BadHandle::Note`](crate::BadHandle::Note)), when
+//! the guest exceeds a limit, and when the host has no such function. `splice`, `forward` and `write-repeated` also trap when the
+//! host's interrupt says so.
+//!
+//! The public functions check the guest's calls and account for them. The functions after them do what a well-behaved host does.
 
 #![allow(clippy::missing_errors_doc, reason = "the module's documentation states the one error of all functions")]
 
 use super::{Called, Host, Input, Object, Output, StreamError, Streamed};
 use crate::accounts::{Fault, Kind};
-use crate::personality::{AfterEnd, Personality, Transfer};
-use crate::table::Table;
-
-/// What is read next from an input stream.
-struct Piece {
-    len: u64,
-    end: bool,
-}
 
 impl Host {
     /// `read`
     pub fn read(&mut self, src: u32, len: u64) -> Streamed<(Vec<u8>, bool)> {
         self.calls += 1;
-        let Some(piece) = self.next_piece("read", src, len)? else { return Ok(Err(StreamError)) };
-        let Some(input) = self.input(src) else { return Ok(Err(StreamError)) };
-        let Ok(mut data) = input.content.read(input.offset, piece.len) else {
-            input.failed = true;
+        if len > MOST_ASKED && self.input(src).is_some() {
+            self.violate(Fault::Unbounded, Kind::InputStream, src, "read");
+        }
+        if !self.check_input("read", src, len)? {
             return Ok(Err(StreamError));
-        };
-        input.offset += piece.len;
-        self.personality.read.exceed(&mut data, len);
-        Ok(Ok((data, piece.end)))
+        }
+        let answer = self.decorated(|host| host.read(src, len));
+        if let Ok((_, end)) = &answer {
+            self.set_ended(src, *end);
+        }
+        Ok(answer)
     }
 
     /// `skip`
     pub fn skip(&mut self, src: u32, len: u64) -> Streamed<(u64, bool)> {
         self.calls += 1;
-        let Some(piece) = self.next_piece("skip", src, len)? else { return Ok(Err(StreamError)) };
-        if let Some(input) = self.input(src) {
-            input.offset += piece.len;
+        if !self.check_input("skip", src, len)? {
+            return Ok(Err(StreamError));
         }
-        let skipped = self.personality.read.claimed(piece.len, len);
-        Ok(Ok((skipped, piece.end)))
+        let answer = self.decorated(|host| host.skip(src, len));
+        if let Ok((_, end)) = answer {
+            self.set_ended(src, end);
+        }
+        Ok(answer)
     }
 
     /// `write`
     pub fn write(&mut self, dst: u32, buf: &[u8]) -> Streamed<u64> {
         self.calls += 1;
-        let Some(taken) = self.next_room("write", dst, buf.len() as u64)? else { return Ok(Err(StreamError)) };
-        let taken_bytes = &buf[..usize::try_from(taken).unwrap_or(0)];
-        self.append("write", dst, taken, |body, kept| body.extend_from_slice(&taken_bytes[..kept]))?;
-        Ok(Ok(self.personality.write.claimed(taken, buf.len() as u64)))
+        if !self.check_output("write", dst, buf.len() as u64)? {
+            return Ok(Err(StreamError));
+        }
+        self.decorated(|host| host.write(dst, buf))
     }
 
     /// `write-repeated`
     pub fn write_repeated(&mut self, dst: u32, byte: u8, len: u64) -> Streamed<u64> {
         self.calls += 1;
         self.check_interrupt("write-repeated")?;
-        let most = len.min(CHUNK);
-        let Some(taken) = self.next_room("write-repeated", dst, most)? else { return Ok(Err(StreamError)) };
-        self.append("write-repeated", dst, taken, |body, kept| body.resize(body.len() + kept, byte))?;
-        Ok(Ok(self.personality.write.claimed(taken, len)))
+        if !self.check_output("write-repeated", dst, len)? {
+            return Ok(Err(StreamError));
+        }
+        self.decorated(|host| host.write_repeated(dst, byte, len))
     }
 
     /// `splice`
     pub fn splice(&mut self, dst: u32, src: u32, len: u64) -> Streamed<(u64, bool)> {
         self.calls += 1;
-        self.transfer("splice")?;
         self.check_interrupt("splice")?;
-        let Some(piece) = self.next_piece("splice", src, len.min(CHUNK))? else { return Ok(Err(StreamError)) };
-        let moved = self.pass("splice", dst, src, piece.len)?;
-        let Some(moved) = moved else { return Ok(Err(StreamError)) };
-        let end = piece.end && moved == piece.len;
-        if let Some(input) = self.input(src) {
-            input.ended = end;
+        if !self.check_input("splice", src, len)? || !self.check_output("splice", dst, CHUNK)? {
+            return Ok(Err(StreamError));
         }
-        let claimed = self.personality.read.claimed(moved, len);
-        Ok(Ok((claimed, end)))
+        self.transfer("splice", dst, src, len)
     }
 
     /// `forward`
     pub fn forward(&mut self, dst: u32, src: u32) -> Streamed<u64> {
         self.calls += 1;
-        self.transfer("forward")?;
+        if !self.check_input("forward", src, CHUNK)? || !self.check_output("forward", dst, CHUNK)? {
+            return Ok(Err(StreamError));
+        }
         let mut forwarded = 0;
         let mut idle = 0_u32;
         loop {
             self.check_interrupt("forward")?;
-            let Some(piece) = self.next_piece("forward", src, CHUNK)? else { return Ok(Err(StreamError)) };
-            let moved = self.pass("forward", dst, src, piece.len)?;
-            let Some(moved) = moved else { return Ok(Err(StreamError)) };
+            let Ok((moved, end)) = self.transfer("forward", dst, src, CHUNK)? else { return Ok(Err(StreamError)) };
             forwarded += moved;
-            if piece.end && moved == piece.len {
-                if let Some(input) = self.input(src) {
-                    input.ended = true;
-                }
+            if end {
                 return Ok(Ok(forwarded));
             }
             // The draft allows a host to fail, and a host that waits for ever would hang.
@@ -115,140 +104,160 @@ impl Host {
         self.drop_handle(Kind::OutputStream, f, "drop-output-stream")
     }
 
-    fn input(&mut self, src: u32) -> Option<&mut Input> {
-        input_of(&mut self.table, src)
-    }
-
-    pub(super) fn output(&mut self, dst: u32) -> Option<&mut Output> {
-        output_of(&mut self.table, dst)
-    }
-
-    /// How much a call takes from the input stream `src`. `None` if the call fails.
-    fn next_piece(&mut self, call: &'static str, src: u32, len: u64) -> Called<Option<Piece>> {
-        let Some(&mut Input { ref content, offset, ended, failed, .. }) = self.input(src) else {
+    /// Checks a call on the input stream `src`. If it returns `false`, the call fails.
+    fn check_input(&mut self, call: &'static str, src: u32, len: u64) -> Called<bool> {
+        let Some(&mut Input { ended, failed, .. }) = self.input(src) else {
             self.missing(Kind::InputStream, src, call)?;
-            return Ok(None);
+            return Ok(false);
         };
-        let total = content.len();
         if len == 0 {
             self.violate(Fault::Empty, Kind::InputStream, src, call);
         }
-        if call == "read" && len > MOST_ASKED {
-            self.violate(Fault::Unbounded, Kind::InputStream, src, call);
-        }
         if failed {
             self.violate(Fault::UsedAfterFailure, Kind::InputStream, src, call);
-            return Ok(None);
-        }
-        let mut offset = offset;
-        if ended {
+        } else if ended {
             self.violate(Fault::ReadAfterEnd, Kind::InputStream, src, call);
-            match self.personality.read.after_end {
-                AfterEnd::End => return Ok(Some(Piece { len: 0, end: true })),
-                AfterEnd::Repeats => offset = 0,
-            }
         }
-
-        let Self { table, personality: Personality { read: reading, .. }, random, .. } = self;
-        let Some(input) = input_of(table, src) else { return Ok(None) };
-        input.offset = offset;
-        input.ended = false;
-        if !reading.empty.is_over(&mut input.empty) {
-            return Ok(Some(Piece { len: 0, end: false }));
-        }
-        let left = total - offset;
-        let Some(most) = reading.most(len, offset, left) else {
-            input.failed = true;
-            return Ok(None);
-        };
-        let taken = reading.size.part(most, random);
-        input.ended = reading.ends(len, taken, left);
-        Ok(Some(Piece { len: taken, end: input.ended }))
+        Ok(!failed)
     }
 
-    /// How much of `len` bytes the output stream `dst` takes. `None` if the call fails.
-    fn next_room(&mut self, call: &'static str, dst: u32, len: u64) -> Called<Option<u64>> {
-        let Some(&mut Output { number, failed, .. }) = self.output(dst) else {
+    /// Checks a call on the output stream `dst`. If it returns `false`, the call fails.
+    fn check_output(&mut self, call: &'static str, dst: u32, len: u64) -> Called<bool> {
+        let Some(&mut Output { failed, .. }) = self.output(dst) else {
             self.missing(Kind::OutputStream, dst, call)?;
-            return Ok(None);
+            return Ok(false);
         };
         if len == 0 {
             self.violate(Fault::Empty, Kind::OutputStream, dst, call);
         }
         if failed {
             self.violate(Fault::UsedAfterFailure, Kind::OutputStream, dst, call);
-            return Ok(None);
         }
-        let written = self.written.len(number);
-        let Self { table, personality: Personality { write: writing, .. }, random, .. } = self;
-        let Some(output) = output_of(table, dst) else { return Ok(None) };
-        if !writing.empty.is_over(&mut output.empty) {
-            return Ok(Some(0));
-        }
-        let Some(most) = writing.most(len, written) else {
-            output.failed = true;
-            return Ok(None);
-        };
-        Ok(Some(writing.size.part(most, random)))
+        Ok(!failed)
     }
 
-    /// Adds `len` bytes to the value that `dst` writes. `append` adds as many of them as the host keeps.
+    fn transfer(&mut self, call: &'static str, dst: u32, src: u32, len: u64) -> Streamed<(u64, bool)> {
+        let answer = self.decorated(|host| host.transfer(call, dst, src, len))?;
+        if let Ok((_, end)) = answer {
+            self.set_ended(src, end);
+        }
+        Ok(answer)
+    }
+
+    /// Remembers what the guest was told about the end of an input stream.
+    fn set_ended(&mut self, src: u32, ended: bool) {
+        if let Some(input) = self.input(src) {
+            input.ended = ended;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn input(&mut self, src: u32) -> Option<&mut Input> {
+        match self.table.get(Kind::InputStream, src).map(|entry| &mut entry.object) {
+            Some(Object::Input(input)) => Some(input),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn output(&mut self, dst: u32) -> Option<&mut Output> {
+        match self.table.get(Kind::OutputStream, dst).map(|entry| &mut entry.object) {
+            Some(Object::Output(output)) => Some(output),
+            _ => None,
+        }
+    }
+
+    /// Makes an input stream fail. The guest must only drop it then.
+    pub(crate) fn fail_input(&mut self, src: u32) -> StreamError {
+        if let Some(input) = self.input(src) {
+            input.failed = true;
+        }
+        StreamError
+    }
+
+    /// Makes an output stream fail. The guest must only drop it then.
+    pub(crate) fn fail_output(&mut self, dst: u32) -> StreamError {
+        if let Some(output) = self.output(dst) {
+            output.failed = true;
+        }
+        StreamError
+    }
+
+    /// How many bytes an input stream still has.
+    pub(crate) fn left(&mut self, src: u32) -> u64 {
+        self.input(src).map_or(0, |input| input.left())
+    }
+
+    /// How many bytes were written through an output stream.
+    pub(crate) fn written_to(&mut self, dst: u32) -> u64 {
+        self.output(dst).map(|output| output.number).map_or(0, |number| self.written.len(number))
+    }
+}
+
+/// What a well-behaved host does.
+impl Host {
+    pub(super) fn read_input(&mut self, src: u32, len: u64) -> Result<(Vec<u8>, bool), StreamError> {
+        let most = self.most_read;
+        let Some(input) = self.input(src) else { return Err(StreamError) };
+        input.take(len.min(most))
+    }
+
+    pub(super) fn skip_input(&mut self, src: u32, len: u64) -> Result<(u64, bool), StreamError> {
+        let most = self.most_read;
+        let Some(input) = self.input(src) else { return Err(StreamError) };
+        let skipped = len.min(most).min(input.left());
+        input.offset += skipped;
+        Ok((skipped, input.left() == 0))
+    }
+
+    pub(super) fn write_output(&mut self, dst: u32, buf: &[u8]) -> Streamed<u64> {
+        self.append("write", dst, buf.len() as u64, |body, kept| body.extend_from_slice(&buf[..kept])).map(Ok)
+    }
+
+    pub(super) fn repeat_in_output(&mut self, dst: u32, byte: u8, len: u64) -> Streamed<u64> {
+        let append = |body: &mut Vec<u8>, kept| body.resize(body.len() + kept, byte);
+        self.append("write-repeated", dst, len.min(CHUNK), append).map(Ok)
+    }
+
+    pub(super) fn move_bytes(&mut self, call: &'static str, dst: u32, src: u32, len: u64) -> Streamed<(u64, bool)> {
+        let Some(input) = self.input(src) else { return Ok(Err(StreamError)) };
+        let Ok((data, end)) = input.take(len.min(CHUNK)) else { return Ok(Err(StreamError)) };
+        let moved = self.append(call, dst, data.len() as u64, |body, kept| body.extend_from_slice(&data[..kept]))?;
+        Ok(Ok((moved, end)))
+    }
+
+    /// Adds `len` bytes to the value that `dst` writes, and returns `len`. `append` adds as many of them as the host keeps.
     fn append(
         &mut self,
         call: &'static str,
         dst: u32,
         len: u64,
         append: impl FnOnce(&mut Vec<u8>, usize),
-    ) -> Called<()> {
-        let Some(number) = self.output(dst).map(|output| output.number) else { return Ok(()) };
-        let len = usize::try_from(len).unwrap_or(0);
-        let growth = self.written.growth(number, len, self.keep);
+    ) -> Called<u64> {
+        let Some(number) = self.output(dst).map(|output| output.number) else { return Ok(0) };
+        let bytes = usize::try_from(len).unwrap_or(0);
+        let growth = self.written.growth(number, bytes, self.keep);
         self.admit_bytes(call, growth as u64)?;
-        self.written.write(number, len, growth, self.keep, append);
-        Ok(())
+        self.written.write(number, bytes, growth, self.keep, append);
+        Ok(len)
+    }
+}
+
+impl Input {
+    /// How many bytes are left.
+    fn left(&self) -> u64 {
+        self.content.len() - self.offset
     }
 
-    fn transfer(&mut self, call: &'static str) -> Called<()> {
-        match self.personality.transfer {
-            Transfer::Works => Ok(()),
-            Transfer::Traps => Err(self.trap(format!("`{call}` is not implemented by this host"))),
-        }
-    }
-
-    /// Moves up to `len` bytes from the stream `src` to the stream `dst`. `None` if one of them fails.
-    fn pass(&mut self, call: &'static str, dst: u32, src: u32, len: u64) -> Called<Option<u64>> {
-        if len == 0 {
-            return Ok(Some(0));
-        }
-        // Until the output has taken all of it, the input is not at its end: the guest can still read the rest.
-        if let Some(input) = self.input(src) {
-            input.ended = false;
-        }
-        let Some(taken) = self.next_room(call, dst, len)? else { return Ok(None) };
-        let Some(input) = self.input(src) else { return Ok(None) };
-        let Ok(data) = input.content.read(input.offset, taken) else {
-            input.failed = true;
-            return Ok(None);
+    /// The next bytes, at most `most` of them, and whether they are the last ones.
+    fn take(&mut self, most: u64) -> Result<(Vec<u8>, bool), StreamError> {
+        let len = most.min(self.left());
+        let Ok(data) = self.content.read(self.offset, len) else {
+            self.failed = true;
+            return Err(StreamError);
         };
-        input.offset += taken;
-        self.append(call, dst, taken, |body, kept| body.extend_from_slice(&data[..kept]))?;
-        Ok(Some(taken))
-    }
-}
-
-#[inline]
-fn input_of(table: &mut Table<Object>, src: u32) -> Option<&mut Input> {
-    match table.get(Kind::InputStream, src).map(|entry| &mut entry.object) {
-        Some(Object::Input(input)) => Some(input),
-        _ => None,
-    }
-}
-
-#[inline]
-fn output_of(table: &mut Table<Object>, dst: u32) -> Option<&mut Output> {
-    match table.get(Kind::OutputStream, dst).map(|entry| &mut entry.object) {
-        Some(Object::Output(output)) => Some(output),
-        _ => None,
+        self.offset += len;
+        Ok((data, self.left() == 0))
     }
 }
 

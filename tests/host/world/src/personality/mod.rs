@@ -1,23 +1,40 @@
-//! How a host may deviate from a well-behaved one. Each behaviour has a file with its settings and what they do.
+//! How a host deviates from a well-behaved one: settings, and the decorators that act on them.
+//!
+//! Each behaviour has a file with its setting and its decorator. The well-behaved host knows none of them. A new behaviour is a file, a
+//! field of [`Personality`] and a line in [`Personality::decorators`].
 
-mod flow;
-mod handles;
+mod after_end;
+mod bad_handle;
+mod consumed_payload;
+mod end;
+mod error_at;
+mod excess;
+mod instance;
+mod named;
 mod outbound;
-mod reading;
+mod refusal;
+mod repeat;
+mod size;
 mod size_hint;
-mod writing;
+mod streams;
+mod transfer;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::StoreCall;
+use crate::host::decorator::Decorator;
+use crate::numbering::Numbering;
 
-pub(crate) use flow::Random;
-pub use flow::{Repeat, Size};
-pub use handles::{BadHandle, ConsumedPayload, Instance, Numbering};
+pub use after_end::AfterEnd;
+pub use bad_handle::BadHandle;
+pub use consumed_payload::ConsumedPayload;
+pub use end::End;
+pub use instance::Instance;
 pub use outbound::Outbound;
-pub use reading::{AfterEnd, End, Reading};
+pub use repeat::Repeat;
+pub use size::Size;
 pub use size_hint::SizeHint;
-pub use writing::Writing;
+pub use streams::{Reading, Writing};
+pub use transfer::Transfer;
 
 /// How a host deviates from a well-behaved one.
 ///
@@ -56,7 +73,7 @@ pub use writing::Writing;
 pub struct Personality {
     /// How handles are numbered.
     pub numbering: Numbering,
-    /// What becomes of a call with a handle that is not there: unknown, dropped before, or of another kind.
+    /// What becomes of a call with a handle that does not exist: it is unknown, was dropped before, or is of another kind.
     pub bad_handle: BadHandle,
     /// What becomes of a payload's handle when it is consumed.
     pub consumed_payload: ConsumedPayload,
@@ -84,21 +101,6 @@ pub struct Personality {
     pub seed: u64,
 }
 
-/// Whether `splice` and `forward` work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Transfer {
-    /// They do.
-    #[default]
-    Works,
-    /// They trap, as in most hosts of the draft's time.
-    Traps,
-}
-
-/// One deviation from the default [`Personality`].
-type Deviation = fn(&mut Personality);
-
 impl Personality {
     /// The default personality with changes.
     ///
@@ -115,96 +117,40 @@ impl Personality {
         personality
     }
 
-    /// Every deviation by itself, and the worst ones together, each with its name. Test a watcher with all of them.
-    ///
-    /// ```
-    /// use inbound_keyvalue_host::Personality;
-    ///
-    /// for (name, personality) in Personality::all() {
-    ///     println!("{name}: {personality:?}");
-    /// }
-    /// ```
-    #[must_use]
-    pub fn all() -> Vec<(&'static str, Self)> {
-        DEVIATIONS.iter().map(|(name, deviate)| (*name, Self::deviating(deviate))).collect()
-    }
-
-    /// The personality that [`all`](Self::all) gives this name.
-    ///
-    /// ```
-    /// use inbound_keyvalue_host::{Personality, Size};
-    ///
-    /// assert_eq!(Personality::named("reads-one-byte").unwrap().read.size, Size::Fixed(1));
-    /// ```
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::all().into_iter().find_map(|(known, personality)| (known == name).then_some(personality))
+    /// The decorators of a host with this personality, from the innermost to the outermost. There are none for the default.
+    pub(crate) fn decorators(&self) -> Vec<Box<dyn Decorator>> {
+        let Self { read, write, .. } = self;
+        // `excess` is around those that shorten a call, because it exceeds what the guest asked for. `repeat` and `after_end` are around
+        // all others of streams: a stream waits or starts again before it does anything else. `refusal` is around `consumed_payload`,
+        // which does not pass `consume` on.
+        let decorators = [
+            error_at::decorator(read.error_at, write.error_at),
+            read.end.decorator(),
+            size::decorator(read.size, write.size, self.seed),
+            excess::decorator(read.excess, write.excess),
+            repeat::decorator(read.empty, write.empty),
+            read.after_end.decorator(),
+            self.transfer.decorator(),
+            self.size.decorator(),
+            self.consumed_payload.decorator(),
+            refusal::decorator(self),
+            self.outbound.decorator(),
+            self.bad_handle.decorator(),
+        ];
+        decorators.into_iter().flatten().collect()
     }
 }
 
-/// The name says what the host does.
-const DEVIATIONS: &[(&str, Deviation)] = &[
-    ("well-behaved", |_| {}),
-    ("handles-from-0-per-kind", |p| p.numbering = Numbering { per_kind: true, first: 0, reuse: false }),
-    ("handles-reused-from-0", |p| p.numbering = Numbering { per_kind: false, first: 0, reuse: true }),
-    ("handles-per-kind-reused-from-0", |p| p.numbering = Numbering { per_kind: true, first: 0, reuse: true }),
-    ("handles-up-to-max", |p| p.numbering = Numbering { per_kind: true, first: u32::MAX - 1, reuse: true }),
-    ("bad-handles-noted", |p| p.bad_handle = BadHandle::Note),
-    ("consumed-payload-stays", |p| p.consumed_payload = ConsumedPayload::Stays),
-    ("instance-per-event", |p| p.instance = Instance::PerEvent),
-    ("reads-one-byte", |p| p.read.size = Size::Fixed(1)),
-    ("reads-random-sizes", |p| p.read.size = Size::Random),
-    ("reads-end-alone", |p| p.read.end = End::Alone),
-    ("reads-empty-3-times", |p| p.read.empty = Repeat::Times(3)),
-    ("reads-empty-for-ever", |p| p.read.empty = Repeat::Forever),
-    ("reads-one-byte-too-many", |p| p.read.excess = 1),
-    ("reads-far-too-many", |p| p.read.excess = 1024 * 1024),
-    ("reads-fail-at-0", |p| p.read.error_at = Some(0)),
-    ("reads-fail-at-5", |p| p.read.error_at = Some(5)),
-    ("reads-fail-at-70000", |p| p.read.error_at = Some(70_000)),
-    ("reads-repeat-after-end", |p| p.read.after_end = AfterEnd::Repeats),
-    ("writes-one-byte", |p| p.write.size = Size::Fixed(1)),
-    ("writes-random-sizes", |p| p.write.size = Size::Random),
-    ("writes-nothing-3-times", |p| p.write.empty = Repeat::Times(3)),
-    ("writes-nothing-for-ever", |p| p.write.empty = Repeat::Forever),
-    ("writes-claim-too-many", |p| p.write.excess = 1),
-    ("writes-fail-at-0", |p| p.write.error_at = Some(0)),
-    ("writes-fail-at-5", |p| p.write.error_at = Some(5)),
-    ("value-body-refused", |p| p.value_body_error = true),
-    ("consume-sync-refused-silently", |p| p.consume_sync_error = Some(String::new())),
-    ("consume-async-refused-silently", |p| p.consume_async_error = Some(String::new())),
-    ("consume-refused-at-length", |p| {
-        let trace = "no more memory, ".repeat(64 * 1024);
-        p.consume_sync_error = Some(trace.clone());
-        p.consume_async_error = Some(trace);
-    }),
-    ("everything-refused-in-unicode", |p| {
-        let trace = "зажат \u{0}\u{202e}🗝️\u{10ffff}\n".to_owned();
-        p.open_bucket_error = Some(trace.clone());
-        p.consume_sync_error = Some(trace.clone());
-        p.consume_async_error = Some(trace);
-        p.value_body_error = true;
-    }),
-    ("open-bucket-refused-silently", |p| p.open_bucket_error = Some(String::new())),
-    ("size-0", |p| p.size = SizeHint::Zero),
-    ("size-too-small", |p| p.size = SizeHint::Smaller),
-    ("size-too-large", |p| p.size = SizeHint::Larger),
-    ("size-max", |p| p.size = SizeHint::Max),
-    ("splice-and-forward-trap", |p| p.transfer = Transfer::Traps),
-    ("store-refuses-reads", |p| p.outbound = Outbound::refusing(&StoreCall::READS, "the store is being moved")),
-    ("store-refuses-writes", |p| p.outbound = Outbound::refusing(&StoreCall::WRITES, "")),
-    ("store-refuses-exists", |p| p.outbound = Outbound::refusing(&[StoreCall::Exists], "there is no such key")),
-    ("batches-fail-half-way", |p| p.outbound.half_way = true),
-    ("hostile", |p| {
-        p.numbering = Numbering { per_kind: true, first: 0, reuse: true };
-        p.instance = Instance::PerEvent;
-        p.read.size = Size::Random;
-        p.read.end = End::Alone;
-        p.read.empty = Repeat::Times(7);
-        p.read.after_end = AfterEnd::Repeats;
-        p.write.size = Size::Random;
-        p.write.empty = Repeat::Times(7);
-        p.size = SizeHint::Max;
-        p.transfer = Transfer::Traps;
-    }),
-];
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_host_that_deviates_has_decorators() {
+        // These are no decorators: the table of handles numbers them, and what runs the guest ends the instance.
+        let plain = |name: &str| name == "well-behaved" || name == "instance-per-event" || name.starts_with("handles-");
+        for (name, personality) in Personality::all() {
+            assert_eq!(personality.decorators().is_empty(), plain(name), "{name}: {:?}", personality.decorators());
+        }
+    }
+}

@@ -1,13 +1,14 @@
-//! How the store behind a host answers.
+//! A host whose store refuses calls, or fails in the middle of a batch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::decorator::Decorator;
 use crate::store::{HalfWay, Refusing, Store, StoreCall};
 
-/// How the store behind a host answers. Each deviation is a decorator around the store; without one, there is none.
+/// How the store behind a host answers. Each deviation may fail a guest that acts on the store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -20,20 +21,29 @@ pub struct Outbound {
 
 impl Outbound {
     /// Every one of these functions is refused.
-    pub(crate) fn refusing(calls: &[StoreCall], reason: &str) -> Self {
+    pub(super) fn refusing(calls: &[StoreCall], reason: &str) -> Self {
         let refuses = calls.iter().map(|call| (call.as_str().to_owned(), reason.to_owned())).collect();
         Self { refuses, ..Self::default() }
     }
 
-    /// Puts the decorators around a store.
-    pub(crate) fn around(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
-        let store = if self.half_way { Arc::new(HalfWay::new(store)) } else { store };
-        if self.refuses.is_empty() {
+    pub(super) fn decorator(&self) -> Option<Box<dyn Decorator>> {
+        if *self == Self::default() { None } else { Some(Box::new(FailsActions(self.clone()))) }
+    }
+}
+
+#[derive(Debug)]
+struct FailsActions(Outbound);
+
+impl Decorator for FailsActions {
+    fn around_store(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        let Outbound { refuses, half_way } = &self.0;
+        let store = if *half_way { Arc::new(HalfWay::new(store)) } else { store };
+        if refuses.is_empty() {
             return store;
         }
         let refusing = Refusing::new(store);
         for call in StoreCall::ALL {
-            if let Some(reason) = self.refuses.get(call.as_str()) {
+            if let Some(reason) = refuses.get(call.as_str()) {
                 refusing.refuse(call, reason);
             }
         }

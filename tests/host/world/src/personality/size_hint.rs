@@ -1,34 +1,48 @@
-//! What `size` answers.
+//! A host whose `size` is wrong.
 
 use serde::{Deserialize, Serialize};
 
-/// What `size` says of a payload.
+use crate::host::decorator::{Decorator, Inner};
+
+/// What `size` says of a payload. Every guest must work with every answer, because the size is a hint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum SizeHint {
-    /// The truth.
+    /// The number of bytes.
     #[default]
     True,
-    /// 0, always.
+    /// Always 0.
     Zero,
-    /// Half of it.
+    /// Half of the number of bytes.
     Smaller,
-    /// Twice as much, and one.
+    /// Twice the number of bytes, and one more.
     Larger,
     /// `u64::MAX`.
     Max,
 }
 
 impl SizeHint {
-    /// The answer for a payload of `len` bytes.
-    pub(crate) fn of(self, len: u64) -> u64 {
+    pub(super) fn decorator(self) -> Option<Box<dyn Decorator>> {
         match self {
-            Self::True => len,
-            Self::Zero => 0,
-            Self::Smaller => len / 2,
-            Self::Larger => len.saturating_mul(2).saturating_add(1),
-            Self::Max => u64::MAX,
+            Self::True => None,
+            _ => Some(Box::new(Misjudges(self))),
         }
+    }
+}
+
+#[derive(Debug)]
+struct Misjudges(SizeHint);
+
+impl Decorator for Misjudges {
+    fn size(&mut self, inner: &mut Inner<'_>, payload: u32) -> Option<u64> {
+        let len = inner.size(payload)?;
+        Some(match self.0 {
+            SizeHint::True => len,
+            SizeHint::Zero => 0,
+            SizeHint::Smaller => len / 2,
+            SizeHint::Larger => len.saturating_mul(2).saturating_add(1),
+            SizeHint::Max => u64::MAX,
+        })
     }
 }

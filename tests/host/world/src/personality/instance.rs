@@ -1,0 +1,15 @@
+use serde::{Deserialize, Serialize};
+
+/// How long an instance of the guest lasts. Every guest must work with both.
+///
+/// What runs the guest does this, not the host of an instance: the SDK's `TestHost`, and a session of `kvwatch`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Instance {
+    /// For all events, until one traps.
+    #[default]
+    Kept,
+    /// For one event.
+    PerEvent,
+}

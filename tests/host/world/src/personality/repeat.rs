@@ -1,0 +1,89 @@
+//! A host whose streams pass nothing on for some calls.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::accounts::Kind;
+use crate::host::decorator::{Decorator, Inner};
+use crate::host::{StreamError, Streamed};
+
+/// How many calls in a row pass nothing on, before a call that does.
+///
+/// Every guest must work after a few such calls. [`Forever`](Self::Forever) fails a guest that needs the data, and it must not hang.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Repeat {
+    /// So many calls.
+    Times(u32),
+    /// All calls.
+    Forever,
+}
+
+pub(super) fn decorator(read: Repeat, write: Repeat) -> Option<Box<dyn Decorator>> {
+    let never = Repeat::Times(0);
+    if (read, write) == (never, never) {
+        return None;
+    }
+    Some(Box::new(PassesNothing { read, write, idle: HashMap::new() }))
+}
+
+#[derive(Debug)]
+struct PassesNothing {
+    read: Repeat,
+    write: Repeat,
+    /// For each stream, how many calls in a row have passed nothing on.
+    idle: HashMap<(Kind, u32), u32>,
+}
+
+impl PassesNothing {
+    /// Whether this call passes nothing on.
+    fn is_idle(&mut self, kind: Kind, stream: u32) -> bool {
+        let times = match if kind == Kind::InputStream { self.read } else { self.write } {
+            Repeat::Forever => return true,
+            Repeat::Times(0) => return false,
+            Repeat::Times(times) => times,
+        };
+        let idle = self.idle.entry((kind, stream)).or_default();
+        let is_idle = *idle < times;
+        *idle = if is_idle { *idle + 1 } else { 0 };
+        is_idle
+    }
+}
+
+impl Decorator for PassesNothing {
+    fn read(&mut self, inner: &mut Inner<'_>, src: u32, len: u64) -> Result<(Vec<u8>, bool), StreamError> {
+        if self.is_idle(Kind::InputStream, src) { Ok((Vec::new(), false)) } else { inner.read(src, len) }
+    }
+
+    fn skip(&mut self, inner: &mut Inner<'_>, src: u32, len: u64) -> Result<(u64, bool), StreamError> {
+        if self.is_idle(Kind::InputStream, src) { Ok((0, false)) } else { inner.skip(src, len) }
+    }
+
+    fn write(&mut self, inner: &mut Inner<'_>, dst: u32, buf: &[u8]) -> Streamed<u64> {
+        if self.is_idle(Kind::OutputStream, dst) { Ok(Ok(0)) } else { inner.write(dst, buf) }
+    }
+
+    fn write_repeated(&mut self, inner: &mut Inner<'_>, dst: u32, byte: u8, len: u64) -> Streamed<u64> {
+        if self.is_idle(Kind::OutputStream, dst) { Ok(Ok(0)) } else { inner.write_repeated(dst, byte, len) }
+    }
+
+    fn transfer(
+        &mut self,
+        inner: &mut Inner<'_>,
+        call: &'static str,
+        dst: u32,
+        src: u32,
+        len: u64,
+    ) -> Streamed<(u64, bool)> {
+        // The output has no part in a call that only tells the end of the input.
+        let is_idle =
+            self.is_idle(Kind::InputStream, src) || inner.host.left(src) > 0 && self.is_idle(Kind::OutputStream, dst);
+        if is_idle { Ok(Ok((0, false))) } else { inner.transfer(call, dst, src, len) }
+    }
+
+    fn gone(&mut self, kind: Kind, handle: u32) {
+        self.idle.remove(&(kind, handle));
+    }
+}
