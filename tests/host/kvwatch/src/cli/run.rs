@@ -137,6 +137,7 @@ impl Run {
         let grants = self.allow_host.into_iter().fold(grants, kvwatch::Grants::allow_host);
         let limits = Engine::builder()
             .grants(grants)
+            .cache(args::cache(self.watcher.no_cache))
             .time_limit(self.time)
             .memory_limit(self.memory.map(|ByteSize(bytes)| bytes))
             .fuel_limit(self.fuel);
@@ -255,7 +256,11 @@ pub(super) fn replay_file(
         None => Box::new(io::BufReader::new(file)),
     };
     // Only a regular file has a length to compare with.
-    let reader = if metadata.is_file() { Box::new(Progress::new(reader, metadata.len())) } else { reader };
+    let reader = if metadata.is_file() {
+        Box::new(Progress::new(reader, metadata.len()))
+    } else {
+        reader
+    };
     let events = Events::new(reader).max_line(limits.max_line).files_in(folder);
     runner.replay(&mut Lines::new(name, events), None)
 }
