@@ -18,7 +18,7 @@ use super::signals::Signals;
 use super::store_file::StoreFile;
 use super::watch::{Change, Watch, say_waiting};
 use super::watcher::WatcherArgs;
-use super::{EXIT_CODES, FAILED, OUTPUT_FAILED, Result, UNABLE, args, chain, is_broken_pipe, prompt, style};
+use super::{EXIT_CODES, FAILED, OUTPUT_FAILED, Result, UNABLE, args, chain, is_broken_pipe, prompt, screen, style};
 
 const EXAMPLES: &str = r#"Events:
   {"op":"set","key":"users/ada","value":"hello"}
@@ -256,7 +256,7 @@ pub(super) fn replay_file(
         None => Box::new(io::BufReader::new(file)),
     };
     // Only a regular file has a length to compare with.
-    let reader = if metadata.is_file() {
+    let reader = if metadata.is_file() && screen::is_watched() {
         Box::new(Progress::new(reader, metadata.len()))
     } else {
         reader
