@@ -215,7 +215,7 @@ pub fn cold_build(side: Side, guest: &str) -> Result<Duration> {
 }
 
 /// The CPU time of all processes that this one has started and that have ended.
-fn children() -> Result<Duration> {
+pub(crate) fn children() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let microseconds = |time: TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
     let total = microseconds(usage.user_time()) + microseconds(usage.system_time());

@@ -8,12 +8,13 @@ use wasmtime::component::{
 };
 use wasmtime::error::Context as _;
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter, Result, Store,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourceLimiter, Result, Store,
     StoreContextMut, bail,
 };
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 use crate::instrument::COUNTER;
+use crate::printed::Printed;
 
 const BUCKET: u32 = 1;
 const PAYLOAD: u32 = 2;
@@ -51,6 +52,19 @@ pub struct Calls {
     pub get_many: u64,
 }
 
+impl Calls {
+    /// Of all functions together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let Self { open_bucket, drop_bucket, drop_payload, payload_consume_sync, payload_consume_async, .. } = self;
+        let Self { read, drop_input_stream, new_value, value_write_body, write, drop_output_stream, .. } = self;
+        let Self { drop_value, get, set, increment, get_many, .. } = self;
+        let payloads = open_bucket + drop_bucket + drop_payload + payload_consume_sync + payload_consume_async;
+        let streams = read + drop_input_stream + new_value + value_write_body + write + drop_output_stream;
+        payloads + streams + drop_value + get + set + increment + get_many
+    }
+}
+
 /// What stands behind an instance.
 struct Host {
     calls: Calls,
@@ -62,14 +76,22 @@ struct Host {
     /// What the guest wrote to a value.
     written: Vec<u8>,
     memory: usize,
-    /// For guests that import WASI. It grants nothing, and what they print is lost.
+    /// For guests that import WASI. It grants nothing but the standard output.
     wasi: Option<Box<(WasiCtx, ResourceTable)>>,
+    /// What the guest prints goes there. Without it, it is lost.
+    stdout: Option<Printed>,
 }
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let (ctx, table) =
-            &mut **self.wasi.get_or_insert_with(|| Box::new((WasiCtx::builder().build(), ResourceTable::new())));
+        let stdout = &self.stdout;
+        let (ctx, table) = &mut **self.wasi.get_or_insert_with(|| {
+            let mut wasi = WasiCtx::builder();
+            if let Some(stdout) = stdout {
+                wasi.stdout(stdout.clone());
+            }
+            Box::new((wasi.build(), ResourceTable::new()))
+        });
         WasiCtxView { ctx, table }
     }
 }
@@ -90,6 +112,7 @@ impl Host {
             written: Vec::new(),
             memory: 0,
             wasi: None,
+            stdout: None,
         }
     }
 
@@ -103,10 +126,10 @@ impl Host {
         }
     }
 
-    /// Makes the next payload this text. It is not streamed.
-    fn supply_text(&mut self, text: &str) {
+    /// Makes the next payload these bytes. They are not streamed.
+    fn supply_whole(&mut self, bytes: &[u8]) {
         self.left = 0;
-        self.whole = Arc::from(text.as_bytes());
+        self.whole = Arc::from(bytes);
     }
 
     fn read(&mut self, len: u64) -> (Arc<[u8]>, bool) {
@@ -251,7 +274,7 @@ impl Machine {
         Self::new(&Config::new())
     }
 
-    /// One that is fast at making instances, of which there is one at a time. The pool is as kvwatch's is.
+    /// One that is fast at making instances, of which there is one at a time. What the pool keeps is as in kvwatch's.
     ///
     /// # Errors
     ///
@@ -259,6 +282,7 @@ impl Machine {
     pub fn pooling() -> Result<Self> {
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(1).linear_memory_keep_resident(1 << 20).table_keep_resident(1 << 16);
+        pool.pagemap_scan(Enabled::Auto);
         Self::new(Config::new().allocation_strategy(InstanceAllocationStrategy::Pooling(pool)))
     }
 
@@ -307,7 +331,18 @@ impl Guest {
     ///
     /// When the instance cannot be made, or its exports are of other types than a watcher's.
     pub fn start(&self) -> Result<Watcher> {
-        let mut store = Store::new(self.pre.engine(), Host::new(self.chunk.clone()));
+        self.start_printing(None)
+    }
+
+    /// A fresh instance that prints to `stdout`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_printing(&self, stdout: Option<Printed>) -> Result<Watcher> {
+        let mut host = Host::new(self.chunk.clone());
+        host.stdout = stdout;
+        let mut store = Store::new(self.pre.engine(), host);
         store.limiter(|host| host);
         // Without fuel to begin with there is no counting; where nothing is counted it is refused, and not needed.
         let _ = store.set_fuel(u64::MAX);
@@ -350,11 +385,21 @@ impl Watcher {
                 self.on_set.call(&mut self.store, (BUCKET, KEY, PAYLOAD))
             }
             Event::SetText(text) => {
-                self.store.data_mut().supply_text(text);
+                self.store.data_mut().supply_whole(text.as_bytes());
                 self.on_set.call(&mut self.store, (BUCKET, KEY, PAYLOAD))
             }
             Event::Delete => self.on_delete.call(&mut self.store, (BUCKET, KEY)),
         }
+    }
+
+    /// Delivers a recorded set.
+    ///
+    /// # Errors
+    ///
+    /// When the guest traps.
+    pub fn set(&mut self, key: &str, value: &[u8]) -> Result<()> {
+        self.store.data_mut().supply_whole(value);
+        self.on_set.call(&mut self.store, (BUCKET, key, PAYLOAD))
     }
 
     /// Delivers an event. Gives how many instructions it took, where they are counted.

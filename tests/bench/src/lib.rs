@@ -2,9 +2,14 @@
 
 pub mod counted;
 pub mod functions;
+pub mod growth;
 pub mod guests;
 pub mod host;
 mod instrument;
+pub mod peers;
+pub mod plot;
+pub mod printed;
+pub mod program;
 pub mod sizes;
 pub mod table;
 pub mod timed;

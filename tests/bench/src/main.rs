@@ -8,16 +8,19 @@ use bench::counted::{
     packages,
 };
 use bench::functions::{self, Functions};
-use bench::guests::Guests;
+use bench::guests::{self, Guests, Side};
 use bench::host::{Machine, Watcher};
+use bench::peers::{self, PEER};
+use bench::program::{Doer, Programs, WORK};
 use bench::sizes::{self, Sizes};
 use bench::table::{Goal, Row, Table};
 use bench::timed::{self, STREAMED};
+use bench::{growth, plot};
 use wasm_targets::Target;
 use wasmtime::{Result, bail};
 
 /// What can be asked for by name.
-const GROUPS: [(&str, &str); 10] = [
+const GROUPS: [(&str, &str); 13] = [
     ("instructions", "wasmtime's fuel, an event"),
     ("bytes", "of components"),
     ("packages", "that cargo compiles before a watcher"),
@@ -26,7 +29,10 @@ const GROUPS: [(&str, &str); 10] = [
     ("memory", "that a million events take (slow)"),
     ("stream", "1 GiB: throughput and memory (slow)"),
     ("build", "from nothing, in CPU seconds (slow)"),
-    ("kvwatch", "against bare wasmtime (slow)"),
+    ("kvwatch", "the library, against bare wasmtime (slow)"),
+    ("run", "`kvwatch run` from end to end, against a loop around bare wasmtime (slow)"),
+    ("peers", "the same work without WebAssembly, in bare wasmtime, in kvwatch and in Node (slow)"),
+    ("growth", "with events, payloads and handles: also writes tests/bench/growth.svg (slow)"),
     (FUNCTIONS, "whose the instructions and bytes are: not in `--all`, and last, as names of guests may follow"),
 ];
 
@@ -38,6 +44,9 @@ const QUICK: usize = 4;
 
 fn main() -> Result<()> {
     let mut chosen: Vec<String> = std::env::args().skip(1).collect();
+    if chosen.first().is_some_and(|first| first == PEER) {
+        return peers::run(&chosen[1..]);
+    }
     let shown = chosen.iter().position(|name| name == FUNCTIONS).map(|index| chosen.split_off(index).split_off(1));
     if let Some(unknown) = chosen.iter().find(|name| *name != "--all" && GROUPS.iter().all(|(group, _)| group != name))
     {
@@ -98,8 +107,49 @@ fn main() -> Result<()> {
         println!("{table}");
     }
 
+    if ["run", "peers", "growth"].iter().any(|group| wanted(group)) {
+        print_programs(wanted("run"), wanted("peers"), wanted("growth"))?;
+    }
+
     if let Some(names) = shown {
         print_functions(&guests, &names)?;
+    }
+    Ok(())
+}
+
+fn print_programs(run: bool, peers: bool, growth: bool) -> Result<()> {
+    let programs = Programs::build()?;
+    if run {
+        let mut table = Table::new("bare loop", "kvwatch run");
+        for work in &WORK {
+            let paired = programs.pair(work, Doer::Bare(Side::WithSdk), Doer::Kvwatch)?;
+            table.extend([Row::speed(work.name, &paired, each, 0.7)]);
+        }
+        println!("{table}");
+    }
+    if peers {
+        let mut table = Table::new("native", "peer");
+        for (work, native) in WORK.iter().filter_map(|work| Some((work, work.native()?))) {
+            for (name, peer) in [
+                ("wasmtime, guest by hand", Doer::Bare(Side::ByHand)),
+                ("wasmtime, guest with the SDK", Doer::Bare(Side::WithSdk)),
+                ("kvwatch run", Doer::Kvwatch),
+                ("jco in Node", Doer::Jco),
+            ] {
+                if peer != Doer::Jco || native == "sums" {
+                    let paired = programs.pair(work, Doer::Native, peer)?;
+                    table.extend([Row::compared(format!("{}: {name}", work.name), &paired, each)]);
+                }
+            }
+        }
+        println!("{table}");
+    }
+    if growth {
+        let all = growth::all(&programs)?;
+        for growth in &all {
+            println!("{growth}");
+        }
+        std::fs::write(guests::root().join("tests/bench/growth.svg"), plot::svg(&all))?;
     }
     Ok(())
 }

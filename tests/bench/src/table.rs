@@ -75,6 +75,11 @@ impl Row {
         }
     }
 
+    /// Of times as for [`speed`](Self::speed), to be looked at.
+    pub fn compared(what: impl Into<String>, paired: &Paired, figure: impl Fn(Duration) -> String) -> Self {
+        Self { goal: Goal::None, missed: false, ..Self::speed(what, paired, figure, 0.0) }
+    }
+
     /// Of times that should be short.
     pub fn effort(what: impl Into<String>, paired: &Paired, goal: f64) -> Self {
         let [low, median, high] = paired.quartiles.map(f64::recip);

@@ -23,7 +23,7 @@ pub struct Paired {
 
 impl Paired {
     /// Times both sides so often, each first in every other pair.
-    fn measure(
+    pub(crate) fn measure(
         pairs: usize,
         mut left: impl FnMut() -> Result<Duration>,
         mut right: impl FnMut() -> Result<Duration>,

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use kvwatch::build::{self, Target};
 use kvwatch::world::{Change, Content, Event, Events};
-use kvwatch::{ByteSize, Engine, Outcome, Output, Stream, Watched, Watcher};
+use kvwatch::{ByteSize, Cache, Engine, Outcome, Output, Stream, Watched, Watcher};
 
 fn main() -> Result<()> {
     let examples = examples()?;
     eprintln!("Building {} watchers for {}; the first time, this takes a while.", examples.len(), Target::default());
-    let engine = Engine::new()?;
+    // Later runs find the compiled watchers. Without the folder, they take longer.
+    let engine = Engine::builder().cache(Cache::of_user().unwrap_or_default()).build()?;
     let mut watchers = Vec::new();
     for example in &examples {
         let built = build::package(example, Target::default())?;

@@ -31,8 +31,8 @@ mod units;
 #[cfg(feature = "http")]
 pub use engine::{AllowedHost, AllowedHostError};
 pub use engine::{
-    Anatomy, Cause, Ending, Engine, EngineBuilder, Grants, Import, Limits, Module, Outcome, Output, Provider, Resource,
-    Session, SessionBuilder, Sink, Stream, Trapped, Watched, Watcher,
+    Anatomy, Cache, Cause, Ending, Engine, EngineBuilder, Grants, Import, Limits, Module, Outcome, Output, Provider,
+    Resource, Session, SessionBuilder, Sink, Stream, Trapped, Watched, Watcher,
 };
 pub use error::Error;
 /// The world from the host's side, whose types this crate's signatures name.

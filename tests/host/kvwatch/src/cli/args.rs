@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
 use kvwatch::world::Personality;
-use kvwatch::{Engine, EngineBuilder, Grants};
+use kvwatch::{Cache, Engine, EngineBuilder, Grants};
 
-use super::chain;
+use super::{chain, style};
 
 /// `500ms`, `2s` or `1m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -23,6 +23,26 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let number: u64 = number.trim_end().parse().map_err(|_| wrong())?;
     let millis = number.checked_mul(millis).filter(|millis| *millis > 0).ok_or_else(wrong)?;
     Ok(Duration::from_millis(millis))
+}
+
+/// Where compiled watchers are kept, unless `--no-cache` was given. A folder that cannot be used costs a warning.
+pub(crate) fn cache(no_cache: bool) -> Option<Cache> {
+    if no_cache {
+        return None;
+    }
+    Cache::of_user().unwrap_or_else(|error| {
+        warn_of_cache(&error);
+        None
+    })
+}
+
+/// Tells why compiled watchers are not kept.
+pub(crate) fn warn_of_cache(error: &dyn std::error::Error) {
+    style::warning(&format!(
+        "compiled watchers cannot be kept for the next start: {}; name another folder with {}, or give --no-cache",
+        chain(error),
+        Cache::FOLDER_VARIABLE
+    ));
 }
 
 /// An engine with these limits. `pool` is the number of instances in its pool, for a watcher that gets a new instance for each event:

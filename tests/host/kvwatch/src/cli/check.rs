@@ -11,7 +11,7 @@ use super::signals::Signals;
 use super::stats::table;
 use super::style::{self, STRONG};
 use super::watcher::WatcherArgs;
-use super::{Result, chain, escape, screen};
+use super::{Result, args, chain, escape, screen};
 
 /// What the names of the modules that `wit-component` adds start with.
 const ADAPTER: &str = "wit-component:adapter:";
@@ -39,7 +39,7 @@ impl Check {
         // A signal during the build ends cargo too.
         let _signals = Signals::install()?;
         let component = self.watcher.component()?;
-        let engine = Engine::new()?;
+        let engine = Engine::builder().cache(args::cache(self.watcher.no_cache)).build()?;
         let imports = Watcher::imports_in(&engine, &component.name, &component.bytes)?;
         let anatomy = Anatomy::of(&component.bytes)
             .map_err(|error| format!("cannot read the parts of {}: {}", component.name, chain(&*error)))?;

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use kvwatch::{Sink, Stream};
 
 use super::style::{CannotWrite, FAINT};
-use super::{escape, screen, style};
+use super::{escape, screen, stdout, style};
 
 /// A line on a terminal is shown in parts of so many bytes.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -36,7 +36,7 @@ enum Target {
 impl GuestOutput {
     pub(crate) fn new() -> Self {
         let target = |is_terminal| if is_terminal { Target::Lines(Vec::new()) } else { Target::Bytes };
-        Self { stdout: target(io::stdout().is_terminal()), stderr: target(io::stderr().is_terminal()) }
+        Self { stdout: target(stdout::is_terminal()), stderr: target(io::stderr().is_terminal()) }
     }
 }
 
@@ -61,7 +61,6 @@ impl Sink for GuestOutput {
     }
 
     fn end(&mut self) {
-        note(Stream::Stdout, io::stdout().flush());
         for (stream, target) in [(Stream::Stdout, &mut self.stdout), (Stream::Stderr, &mut self.stderr)] {
             if let Target::Lines(pending) = target
                 && !pending.is_empty()
@@ -75,16 +74,19 @@ impl Sink for GuestOutput {
 
 fn write_bytes(stream: Stream, bytes: &[u8]) -> io::Result<()> {
     match stream {
-        Stream::Stdout => io::stdout().write_all(bytes),
+        Stream::Stdout => stdout::write(bytes),
         // The bar or the prompt is on a terminal, and this is not.
-        Stream::Stderr => io::stderr().write_all(bytes),
+        Stream::Stderr => {
+            stdout::flush_aside();
+            io::stderr().write_all(bytes)
+        }
     }
 }
 
 fn write_line(stream: Stream, line: &[u8]) -> io::Result<()> {
     let line = escape::bytes(line.strip_suffix(b"\r").unwrap_or(line));
     match stream {
-        Stream::Stdout => screen::past_the_bar(|| writeln!(io::stdout(), "{line}")),
+        Stream::Stdout => screen::past_the_bar(|| stdout::write(format!("{line}\n").as_bytes())),
         // The mark tells these lines from kvwatch's own, which never start with it.
         Stream::Stderr => {
             style::say(&format!("{} {line}", style::styled(FAINT, "│")));

@@ -18,6 +18,7 @@ mod serve;
 mod signals;
 mod snapshot;
 mod stats;
+mod stdout;
 mod store_file;
 mod style;
 mod watch;

@@ -395,7 +395,7 @@ fn op(event: &Event) -> &'static str {
 }
 
 fn write(object: &impl Serialize) -> io::Result<()> {
-    style::print_exactly(&serde_json::to_string(object)?)
+    style::print_json(object)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

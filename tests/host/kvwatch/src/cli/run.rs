@@ -18,7 +18,7 @@ use super::signals::Signals;
 use super::store_file::StoreFile;
 use super::watch::{Change, Watch, say_waiting};
 use super::watcher::WatcherArgs;
-use super::{EXIT_CODES, FAILED, OUTPUT_FAILED, Result, UNABLE, args, chain, is_broken_pipe, prompt, style};
+use super::{EXIT_CODES, FAILED, OUTPUT_FAILED, Result, UNABLE, args, chain, is_broken_pipe, prompt, screen, style};
 
 const EXAMPLES: &str = r#"Events:
   {"op":"set","key":"users/ada","value":"hello"}
@@ -138,6 +138,7 @@ impl Run {
         let grants = self.allow_host.into_iter().fold(grants, kvwatch::Grants::allow_host);
         let limits = Engine::builder()
             .grants(grants)
+            .cache(args::cache(self.watcher.no_cache))
             .time_limit(self.time)
             .memory_limit(self.memory.map(|ByteSize(bytes)| bytes))
             .fuel_limit(self.fuel);
@@ -256,7 +257,11 @@ pub(super) fn replay_file(
         None => Box::new(io::BufReader::new(file)),
     };
     // Only a regular file has a length to compare with.
-    let reader = if metadata.is_file() { Box::new(Progress::new(reader, metadata.len())) } else { reader };
+    let reader = if metadata.is_file() && screen::is_watched() {
+        Box::new(Progress::new(reader, metadata.len()))
+    } else {
+        reader
+    };
     let events = Events::new(reader).max_line(limits.max_line).files_in(folder);
     runner.replay(&mut Lines::new(name, events), None)
 }

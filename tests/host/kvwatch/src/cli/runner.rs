@@ -11,6 +11,7 @@ use super::report::{Report, operation};
 use super::signals::Signals;
 use super::stats::Stats;
 use super::store_file::StoreFile;
+use super::style;
 use super::watch::Watch;
 
 /// A store, its watcher, and what has come of it so far.
@@ -103,8 +104,14 @@ impl Runner {
     }
 
     /// Applies events to their end, or to where they cannot be read further: `false` is the latter. Between two of them, it goes
-    /// on with the watcher that `watch` has made anew.
+    /// on with the watcher that `watch` has made anew. All output of the events is written when it returns.
     pub(crate) fn replay(&mut self, source: &mut dyn Source, watch: Option<&Watch>) -> Result<bool> {
+        let complete = self.apply_all(source, watch)?;
+        style::flush()?;
+        Ok(complete)
+    }
+
+    fn apply_all(&mut self, source: &mut dyn Source, watch: Option<&Watch>) -> Result<bool> {
         while !self.is_stopped() {
             let item = source.next();
             // A source that waited may have been interrupted.
@@ -173,6 +180,7 @@ impl Runner {
     /// Tells what has come of the events since the last time, and starts to count anew.
     pub(crate) fn summary(&mut self) -> Result<Stats> {
         self.report.summary(&self.stats)?;
+        style::flush()?;
         Ok(std::mem::take(&mut self.stats))
     }
 }

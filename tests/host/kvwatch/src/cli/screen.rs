@@ -7,6 +7,8 @@ use anstream::{AutoStream, ColorChoice};
 use indicatif::ProgressBar;
 use rustyline::ExternalPrinter;
 
+use super::stdout;
+
 /// The bar that is drawn, if one is.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
@@ -56,8 +58,7 @@ impl Drop for Shown {
 
 /// Writes to standard output, with the bar out of the way if both are on a terminal.
 pub(crate) fn to_stdout<T>(write: impl FnOnce() -> T) -> T {
-    static IS_TERMINAL: LazyLock<bool> = LazyLock::new(|| io::stdout().is_terminal());
-    if *IS_TERMINAL { past_the_bar(write) } else { write() }
+    if stdout::is_terminal() { past_the_bar(write) } else { write() }
 }
 
 /// Writes, with the bar out of the way.

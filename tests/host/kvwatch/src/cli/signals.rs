@@ -17,6 +17,7 @@ mod imp {
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::{SigId, low_level};
 
+    use super::super::stdout;
     use super::super::watcher::stop_builds;
 
     /// The signals that end a run.
@@ -97,6 +98,8 @@ mod imp {
 
     impl<R: Read + AsFd> Read for Stoppable<R> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            // Nobody waits for output while this waits for input.
+            stdout::flush_aside();
             loop {
                 let mut waited = [
                     PollFd::new(self.signals.wake.as_fd(), PollFlags::POLLIN),

@@ -5,8 +5,9 @@ use std::io::{self, Write as _};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
+use serde::Serialize;
 
-use super::{escape, screen};
+use super::{escape, screen, stdout};
 
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -42,6 +43,7 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
 /// Writes a message to standard error without escaping it: text from a guest, a file or cargo must have been escaped before.
 pub(crate) fn say(message: &str) {
     // If standard error is closed, nobody can be told.
+    stdout::flush_aside();
     let stderr = || AutoStream::new(io::stderr(), screen::stderr_colours());
     let _ = screen::past_the_bar(|| writeln!(stderr(), "{message}"));
 }
@@ -60,13 +62,26 @@ pub(crate) fn say_aside(message: &str) {
 
 /// Writes to standard output, as the result of a subcommand.
 pub(crate) fn print(line: &str) -> io::Result<()> {
-    screen::to_stdout(|| writeln!(AutoStream::new(io::stdout(), screen::stdout_colours()), "{line}"))
+    stdout::flush()
+        .and_then(|()| {
+            screen::to_stdout(|| writeln!(AutoStream::new(io::stdout(), screen::stdout_colours()), "{line}"))
+        })
         .map_err(CannotWrite::named)
 }
 
-/// Writes a line for programs to standard output. Unlike [`print`], it never removes anything from the text.
-pub(crate) fn print_exactly(line: &str) -> io::Result<()> {
-    screen::to_stdout(|| writeln!(io::stdout(), "{line}")).map_err(CannotWrite::named)
+/// Writes an object of JSON as a line to standard output. Unlike [`print`], it never removes anything from the text.
+pub(crate) fn print_json(object: &impl Serialize) -> io::Result<()> {
+    let line = |block: &mut Vec<u8>| {
+        serde_json::to_writer(&mut *block, object)?;
+        block.push(b'\n');
+        Ok(())
+    };
+    screen::to_stdout(|| stdout::write_with(line)).map_err(CannotWrite::named)
+}
+
+/// Writes to standard output what waits to be written.
+pub(crate) fn flush() -> io::Result<()> {
+    stdout::flush().map_err(CannotWrite::named)
 }
 
 /// Standard output cannot be written.

@@ -6,11 +6,11 @@ use std::sync::{LazyLock, Mutex};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueHint};
 use kvwatch::build::{Build, Colour, Stop, Target};
-use kvwatch::{Engine, Watcher};
+use kvwatch::{Cache, Engine, Watcher};
 
 use super::progress::Spinner;
 use super::snapshot::Places;
-use super::{Result, escape, screen, style};
+use super::{Result, args, escape, screen, style};
 
 /// The watcher that a subcommand uses.
 #[derive(Args, Clone, Debug)]
@@ -39,6 +39,10 @@ pub(crate) struct WatcherArgs {
     /// The profile that a package is built with
     #[arg(long, value_name = "NAME", default_value = "release")]
     profile: String,
+
+    /// Compile the watcher at each start, and leave the folder with compiled watchers alone
+    #[arg(long)]
+    pub(crate) no_cache: bool,
 }
 
 /// A component, its name in messages, and the files that it was made from.
@@ -61,7 +65,14 @@ impl WatcherArgs {
     /// A component, or a package that is built for the default target.
     #[cfg(all(feature = "serve", unix))]
     pub(crate) fn of(watcher: PathBuf) -> Self {
-        Self { watcher, target: Target::default(), package: None, features: Vec::new(), profile: "release".to_owned() }
+        Self {
+            watcher,
+            target: Target::default(),
+            package: None,
+            features: Vec::new(),
+            profile: "release".to_owned(),
+            no_cache: false,
+        }
     }
 
     /// Reads the component, or builds it while the user waits.
@@ -122,7 +133,11 @@ impl WatcherArgs {
 
 impl Component {
     pub(crate) fn load(&self, engine: &Engine) -> Result<Watcher> {
-        Ok(Watcher::from_bytes(engine, &self.name, &self.bytes)?)
+        let watcher = Watcher::from_bytes(engine, &self.name, &self.bytes)?;
+        if let Some(error) = engine.cache().and_then(Cache::take_failure) {
+            args::warn_of_cache(&error);
+        }
+        Ok(watcher)
     }
 }
 

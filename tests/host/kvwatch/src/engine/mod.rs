@@ -1,6 +1,7 @@
 //! wasmtime behind the world: linking, sessions, limits and what a watcher prints.
 
 mod anatomy;
+mod cache;
 mod grants;
 #[cfg(feature = "http")]
 mod http;
@@ -19,6 +20,7 @@ mod waiting;
 pub(crate) mod watcher;
 
 pub use anatomy::{Anatomy, Module};
+pub use cache::Cache;
 pub use grants::{Grants, Provider, Resource};
 #[cfg(feature = "http")]
 pub use http::{AllowedHost, AllowedHostError};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::cache::Cache;
 use super::grants::Grants;
 use super::linking::{self, State};
 use super::preflight::Preflight;
@@ -30,6 +31,7 @@ pub struct Engine {
     kept: Option<u64>,
     counts_fuel: bool,
     grants: Arc<Grants>,
+    cache: Option<Cache>,
 }
 
 /// A wasmtime engine, and all that a watcher may import in it.
@@ -113,6 +115,12 @@ impl Engine {
         self.pooled.as_ref().filter(|_| fits_pool(component)).unwrap_or(&self.on_demand)
     }
 
+    /// Where compiled components are kept, if they are.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
+    }
+
     pub(crate) fn on_demand(&self) -> &Machine {
         &self.on_demand
     }
@@ -137,6 +145,7 @@ pub struct EngineBuilder {
     counts_fuel: bool,
     pooled: Option<u32>,
     grants: Grants,
+    cache: Option<Cache>,
 }
 
 impl EngineBuilder {
@@ -177,6 +186,12 @@ impl EngineBuilder {
         self
     }
 
+    /// Keeps compiled components in a cache, and looks there before it compiles. Without a cache, every load compiles.
+    pub fn cache(mut self, cache: impl Into<Option<Cache>>) -> Self {
+        self.cache = cache.into();
+        self
+    }
+
     /// Makes the engine.
     ///
     /// # Errors
@@ -201,8 +216,9 @@ impl EngineBuilder {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances)));
             machine(&config)
         });
-        let (pooled, kept, grants) = (pooled.transpose()?, self.limits.memory, Arc::new(self.grants));
-        Ok(Engine { on_demand, pooled, limits, kept, counts_fuel, grants })
+        let (pooled, kept) = (pooled.transpose()?, self.limits.memory);
+        let (grants, cache) = (Arc::new(self.grants), self.cache);
+        Ok(Engine { on_demand, pooled, limits, kept, counts_fuel, grants, cache })
     }
 }
 

@@ -180,13 +180,16 @@ impl Import {
 
 /// Compiles a component for the pool if it fits there.
 fn compile<'a>(engine: &'a Engine, preflight: &Preflight, bytes: &[u8]) -> wasmtime::Result<(&'a Machine, Component)> {
-    let machine = engine.machine_for(preflight);
-    Component::from_binary(&machine.wasm, bytes).map(|component| (machine, component)).or_else(|error| {
-        let on_demand = engine.on_demand();
-        if wasmtime::Engine::same(&machine.wasm, &on_demand.wasm) {
-            return Err(error);
-        }
-        Ok((on_demand, Component::from_binary(&on_demand.wasm, bytes)?))
+    let compiled = |machine: &'a Machine| {
+        let component = match engine.cache() {
+            Some(cache) => cache.component(&machine.wasm, bytes),
+            None => Component::from_binary(&machine.wasm, bytes),
+        };
+        component.map(|component| (machine, component))
+    };
+    let (machine, on_demand) = (engine.machine_for(preflight), engine.on_demand());
+    compiled(machine).or_else(|error| {
+        if wasmtime::Engine::same(&machine.wasm, &on_demand.wasm) { Err(error) } else { compiled(on_demand) }
     })
 }
 

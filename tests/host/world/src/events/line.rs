@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::IgnoredAny;
 
 use super::error::{EventError, EventProblem};
-use super::{Change, Event};
+use super::{Change, Event, quick};
 use crate::content::Content;
 
 /// An event, and what the line has besides it.
@@ -39,6 +39,14 @@ const FIELDS: [&str; 6] = ["op", "key", "value", "base64", "file", "bucket"];
 
 /// Parses an event. A path in `file` is relative to `folder`; without a folder, `file` is refused.
 pub(crate) fn parse(line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, EventError> {
+    match quick::parse(&line) {
+        Some(event) => Ok(Parsed { event, unknown: None }),
+        None => parse_any(line, folder),
+    }
+}
+
+/// Parses every event, and says what is wrong with a line that is none.
+pub(super) fn parse_any(line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, EventError> {
     let object = Scanner { line: text(&line)?, at: 0, known: &FIELDS[..BUCKET] }.object()?;
     let unknown = object.unknown.as_ref().map(|(_, name)| name.clone());
     Ok(Parsed { event: event(line, object, folder)?, unknown })

@@ -2,6 +2,7 @@
 
 mod error;
 mod line;
+mod quick;
 mod reader;
 
 use std::path::Path;

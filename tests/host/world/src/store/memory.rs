@@ -1,6 +1,7 @@
 //! A store in memory.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Answer, Store, StoreError, number};
@@ -123,14 +124,18 @@ impl Contents {
     }
 
     fn put(&mut self, bucket: &str, key: &str, content: Content) -> Option<Content> {
-        let before = self.take(bucket, key);
         self.bytes += size(key, &content);
-        if let Some(keys) = self.buckets.get_mut(bucket) {
-            keys.insert(key.to_owned(), content);
-        } else {
+        let Some(keys) = self.buckets.get_mut(bucket) else {
             self.buckets.insert(bucket.to_owned(), BTreeMap::from([(key.to_owned(), content)]));
-        }
-        before
+            return None;
+        };
+        let Some(present) = keys.get_mut(key) else {
+            keys.insert(key.to_owned(), content);
+            return None;
+        };
+        let before = mem::replace(present, content);
+        self.bytes -= size(key, &before);
+        Some(before)
     }
 
     fn take(&mut self, bucket: &str, key: &str) -> Option<Content> {

@@ -242,6 +242,10 @@ options! {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     reload: bool,
 
+    /// Compile the watcher at each start, and leave the folder with compiled watchers alone
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    no_cache: bool,
+
     /// Try a trapped event so often, with growing waits, before it becomes a dead letter [default: 5]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,

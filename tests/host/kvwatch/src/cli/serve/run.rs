@@ -177,6 +177,7 @@ async fn deliver_from(
 fn engine(options: &Options) -> Result<Engine> {
     let limits = Engine::builder()
         .grants(options.grants()?)
+        .cache(args::cache(options.no_cache.unwrap_or_default()))
         .time_limit(options.time.as_ref().map(|Text(time)| *time))
         .memory_limit(options.memory.as_ref().map(|Text(size)| size.0))
         .fuel_limit(options.fuel);

@@ -1,0 +1,16 @@
+//! Makes so many values as the payload says, has all of them at the same time, and drops them in the order in which they were made.
+
+use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, Value, handle_watch};
+
+#[handle_watch]
+#[derive(Default)]
+struct Watcher;
+
+impl HandleWatch for Watcher {
+    fn on_set(&mut self, _bucket: Bucket, _key: Key, payload: Payload) -> HandlerResult {
+        let count: usize = payload.into_string()?.parse()?;
+        let values: Vec<Value> = (0..count).map(|_| Value::new()).collect();
+        drop(values);
+        Ok(())
+    }
+}

@@ -1,0 +1,264 @@
+//! `kvwatch run` from end to end, beside loops that do the same work, all as processes. What is compared is CPU time, of all threads and
+//! of the system too: other processes on the machine disturb it less than the time on the clock.
+
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use cargo_metadata::Message;
+use tempfile::TempDir;
+use wasm_targets::Target;
+use wasmtime::error::Context as _;
+use wasmtime::{Result, ensure};
+
+use crate::guests::{Guests, Side, children, root};
+use crate::peers::{PEER, Writes};
+use crate::timed::Paired;
+
+/// How many pairs are measured.
+const PAIRS: usize = 9;
+
+/// The programs that are compared, and the files that they use.
+#[derive(Debug)]
+pub struct Programs {
+    kvwatch: PathBuf,
+    folder: TempDir,
+}
+
+/// What is done with each event.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// What the table calls it.
+    pub name: &'static str,
+    /// The guests, by hand and with the SDK.
+    guests: [&'static str; 2],
+    target: Target,
+    writes: Writes,
+    fresh: bool,
+    /// The name of the native loop for it.
+    native: Option<&'static str>,
+    events: u64,
+}
+
+/// The work of the table.
+pub const WORK: [Work; 5] = [
+    Work {
+        name: "sums up 7 B, instance kept",
+        guests: ["hand_sums", "sdk_sums"],
+        target: Target::UnknownUnknown,
+        writes: Writes::Printed,
+        fresh: false,
+        native: Some("sums"),
+        events: 500_000,
+    },
+    Work {
+        name: "prints the key, instance kept",
+        guests: ["hand_prints", "sdk_prints"],
+        target: Target::Wasip2,
+        writes: Writes::Printed,
+        fresh: false,
+        native: Some("prints"),
+        events: 200_000,
+    },
+    Work {
+        name: "sums up 7 B, `--json`",
+        guests: ["hand_sums", "sdk_sums"],
+        target: Target::UnknownUnknown,
+        writes: Writes::Json,
+        fresh: false,
+        native: None,
+        events: 300_000,
+    },
+    Work {
+        name: "sums up 7 B, `--fresh`",
+        guests: ["hand_sums", "sdk_sums"],
+        target: Target::UnknownUnknown,
+        writes: Writes::Printed,
+        fresh: true,
+        native: None,
+        events: 20_000,
+    },
+    Work {
+        name: "prints the key, `--fresh`",
+        guests: ["hand_prints", "sdk_prints"],
+        target: Target::Wasip2,
+        writes: Writes::Printed,
+        fresh: true,
+        native: None,
+        events: 10_000,
+    },
+];
+
+/// What does the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doer {
+    /// No WebAssembly.
+    Native,
+    /// A loop around wasmtime, with this guest.
+    Bare(Side),
+    /// `kvwatch run`, with the guest of the SDK.
+    Kvwatch,
+    /// A loop around jco in Node, with the guest of the SDK.
+    Jco,
+}
+
+impl Work {
+    /// The name of the loop that does it without WebAssembly.
+    #[must_use]
+    pub fn native(&self) -> Option<&'static str> {
+        self.native
+    }
+}
+
+impl Programs {
+    /// Builds `kvwatch` with the profile of the benchmarks.
+    ///
+    /// # Errors
+    ///
+    /// When cargo fails.
+    pub fn build() -> Result<Self> {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // With the benchmark, so that both are made of the same crates.
+        cargo.args(["build", "--profile", "bench", "--package", "bench", "--package", "kvwatch", "--bins"]);
+        cargo.arg("--message-format=json-render-diagnostics").current_dir(root());
+        let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+        let output = child.stdout.take().context("cargo has no standard output")?;
+        let mut kvwatch = None;
+        for message in Message::parse_stream(BufReader::new(output)) {
+            let Message::CompilerArtifact(artifact) = message? else { continue };
+            if artifact.target.name == "kvwatch"
+                && let Some(path) = artifact.executable
+            {
+                kvwatch = Some(path.into_std_path_buf());
+            }
+        }
+        ensure!(child.wait()?.success(), "cargo failed to build kvwatch");
+        let kvwatch = kvwatch.context("cargo has built no program `kvwatch`")?;
+        Ok(Self { kvwatch, folder: tempfile::tempdir()? })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a component into the folder.
+    pub(crate) fn component(&self, side: Side, target: Target, guest: &str) -> Result<PathBuf> {
+        let path = self.folder().join(format!("{guest}-{target}.wasm"));
+        if !path.exists() {
+            fs::write(&path, Guests::of_names(side, target, [guest])?.get(guest)?)?;
+        }
+        Ok(path)
+    }
+
+    /// Writes a file of so many sets, of a thousand keys, each to 7 bytes.
+    pub(crate) fn events(&self, count: u64) -> Result<PathBuf> {
+        let path = self.folder().join(format!("{count}.jsonl"));
+        if !path.exists() {
+            let mut file = BufWriter::new(File::create(&path)?);
+            for number in 0..count {
+                writeln!(file, r#"{{"op":"set","key":"users/{}","value":"7 bytes"}}"#, number % 1000)?;
+            }
+            file.flush()?;
+        }
+        Ok(path)
+    }
+
+    /// `kvwatch run`. It finds the compiled component in its cache, from the second start on.
+    pub(crate) fn kvwatch(&self, component: &Path, events: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.kvwatch);
+        command.arg("run").args([component, events]).args(arguments);
+        command.env(kvwatch::Cache::FOLDER_VARIABLE, self.folder().join("cache"));
+        command
+    }
+
+    fn command(&self, work: &Work, doer: Doer, events: u64) -> Result<Command> {
+        let Work { guests: [by_hand, with_sdk], target, writes, .. } = *work;
+        let file = self.events(events)?;
+        let kind = if work.fresh { "fresh" } else { "kept" };
+        let mut peer = Command::new(std::env::current_exe()?);
+        peer.arg(PEER);
+        Ok(match doer {
+            Doer::Native => {
+                peer.arg("native").arg(file).arg(work.native.context("this work has no native loop")?);
+                peer
+            }
+            Doer::Bare(side) => {
+                let guest = if side == Side::ByHand { by_hand } else { with_sdk };
+                peer.arg(kind).arg(file).arg(self.component(side, target, guest)?).arg(writes.name());
+                peer
+            }
+            Doer::Kvwatch => {
+                let mut arguments = Vec::new();
+                arguments.extend((writes == Writes::Json).then_some("--json"));
+                arguments.extend(work.fresh.then_some("--fresh"));
+                self.kvwatch(&self.component(Side::WithSdk, target, with_sdk)?, &file, &arguments)
+            }
+            Doer::Jco => {
+                let mut node = Command::new("node");
+                node.current_dir(Self::jco()?).arg("peer.mjs");
+                node.arg(self.component(Side::WithSdk, target, with_sdk)?).arg(file);
+                node
+            }
+        })
+    }
+
+    /// A folder with jco, which npm installs once.
+    fn jco() -> Result<PathBuf> {
+        let folder = root().join("target/bench-node");
+        let source = root().join("tests/second-host/node");
+        fs::create_dir_all(&folder)?;
+        fs::copy(root().join("tests/bench/node/peer.mjs"), folder.join("peer.mjs"))?;
+        if !folder.join("node_modules").exists() {
+            for file in [".npmrc", "package.json", "package-lock.json"] {
+                fs::copy(source.join(file), folder.join(file))?;
+            }
+            let status = Command::new("npm").args(["install", "--loglevel=error"]).current_dir(&folder).status()?;
+            ensure!(status.success(), "npm failed to install jco");
+        }
+        Ok(folder.canonicalize()?)
+    }
+
+    /// Checks that two of them write the same.
+    fn compare(&self, work: &Work, left: Doer, right: Doer) -> Result<()> {
+        let written = |doer| -> Result<String> {
+            let output = self.command(work, doer, 1000)?.stderr(Stdio::null()).output()?;
+            ensure!(output.status.success(), "{doer:?} failed: {}", work.name);
+            Ok(String::from_utf8(output.stdout)?.lines().filter_map(comparable).collect())
+        };
+        ensure!(written(left)? == written(right)?, "{left:?} and {right:?} write something else: {}", work.name);
+        Ok(())
+    }
+
+    /// The CPU time of a process.
+    pub(crate) fn cpu_time(mut command: Command) -> Result<Duration> {
+        let before = children()?;
+        // A pipe or a file would add the time of its reader, or of a disk.
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        ensure!(status.success(), "{command:?} failed");
+        Ok(children()?.saturating_sub(before))
+    }
+
+    /// The time of an event, of two of them.
+    ///
+    /// # Errors
+    ///
+    /// When one fails, or they write something else.
+    pub fn pair(&self, work: &Work, left: Doer, right: Doer) -> Result<Paired> {
+        self.compare(work, left, right)?;
+        let time = |doer| Self::cpu_time(self.command(work, doer, work.events)?);
+        let events = u32::try_from(work.events)?;
+        let all = Paired::measure(PAIRS, || time(left), || time(right))?;
+        Ok(Paired { left: all.left / events, right: all.right / events, ..all })
+    }
+}
+
+/// A line without the time, which differs. The summary has times too, and the loops write none.
+fn comparable(line: &str) -> Option<String> {
+    let line = match line.split_once(r#","nanoseconds":"#) {
+        Some((before, after)) => format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit())),
+        None => line.to_owned(),
+    };
+    (!line.contains(r#""summary":"#)).then(|| line + "\n")
+}

@@ -1,0 +1,112 @@
+//! The lines that nearly all are: short, right, and with the value as text. They are parsed in one pass. Every other line, and so each
+//! line that is wrong, goes to the parser that can say what is wrong and where.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
+
+use super::Event;
+
+/// The value of a longer line must not be copied: memory would hold it twice.
+const LONGEST: usize = 64 * 1024;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    /// No operation has an escape in its name.
+    op: &'a str,
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    value: Option<Cow<'a, str>>,
+}
+
+/// A field that is there. `null` is not text.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(field: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    Text::deserialize(field).map(|Text(text)| Some(text))
+}
+
+/// The event of a line, if the line is such a line.
+pub(super) fn parse(line: &[u8]) -> Option<Event> {
+    // serde takes an array for a struct too.
+    if line.len() > LONGEST || !line.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
+    let Line { op, key, value } = serde_json::from_slice(line).ok()?;
+    match (op, value) {
+        ("set", Some(value)) => Some(Event::set(key, value.into_owned())),
+        ("delete", None) => Some(Event::delete(key)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::parse_any;
+    use super::*;
+
+    /// What decides about an event.
+    fn told(event: &Event) -> String {
+        format!("{event:?}")
+    }
+
+    /// Every line that this parser takes, the other parser takes too, and makes the same event of it.
+    #[test]
+    fn makes_the_events_that_the_other_parser_makes() {
+        let ops = [r#""set""#, r#""delete""#, r#""s\u0065t""#, r#""SET""#, "null", "1"];
+        let texts = [
+            r#""""#,
+            r#""v""#,
+            r#""\u00e9\n\ud83d\ude00""#,
+            "\"é\"",
+            r#""\ud83d""#,
+            "\"\u{1}\"",
+            r#""a\\b""#,
+            "null",
+            "1",
+            "{}",
+            r#"""#,
+        ];
+        let contents = ["", r#","value":"#, r#","base64":"#, r#","file":"#, r#","value":"x","value":"#, r#","note":"#];
+        let ends = ["}", " }\r", "} x", "", ",}", "}}"];
+        let mut taken = 0;
+        for op in ops {
+            for key in texts {
+                for content in contents {
+                    for text in texts {
+                        for end in ends {
+                            let text = if content.is_empty() { "" } else { text };
+                            let line = format!("{{ \"key\" : {key},\"op\":{op}{content}{text}{end}");
+                            let Some(event) = parse(line.as_bytes()) else { continue };
+                            taken += 1;
+                            let other = parse_any(line.clone().into_bytes(), None);
+                            let other = other.unwrap_or_else(|error| panic!("{line}: {error}"));
+                            assert_eq!((told(&event), other.unknown), (told(&other.event), None), "{line}");
+                        }
+                    }
+                }
+            }
+        }
+        assert!(taken > 100, "{taken}");
+    }
+
+    #[test]
+    fn leaves_the_rest_to_the_other_parser() {
+        let long = format!(r#"{{"op":"set","key":"k","value":"{}"}}"#, "v".repeat(LONGEST));
+        for line in [
+            "",
+            "[]",
+            r#"{"op":"set","key":"k"}"#,
+            r#"{"op":"delete","key":"k","value":null}"#,
+            &long,
+            r#"{"op":"set","key":"k","value":"v","at":1}"#,
+            r#"{"op":"set","key":"k","key":"k","value":"v"}"#,
+            r#"["set","k","v"]"#,
+        ] {
+            assert!(parse(line.as_bytes()).is_none(), "{line}");
+        }
+        assert!(parse(b"{\"op\":\"set\",\"key\":\"k\",\"value\":\"\xff\"}").is_none());
+    }
+}
