@@ -27,7 +27,7 @@ use super::redis::SourceSettings;
 use super::reload::Reload;
 use crate::cli::signals::Signals;
 use crate::cli::watcher::WatcherArgs;
-use crate::cli::{FAILED, MISSING, Result, args, chain};
+use crate::cli::{FAILED, MISSING, Result, UNABLE, args, chain};
 
 /// The limit of the depth of a watcher's own writes on Redis, without --feed.
 const FEEDBACK_LIMIT: u32 = 16;
@@ -51,7 +51,7 @@ impl Served {
 
     /// A worker that acts on the granted buckets of this store.
     fn worker(&self, store: Arc<dyn Store>, event_bucket: &str, grants: &[BucketGrant], depth: Depth) -> Worker {
-        let store = Arc::new(Granted::new(store, event_bucket, grants));
+        let store = Arc::new(Granted::new(store, event_bucket, grants).telling(self.crew.denials()));
         self.crew.worker().acting(Acting { store, event_bucket: event_bucket.to_owned(), depth })
     }
 }
@@ -259,5 +259,10 @@ fn failed(cause: &Cause) -> ExitCode {
     tracing::error!(cause = %Escaped::whole(&chain(&**cause)), "cannot go on");
     let is_missing = cause.downcast_ref::<nats::Error>().is_some_and(nats::Error::is_missing_store)
         || cause.downcast_ref::<redis::Error>().is_some_and(redis::Error::is_missing_store);
-    if is_missing { MISSING.into() } else { FAILED.into() }
+    let is_wrong = cause.downcast_ref::<nats::Error>().is_some_and(nats::Error::is_wrong_option);
+    match (is_missing, is_wrong) {
+        (true, _) => MISSING.into(),
+        (_, true) => UNABLE.into(),
+        _ => FAILED.into(),
+    }
 }
