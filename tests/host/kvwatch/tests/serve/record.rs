@@ -13,6 +13,7 @@ pub(crate) struct Line {
     pub(crate) process: u32,
     pub(crate) sequence: u64,
     pub(crate) key: String,
+    pub(crate) value: String,
 }
 
 pub(crate) fn read(folder: &Path) -> Vec<Line> {
@@ -24,6 +25,7 @@ pub(crate) fn read(folder: &Path) -> Vec<Line> {
             process: words.next()?.parse().ok()?,
             sequence: words.next()?.parse().ok()?,
             key: words.next()?.to_owned(),
+            value: words.next()?.to_owned(),
         })
     };
     text.lines().filter_map(line).collect()

@@ -33,7 +33,10 @@ impl Auth {
                 format!("the credentials of --credentials {}", Escaped(&path.display().to_string()))
             }
             Self::User { user, .. } => {
-                format!("the user {} of --user (the password is from --password-file or KVWATCH_PASSWORD)", Escaped(user))
+                format!(
+                    "the user {} of --user (the password is from --password-file or KVWATCH_PASSWORD)",
+                    Escaped(user)
+                )
             }
             Self::Token(_) => "the token of --token-file or KVWATCH_TOKEN".into(),
             Self::NKey(_) => "the seed of --nkey-file or KVWATCH_NKEY".into(),

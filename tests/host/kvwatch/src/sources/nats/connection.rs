@@ -102,6 +102,10 @@ fn failed(settings: &Settings, error: &ConnectError) -> Error {
         // Nothing was sent to the server.
         ConnectErrorKind::Authentication => refused("it cannot sign what the server sent"),
         ConnectErrorKind::Tls => Error::Tls { servers, cause, remedy: tls::CHECK },
+        ConnectErrorKind::TimedOut if !settings.tls.first => {
+            let cause = format!("{cause} (if the server begins with TLS before it says a word, add --tls-first)");
+            Error::Unreachable { servers, cause }
+        }
         _ => Error::Unreachable { servers, cause },
     }
 }

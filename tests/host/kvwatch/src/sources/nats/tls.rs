@@ -46,7 +46,12 @@ fn check_file(
     check: impl FnOnce(&[u8]) -> Result<(), String>,
 ) -> Result<(), Error> {
     let checked = std::fs::read(path).map_err(|cause| cause.to_string()).and_then(|pem| check(&pem));
-    checked.map_err(|cause| Error::File { flag, path: Escaped(&path.display().to_string()).to_string(), cause, content })
+    checked.map_err(|cause| Error::File {
+        flag,
+        path: Escaped(&path.display().to_string()).to_string(),
+        cause,
+        content,
+    })
 }
 
 /// What TLS reports about a connection.
