@@ -69,8 +69,12 @@ impl Server {
         std::fs::write(&path, config)?;
         let port = free_port();
         let arguments = vec!["-c".to_owned(), path.display().to_string()];
-        let child = spawn(&PROGRAM, &folder, port, &arguments)?;
+        let mut child = spawn(&PROGRAM, &folder, port, &arguments)?;
         while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            if child.try_wait()?.is_some() {
+                let log = std::fs::read_to_string(folder.path().join("log"))?;
+                return Err(format!("the server does not take this configuration:\n{log}").into());
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(Self { folder, port, arguments, connect: ConnectOptions::new(), program: &PROGRAM, child })

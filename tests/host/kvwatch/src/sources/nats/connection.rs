@@ -102,8 +102,11 @@ fn failed(settings: &Settings, error: &ConnectError) -> Error {
         // Nothing was sent to the server.
         ConnectErrorKind::Authentication => refused("it cannot sign what the server sent"),
         ConnectErrorKind::Tls => Error::Tls { servers, cause, remedy: tls::CHECK },
-        ConnectErrorKind::TimedOut if !settings.tls.first => {
-            let cause = format!("{cause} (if the server begins with TLS before it says a word, add --tls-first)");
+        // A server that begins with TLS waits for the client's first word, and closes the connection in the end.
+        ConnectErrorKind::TimedOut | ConnectErrorKind::Io
+            if settings.address.requires_tls() && !settings.tls.first && !tls::is_refused(error) =>
+        {
+            let cause = format!("{cause} (if the server begins with TLS, add --tls-first)");
             Error::Unreachable { servers, cause }
         }
         _ => Error::Unreachable { servers, cause },

@@ -1,6 +1,7 @@
 //! What goes wrong with TLS, and what to do about it.
 
 use std::error::Error as StdError;
+use std::io;
 use std::path::Path;
 
 use async_nats::ConnectError;
@@ -59,19 +60,26 @@ pub(super) struct Fault<'a>(&'a rustls::Error);
 
 /// What TLS reports, if the connection failed because of it.
 pub(super) fn fault(error: &ConnectError) -> Option<Fault<'_>> {
-    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(fault) = error.downcast_ref::<rustls::Error>() {
-            return Some(Fault(fault));
-        }
+    causes(error).find_map(|error| error.downcast_ref()).map(Fault)
+}
+
+/// Whether nobody listens there.
+pub(super) fn is_refused(error: &ConnectError) -> bool {
+    causes(error)
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// An error with all its causes.
+fn causes(error: &ConnectError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    let first: &(dyn StdError + 'static) = error;
+    std::iter::successors(Some(first), |&error| {
         // An error of input or output is a box: what is in it is not among its sources.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = match inner {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
-        };
-    }
-    None
+        }
+    })
 }
 
 impl Fault<'_> {
@@ -83,7 +91,8 @@ impl Fault<'_> {
     fn remedy(&self, tls: &Tls) -> &'static str {
         use rustls::{AlertDescription, CertificateError};
         match self.0 {
-            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            // The authority is not known, or has the name of a known one.
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
                 "name the certificate of the authority that issued the server's certificate with --tls-ca"
             }
             rustls::Error::InvalidCertificate(

@@ -181,16 +181,22 @@ fn credentials(account: &KeyPair, expires: Option<u64>) -> Result<String, Failur
 }
 
 async fn credentials_file_is_accepted_and_a_wrong_or_expired_one_is_told() -> Result<(), Failure> {
-    let (operator, account) = (KeyPair::new_operator(), KeyPair::new_account());
-    let limits = serde_json::json!({
+    let (operator, account, system) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account());
+    let mut limits = serde_json::json!({
         "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1,
-        "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1,
     });
+    let of_system = serde_json::json!({ "limits": limits, "type": "account", "version": 2 });
+    for limit in ["mem_storage", "disk_storage", "streams", "consumer"] {
+        limits[limit] = (-1).into();
+    }
     let of_operator = serde_json::json!({ "type": "operator", "version": 2 });
     let of_account = serde_json::json!({ "limits": limits, "type": "account", "version": 2 });
     let config = format!(
-        "operator: {}\nresolver: MEMORY\nresolver_preload: {{ {}: {} }}\n",
+        "operator: {}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{ {}: {}, {}: {} }}\n",
         token(&operator, &operator.public_key(), &of_operator, None)?,
+        system.public_key(),
+        system.public_key(),
+        token(&operator, &system.public_key(), &of_system, None)?,
         account.public_key(),
         token(&operator, &account.public_key(), &of_account, None)?,
     );

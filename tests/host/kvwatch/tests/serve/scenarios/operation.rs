@@ -81,7 +81,7 @@ async fn d4_dead_letters_in_a_file_are_events_for_run() -> Result<(), Failure> {
     put(&context, "users/\u{e9}", "value").await?;
     let arguments = ["--attempts", "2", "--dead-letters", "dead.jsonl"];
     let mut program = start(folder, &watcher(TRAPS), &from, &arguments)?;
-    logged(folder, "an event is given up").await?;
+    logged(folder, "the event becomes a dead letter").await?;
     pending(&context, folder, 0).await?;
     program.signal("-TERM")?;
     program.end().await?;
@@ -168,7 +168,7 @@ async fn program_limits_the_memory_of_a_watcher_and_logs_its_output_as_data() ->
     let greedy = format!("(if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then unreachable)) {DROP_BOTH}");
     let mut program = start(folder, &watcher(&greedy), &from, &["--memory", "1MiB", "--attempts", "1"])?;
     logged(folder, "an event is given up").await?;
-    logged(folder, "1MiB").await?;
+    logged(folder, "the memory limit of 1 MiB").await?;
     program.signal("-TERM")?;
     program.end().await?;
     put(&context, "k\u{1b}[2J", "v").await?;
