@@ -32,7 +32,8 @@ impl Program {
         Ok(Self(child))
     }
 
-    /// With just these arguments and these variables. The log is appended to `log` in this folder, as JSON.
+    /// With just these arguments and these variables. The log is appended to `log` in this folder: as JSON, because a file is no
+    /// terminal.
     pub(crate) fn start_with<'a>(
         folder: &Path,
         arguments: &[&str],
@@ -40,7 +41,7 @@ impl Program {
     ) -> Result<Self, Failure> {
         let log: File = OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
         let child = Command::new(env!("CARGO_BIN_EXE_kvwatch"))
-            .args(["serve", "--log", "json"])
+            .arg("serve")
             .args(arguments)
             .envs(variables)
             .current_dir(folder)

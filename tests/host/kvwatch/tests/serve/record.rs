@@ -38,6 +38,17 @@ pub(crate) fn letters(folder: &Path) -> Vec<u64> {
     text.lines().filter_map(sequence).collect()
 }
 
+/// The dead letters that no handler had, because they were delivered more than five times (the exception of D3).
+pub(crate) fn suspected(folder: &Path) -> BTreeSet<u64> {
+    let text = std::fs::read_to_string(folder.join("dead.jsonl")).unwrap_or_default();
+    let suspected = |line: &str| {
+        let letter: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_suspected = letter["attempts"].as_u64()? == 0 && letter["deliveries"].as_u64()? > 5;
+        letter["sequence"].as_u64().filter(|_| is_suspected)
+    };
+    text.lines().filter_map(suspected).collect()
+}
+
 /// The events that finished, or became dead letters.
 pub(crate) fn done(folder: &Path) -> BTreeSet<u64> {
     read(folder).into_iter().filter(|line| line.end).map(|line| line.sequence).chain(letters(folder)).collect()

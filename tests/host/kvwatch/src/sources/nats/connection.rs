@@ -57,9 +57,9 @@ async fn options(settings: &Settings, changes: UnboundedSender<Change>) -> Resul
     Ok(match &settings.auth {
         Auth::Nobody => options,
         Auth::CredentialsFile(path) => options.credentials_file(path).await.map_err(|cause| BadSecret {
-            what: "credentials",
-            place: path.display().to_string(),
-            cause: cause.to_string(),
+            what: "credentials of --credentials",
+            place: Escaped(&path.display().to_string()).to_string(),
+            cause: format!("{}; name a file as nsc writes it", Escaped(&cause.to_string())),
         })?,
         Auth::User { user, password } => options.user_and_password(user.clone(), password.reveal()),
         Auth::Token(token) => options.token(token.reveal()),

@@ -24,7 +24,7 @@ const PROCESSES: usize = 3;
 const KEYS: u64 = 12;
 /// Steps of a schedule. With the end, it takes about half a minute.
 const STEPS: usize = 14;
-/// More deaths in a row would make an innocent event a dead letter, which rule D3 allows.
+/// With more deaths, many innocent events would become dead letters, which rule D3 allows.
 const MOST_KILLS: usize = 4;
 
 async fn d1_d2_d4_hold_for_random_schedules_on_a_real_server() -> Result<(), Failure> {
@@ -206,7 +206,10 @@ async fn verify(context: &Context, folder: &Path, shared: bool) -> Result<(), Fa
     let done: BTreeSet<u64> = record::read(folder).iter().filter(|it| it.end).map(|it| it.sequence).collect();
     let lost: Vec<&u64> = due.keys().filter(|it| !done.contains(it) && !letters.contains(it)).collect();
     let traps: BTreeSet<u64> = due.iter().filter(|(_, (_, it))| it.starts_with("trap")).map(|it| *it.0).collect();
-    if !lost.is_empty() || letters != traps {
+    // An event that all the faults hit may be taken for the one that ends processes. It is not lost: it is a dead letter.
+    let suspected = record::suspected(folder);
+    let innocent: BTreeSet<u64> = letters.difference(&traps).copied().collect();
+    if !lost.is_empty() || !traps.is_subset(&letters) || !innocent.is_subset(&suspected) {
         return Err(format!(
             "of {last} events {lost:?} are lost; dead letters {letters:?}, and {traps:?} are due\n{}",
             tail(folder)
@@ -214,6 +217,10 @@ async fn verify(context: &Context, folder: &Path, shared: bool) -> Result<(), Fa
         .into());
     }
     let twice = record::read(folder).iter().filter(|it| it.end).count() - done.len();
-    println!("{last} events, {} dead letters, {twice} handled more than once", letters.len());
+    println!(
+        "{last} events, {} dead letters, {} of them suspected, {twice} handled more than once",
+        letters.len(),
+        suspected.len()
+    );
     if shared { Ok(()) } else { check_order(folder) }
 }
