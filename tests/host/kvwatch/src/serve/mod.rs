@@ -10,6 +10,7 @@
 //! | [`Retry`] | how long a trapped event waits, and how often it is tried | events |
 //! | [`Handler`] | one worker; [`Worker`] is one with a session of a watcher | everything else |
 //! | [`DeadLetters`] | keeps the events that could not be handled | everything else |
+//! | [`Denials`] | logs once what a watcher is not granted | everything else |
 //! | [`Metrics`] | counts; one shared struct of atomics | everything else |
 //!
 //! The rules (tests carry their names):
@@ -27,6 +28,7 @@
 
 mod dead_letters;
 mod delivery;
+mod denials;
 mod event;
 mod handler;
 mod metrics;
@@ -38,6 +40,7 @@ mod worker;
 
 pub use dead_letters::{DeadLetterFile, DeadLetterLog, DeadLetters, Letter};
 pub use delivery::{Settings, Summary, deliver};
+pub use denials::Denials;
 pub use event::{Change, Escaped, Event, Position};
 pub use handler::{Handler, Outcome};
 pub use metrics::{HANDLER_TIME_BOUNDS, Histogram, Metrics, Snapshot};

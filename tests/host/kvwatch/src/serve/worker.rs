@@ -6,6 +6,7 @@ use inbound_keyvalue_host::{Content, Instance, Personality};
 use tokio::sync::{oneshot, watch};
 use tracing::Span;
 
+use super::denials::Denials;
 use super::event::{Change, Escaped, Event};
 use super::handler::{Handler, Outcome};
 use crate::engine::{Engine, Output, Provider, Session, Stream, Watcher};
@@ -27,6 +28,7 @@ pub struct Crew {
     watcher: watch::Sender<Watcher>,
     fresh: bool,
     usage: Arc<Usage>,
+    denials: Arc<Denials>,
 }
 
 /// What the instances of one served watcher have used.
@@ -48,7 +50,7 @@ impl Crew {
     /// A crew without workers. With `fresh`, each event has an instance of its own.
     #[must_use]
     pub fn new(watcher: Watcher, fresh: bool) -> Self {
-        Self { watcher: watch::Sender::new(watcher), fresh, usage: Arc::default() }
+        Self { watcher: watch::Sender::new(watcher), fresh, usage: Arc::default(), denials: Arc::default() }
     }
 
     /// Goes on with another watcher: each worker takes it before its next event, in a fresh instance. It must be of the same
@@ -68,6 +70,12 @@ impl Crew {
     #[must_use]
     pub fn worker(&self) -> Worker {
         Worker { crew: self.clone(), span: Span::current(), acting: None, jobs: None }
+    }
+
+    /// What the log has told about denied grants.
+    #[must_use]
+    pub fn denials(&self) -> &Arc<Denials> {
+        &self.denials
     }
 
     /// What the instances have used so far.
@@ -173,6 +181,9 @@ fn run(crew: &Crew, acting: Option<&Acting>, jobs: &mpsc::Receiver<Job>) {
                 key = %Escaped(&event.key), attempt, count = outcome.violation_count,
                 "the watcher did something wrong with a handle; `kvwatch run` tells what"
             );
+        }
+        for host in &outcome.denied_hosts {
+            crew.denials.tell("an HTTP request to the host", host, &format!("--allow-host {host}"));
         }
         let outcome = outcome.trapped().map_or(Outcome::Handled, |trapped| Outcome::Trapped(trapped.to_string()));
         // Nobody listens any more when the grace time of a shutdown is over.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use inbound_keyvalue_host::Content;
 use inbound_keyvalue_host::store::{Answer, Store, StoreError};
 
+use crate::serve::Denials;
+
 /// A bucket that a watcher may use: `NAME`, or `NAME:ro` to read only (`--allow-bucket`).
 ///
 /// ```
@@ -54,6 +56,7 @@ pub struct Granted {
     store: Arc<dyn Store>,
     /// Whether each granted bucket is read only.
     buckets: Arc<BTreeMap<String, bool>>,
+    denials: Arc<Denials>,
 }
 
 impl Granted {
@@ -61,19 +64,28 @@ impl Granted {
     pub fn new(store: Arc<dyn Store>, event_bucket: &str, grants: &[BucketGrant]) -> Self {
         let mut buckets = BTreeMap::from([(event_bucket.to_owned(), false)]);
         buckets.extend(grants.iter().map(|grant| (grant.name.clone(), grant.read_only)));
-        Self { store, buckets: Arc::new(buckets) }
+        Self { store, buckets: Arc::new(buckets), denials: Arc::default() }
+    }
+
+    /// Logs what is denied through this, which all workers of a watcher have in common.
+    #[must_use]
+    pub fn telling(mut self, denials: &Arc<Denials>) -> Self {
+        self.denials = Arc::clone(denials);
+        self
     }
 
     fn read<T>(&self, bucket: &str, call: impl FnOnce(&dyn Store) -> Answer<T>) -> Answer<T> {
         if self.buckets.contains_key(bucket) {
             return call(&*self.store);
         }
+        self.denials.tell("the use of the bucket", bucket, &format!("--allow-bucket {bucket}"));
         let reason = format!("this watcher may not use the bucket {bucket:?}: grant it with --allow-bucket {bucket:?}");
         Answer::Now(Err(StoreError::Refused(reason)))
     }
 
     fn write<T>(&self, bucket: &str, call: impl FnOnce(&dyn Store) -> Answer<T>) -> Answer<T> {
         if self.buckets.get(bucket).is_some_and(|read_only| *read_only) {
+            self.denials.tell("a write to the bucket", bucket, &format!("--allow-bucket {bucket}"));
             let reason = format!(
                 "this watcher may only read the bucket {bucket:?}: remove `:ro` from its --allow-bucket to let it write"
             );

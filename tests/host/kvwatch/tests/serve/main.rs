@@ -3,8 +3,11 @@
 //! The server is `$NATS_SERVER`, or `nats-server` on the path. Without it the tests are reported as ignored; they fail with
 //! `--include-ignored`, or if `$NATS_SERVER` is set. Each
 //! test has its own server, folder and processes. They mostly wait, so several run at the same time.
+//! The test with an old server needs `$NATS_SERVER_OLD`, which is `nats-server` 2.10.
+//! `KVWATCH_SEEDS` are the seeds of the random schedules, as `7` or `1..21`: one that is drawn without it.
 //! `KVWATCH_BACKLOG` is the number of events of the backlog: 100000 without it, and a million takes some minutes.
-//! This program is also the process that is killed: it starts itself with the argument `serve-events`.
+//! This program is also the process that is killed: it starts itself with the argument `serve-events`. It is also a stand-in for the
+//! tool `nats`.
 
 #[path = "../common/acting.rs"]
 mod acting;
@@ -12,6 +15,7 @@ mod acting;
 #[path = "../common/mod.rs"]
 mod common;
 mod nats_server;
+mod nats_tool;
 mod program;
 #[allow(dead_code, reason = "the tests with Redis need all of it")]
 mod proxy;
@@ -22,26 +26,36 @@ mod watcher;
 use std::process::ExitCode;
 
 use harness::Test;
-use nats_server::PROGRAM;
+use nats_server::{OLD_PROGRAM, PROGRAM};
 
 /// Tests at the same time.
 const THREADS: usize = 4;
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(watcher::COMMAND) {
-        watcher::main();
-        return ExitCode::SUCCESS;
+    match std::env::args().nth(1).as_deref() {
+        Some(watcher::COMMAND) => watcher::main(),
+        Some(nats_tool::COMMAND) => {
+            if let Err(cause) = nats_tool::main() {
+                eprintln!("{cause}");
+                return ExitCode::FAILURE;
+            }
+        }
+        _ => return run(),
     }
-    run()
+    ExitCode::SUCCESS
 }
 
 fn run() -> ExitCode {
-    let tests = scenarios::all().map(|(name, test)| {
-        let body = move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-            Ok(runtime.block_on(test())?)
-        };
-        Test::fallible(name, body).needs(|| PROGRAM.path().map(drop)).must_run(PROGRAM.is_named())
-    });
-    harness::run_at_once(THREADS, tests)
+    let tests = scenarios::all().map(|it| test(it, || PROGRAM.path().map(drop), PROGRAM.is_named()));
+    let with_old_server =
+        scenarios::with_old_server().map(|it| test(it, || OLD_PROGRAM.path().map(drop), OLD_PROGRAM.is_named()));
+    harness::run_at_once(THREADS, tests.chain(with_old_server))
+}
+
+fn test((name, body): &'static scenarios::Test, need: harness::Need, must_run: bool) -> Test {
+    let body = move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        Ok(runtime.block_on(body())?)
+    };
+    Test::fallible(name, body).needs(need).must_run(must_run)
 }

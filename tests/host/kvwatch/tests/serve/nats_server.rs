@@ -3,12 +3,16 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use async_nats::ConnectOptions;
 use async_nats::jetstream::{self, Context, stream};
 
 use crate::record::Failure;
 
 /// The program.
 pub(crate) static PROGRAM: harness::Server = harness::Server::new("nats-server", "NATS_SERVER");
+
+/// The last release that cannot pin one of several clients.
+pub(crate) static OLD_PROGRAM: harness::Server = harness::Server::new("nats-server-2.10", "NATS_SERVER_OLD");
 
 pub(crate) fn free_port() -> u16 {
     harness::free_port(20_000..32_000)
@@ -19,6 +23,9 @@ pub(crate) struct Server {
     folder: tempfile::TempDir,
     pub(crate) port: u16,
     arguments: Vec<String>,
+    /// Who the test is for the server.
+    connect: ConnectOptions,
+    program: &'static harness::Server,
     child: Child,
 }
 
@@ -32,8 +39,53 @@ impl Server {
     fn spawn(arguments: Vec<String>) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         let port = free_port();
-        let child = spawn(&folder, port, &arguments)?;
-        Ok(Self { folder, port, arguments, child })
+        let child = spawn(&PROGRAM, &folder, port, &arguments)?;
+        Ok(Self { folder, port, arguments, connect: ConnectOptions::new(), program: &PROGRAM, child })
+    }
+
+    /// A server of the last release that is too old for standbys.
+    pub(crate) async fn start_old() -> Result<Self, Failure> {
+        let folder = tempfile::tempdir()?;
+        let port = free_port();
+        let child = spawn(&OLD_PROGRAM, &folder, port, &[])?;
+        let connect = ConnectOptions::new();
+        let server = Self { folder, port, arguments: Vec::new(), connect, program: &OLD_PROGRAM, child };
+        server.context().await?;
+        Ok(server)
+    }
+
+    /// A server with the text of a configuration file. The test itself connects with `connect`.
+    pub(crate) async fn configured(config: &str, connect: ConnectOptions) -> Result<Self, Failure> {
+        let mut server = Self::unasked(config).await?;
+        server.connect = connect;
+        server.context().await?;
+        Ok(server)
+    }
+
+    /// A server with the text of a configuration file, to which the test itself does not connect.
+    pub(crate) async fn unasked(config: &str) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("server.conf");
+        std::fs::write(&path, config)?;
+        let port = free_port();
+        let arguments = vec!["-c".to_owned(), path.display().to_string()];
+        let mut child = spawn(&PROGRAM, &folder, port, &arguments)?;
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            if child.try_wait()?.is_some() {
+                let log = std::fs::read_to_string(folder.path().join("log"))?;
+                return Err(format!("the server does not take this configuration:\n{log}").into());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(Self { folder, port, arguments, connect: ConnectOptions::new(), program: &PROGRAM, child })
+    }
+
+    /// Starts the server again, with the same data and another configuration.
+    pub(crate) async fn configure(&mut self, config: &str, connect: ConnectOptions) -> Result<(), Failure> {
+        self.kill()?;
+        std::fs::write(self.folder.path().join("server.conf"), config)?;
+        self.connect = connect;
+        self.start_again().await
     }
 
     /// Kills the server with -9.
@@ -45,7 +97,7 @@ impl Server {
 
     /// Starts the server again, with the same data.
     pub(crate) async fn start_again(&mut self) -> Result<(), Failure> {
-        self.child = spawn(&self.folder, self.port, &self.arguments)?;
+        self.child = spawn(self.program, &self.folder, self.port, &self.arguments)?;
         self.context().await?;
         Ok(())
     }
@@ -64,7 +116,7 @@ impl Server {
     /// A connection of the test itself, once `JetStream` answers.
     pub(crate) async fn context(&self) -> Result<Context, Failure> {
         for _ in 0..300 {
-            if let Ok(client) = async_nats::connect(self.url()).await {
+            if let Ok(client) = self.connect.clone().connect(self.url()).await {
                 let context = jetstream::new(client);
                 if context.query_account().await.is_ok() {
                     return Ok(context);
@@ -72,7 +124,8 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Err("the server does not answer".into())
+        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        Err(format!("the server does not answer:\n{log}").into())
     }
 
     /// Makes a bucket that keeps so many values of a key.
@@ -83,7 +136,8 @@ impl Server {
     }
 }
 
-fn bucket(name: &str, history: i64) -> stream::Config {
+/// The stream of a bucket, as the tool `nats` makes it.
+pub(crate) fn bucket(name: &str, history: i64) -> stream::Config {
     stream::Config {
         name: format!("KV_{name}"),
         subjects: vec![format!("$KV.{name}.>")],
@@ -96,10 +150,14 @@ fn bucket(name: &str, history: i64) -> stream::Config {
     }
 }
 
-fn spawn(folder: &tempfile::TempDir, port: u16, arguments: &[String]) -> Result<Child, Failure> {
-    let program = PROGRAM.path()?;
+fn spawn(
+    program: &harness::Server,
+    folder: &tempfile::TempDir,
+    port: u16,
+    arguments: &[String],
+) -> Result<Child, Failure> {
     let log = std::fs::File::create(folder.path().join("log"))?;
-    Ok(Command::new(program)
+    Ok(Command::new(program.path()?)
         .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
         .arg(folder.path())
         .args(arguments)

@@ -32,6 +32,25 @@ impl Program {
         Ok(Self(child))
     }
 
+    /// With just these arguments and these variables. The log is appended to `log` in this folder: as JSON, because a file is no
+    /// terminal.
+    pub(crate) fn start_with<'a>(
+        folder: &Path,
+        arguments: &[&str],
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, Failure> {
+        let log: File = OpenOptions::new().create(true).append(true).open(folder.join("log"))?;
+        let child = Command::new(env!("CARGO_BIN_EXE_kvwatch"))
+            .arg("serve")
+            .args(arguments)
+            .envs(variables)
+            .current_dir(folder)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        Ok(Self(child))
+    }
+
     pub(crate) fn kill(&mut self) -> Result<(), Failure> {
         self.0.kill()?;
         self.0.wait()?;

@@ -13,6 +13,7 @@ pub(crate) struct Line {
     pub(crate) process: u32,
     pub(crate) sequence: u64,
     pub(crate) key: String,
+    pub(crate) value: String,
 }
 
 pub(crate) fn read(folder: &Path) -> Vec<Line> {
@@ -24,6 +25,7 @@ pub(crate) fn read(folder: &Path) -> Vec<Line> {
             process: words.next()?.parse().ok()?,
             sequence: words.next()?.parse().ok()?,
             key: words.next()?.to_owned(),
+            value: words.next()?.to_owned(),
         })
     };
     text.lines().filter_map(line).collect()
@@ -34,6 +36,17 @@ pub(crate) fn letters(folder: &Path) -> Vec<u64> {
     let text = std::fs::read_to_string(folder.join("dead.jsonl")).unwrap_or_default();
     let sequence = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["sequence"].as_u64();
     text.lines().filter_map(sequence).collect()
+}
+
+/// The dead letters that no handler had, because they were delivered more than five times (the exception of D3).
+pub(crate) fn suspected(folder: &Path) -> BTreeSet<u64> {
+    let text = std::fs::read_to_string(folder.join("dead.jsonl")).unwrap_or_default();
+    let suspected = |line: &str| {
+        let letter: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_suspected = letter["attempts"].as_u64()? == 0 && letter["deliveries"].as_u64()? > 5;
+        letter["sequence"].as_u64().filter(|_| is_suspected)
+    };
+    text.lines().filter_map(suspected).collect()
 }
 
 /// The events that finished, or became dead letters.

@@ -141,6 +141,81 @@ mod tests {
         assert_eq!(again.to_text().unwrap(), printed);
     }
 
+    /// A value of each option: what the command line has, and what the file has.
+    const VALUES: &[(&str, &str, &str)] = &[
+        ("watcher", "w.wasm", "\"w.wasm\""),
+        ("from", "nats://a:4222/b", "\"nats://a:4222/b\""),
+        ("name", "w", "\"w\""),
+        ("since", "all", "\"all\""),
+        ("replay", "true", "true"),
+        ("configure", "true", "true"),
+        ("keys", "users.>", "\"users.>\""),
+        ("shared", "true", "true"),
+        ("wait", "true", "true"),
+        ("workers", "7", "7"),
+        ("fresh", "true", "true"),
+        ("time", "1500ms", "\"1500ms\""),
+        ("memory", "64MiB", "\"64MiB\""),
+        ("fuel", "1000", "1000"),
+        ("env", "A=b", "[\"A=b\"]"),
+        ("dir", "/a::/b:ro", "[\"/a::/b:ro\"]"),
+        ("allow-host", "example.org:443", "[\"example.org:443\"]"),
+        ("allow-bucket", "users:ro", "[\"users:ro\"]"),
+        ("allow-partial-batches", "true", "true"),
+        ("feed", "3", "3"),
+        ("stub", "a:b/c", "[\"a:b/c\"]"),
+        ("reload", "true", "true"),
+        ("attempts", "9", "9"),
+        ("dead-letters", "nats:dead.w", "\"nats:dead.w\""),
+        ("ack-wait", "7s", "\"7s\""),
+        ("max-ack-pending", "50", "50"),
+        ("grace", "3s", "\"3s\""),
+        ("credentials", "c.creds", "\"c.creds\""),
+        ("user", "ada", "\"ada\""),
+        ("password-file", "p", "\"p\""),
+        ("token-file", "t", "\"t\""),
+        ("nkey-file", "n", "\"n\""),
+        ("tls-ca", "ca.pem", "\"ca.pem\""),
+        ("tls-cert", "c.pem", "\"c.pem\""),
+        ("tls-key", "c.key", "\"c.key\""),
+        ("tls-first", "true", "true"),
+    ];
+
+    #[test]
+    fn every_flag_of_a_watcher_is_a_field_of_the_file_and_the_other_way_round() {
+        use clap::{CommandFactory as _, Parser};
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+        let name = |argument: &clap::Arg| argument.get_long().unwrap_or("watcher").to_owned();
+        let mut flags: BTreeSet<String> = Line::command().get_arguments().map(name).collect();
+        flags.remove("help");
+        let values: BTreeSet<String> = VALUES.iter().map(|it| it.0.to_owned()).collect();
+        assert_eq!(flags, values, "each flag has a value in this test");
+        for (name, flag, field) in VALUES {
+            let words = if *name == "watcher" {
+                vec!["kvwatch".to_owned(), (*flag).to_owned()]
+            } else {
+                vec!["kvwatch".to_owned(), format!("--{name}={flag}")]
+            };
+            let from_line = Line::try_parse_from(words).unwrap().options;
+            let text = |options: Options| toml::to_string(&options).unwrap();
+            assert_eq!(text(from_line.clone()).trim_end(), format!("{name} = {field}"));
+            let from_file = Config::parse(&format!("[[watcher]]\n{name} = {field}\n")).unwrap();
+            assert_eq!(text(from_file.watchers[0].clone()), text(from_line.clone()), "{name}");
+            // The command line comes before the file, for each option.
+            let both = from_file.complete(from_line, None, None).unwrap();
+            assert!(both.to_text().unwrap().lines().any(|line| line == format!("{name} = {field}")), "{name}");
+        }
+        // Of the whole process: --config and --print-config have no meaning in a file.
+        for text in ["listen = \"127.0.0.1:9090\"\n", "log = \"json\"\n"] {
+            let config = Config::parse(text).unwrap();
+            assert!(config.to_text().unwrap().starts_with(text), "{text}");
+        }
+    }
+
     #[test]
     fn flags_come_before_the_file_and_only_with_one_watcher() {
         let flags = Options { workers: Some(7), ..Options::default() };

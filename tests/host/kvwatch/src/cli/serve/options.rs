@@ -286,7 +286,7 @@ options! {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     nkey_file: PathBuf,
 
-    /// Certificates of authorities to trust, besides those of the system (PEM)
+    /// Certificates of authorities to trust instead of those of the system (PEM)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     tls_ca: PathBuf,
 

@@ -27,7 +27,7 @@ use super::redis::SourceSettings;
 use super::reload::Reload;
 use crate::cli::signals::Signals;
 use crate::cli::watcher::WatcherArgs;
-use crate::cli::{FAILED, MISSING, Result, args, chain};
+use crate::cli::{FAILED, MISSING, Result, UNABLE, args, chain};
 
 /// The limit of the depth of a watcher's own writes on Redis, without --feed.
 const FEEDBACK_LIMIT: u32 = 16;
@@ -51,7 +51,7 @@ impl Served {
 
     /// A worker that acts on the granted buckets of this store.
     fn worker(&self, store: Arc<dyn Store>, event_bucket: &str, grants: &[BucketGrant], depth: Depth) -> Worker {
-        let store = Arc::new(Granted::new(store, event_bucket, grants));
+        let store = Arc::new(Granted::new(store, event_bucket, grants).telling(self.crew.denials()));
         self.crew.worker().acting(Acting { store, event_bucket: event_bucket.to_owned(), depth })
     }
 }
@@ -60,6 +60,8 @@ impl Served {
 struct Job {
     options: Options,
     source: SourceSettings,
+    /// Where dead letters go, unless it is a subject of the store.
+    letters: Arc<dyn DeadLetters>,
     served: Served,
     reload: Option<Reload>,
 }
@@ -68,6 +70,7 @@ impl Job {
     fn new(options: Options) -> Result<Self> {
         let source = options.source()?;
         let path = options.watcher.clone().ok_or("no watcher: name a component, or the folder of its package")?;
+        let letters = local_letters(&options)?;
         let engine = engine(&options)?;
         let reload = options.reload.unwrap_or_default();
         if reload && path.is_dir() {
@@ -86,12 +89,12 @@ impl Job {
             crew: Crew::new(watcher, options.fresh.unwrap_or_default()),
             connected: Arc::default(),
         };
-        Ok(Self { options, source, served, reload })
+        Ok(Self { options, source, letters, served, reload })
     }
 
     /// Serves until `stop` is finished, or the source fails for good.
     async fn serve(self, stop: impl Future<Output = ()>) -> std::result::Result<(), Cause> {
-        let Self { options, source, served, reload } = self;
+        let Self { options, source, letters, served, reload } = self;
         // It ends with the delivery, because the set is dropped then.
         let mut beside = JoinSet::new();
         if let Some(reload) = reload {
@@ -112,9 +115,9 @@ impl Job {
                 let _ = served
                     .connected
                     .set(Box::new(move || client.connection_state() == async_nats::connection::State::Connected));
-                let letters: Arc<dyn DeadLetters> = match &options.dead_letters {
+                let letters = match &options.dead_letters {
                     Some(Text(Letters::Subject(subject))) => Arc::new(source.letters(subject)),
-                    _ => local_letters(&options)?,
+                    _ => letters,
                 };
                 let stores = source.store();
                 let partial = options.allow_partial_batches.unwrap_or_default();
@@ -137,7 +140,6 @@ impl Job {
                     () = &mut stop => return Ok(()),
                 };
                 let _ = served.connected.set(Box::new(source.is_connected()));
-                let letters = local_letters(&options)?;
                 let new_worker = || {
                     let depth = Depth::default();
                     let of_event = depth.clone();
@@ -151,10 +153,12 @@ impl Job {
 }
 
 /// Dead letters that need no store.
-fn local_letters(options: &Options) -> std::result::Result<Arc<dyn DeadLetters>, Cause> {
+fn local_letters(options: &Options) -> Result<Arc<dyn DeadLetters>> {
     let Some(Text(Letters::File(path))) = &options.dead_letters else { return Ok(Arc::new(DeadLetterLog)) };
     let file = DeadLetterFile::open(path);
-    Ok(Arc::new(file.map_err(|cause| format!("cannot write to --dead-letters {}: {cause}", path.display()))?))
+    Ok(Arc::new(file.map_err(|cause| {
+        format!("cannot write to --dead-letters {}: {cause}; name a file that kvwatch can write to", path.display())
+    })?))
 }
 
 async fn deliver_from(
@@ -260,5 +264,10 @@ fn failed(cause: &Cause) -> ExitCode {
     tracing::error!(cause = %Escaped::whole(&chain(&**cause)), "cannot go on");
     let is_missing = cause.downcast_ref::<nats::Error>().is_some_and(nats::Error::is_missing_store)
         || cause.downcast_ref::<redis::Error>().is_some_and(redis::Error::is_missing_store);
-    if is_missing { MISSING.into() } else { FAILED.into() }
+    let is_wrong = cause.downcast_ref::<nats::Error>().is_some_and(nats::Error::is_wrong_option);
+    match (is_missing, is_wrong) {
+        (true, _) => MISSING.into(),
+        (_, true) => UNABLE.into(),
+        _ => FAILED.into(),
+    }
 }

@@ -1,12 +1,14 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{Context, ContextBuilder};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::Settings;
 use super::auth::{Auth, Tls};
 use super::error::Error;
-use super::{Address, Settings};
+use super::tls;
+use crate::serve::Escaped;
 use crate::sources::secret::BadSecret;
 
 /// A connection is noticed to be silent after two of these. The library's default would need more than 45 s.
@@ -23,15 +25,15 @@ pub(super) enum Change {
 
 /// Connects once. After that, the library connects again for ever, to any of the servers, with waits that grow to 4 s.
 pub(super) async fn connect(settings: &Settings, changes: UnboundedSender<Change>) -> Result<(Client, Context), Error> {
-    let address = &settings.address;
     let options = options(settings, changes).await?;
-    let servers = address.server_addresses()?;
-    let client = options.connect(servers).await.map_err(|error| failed(address, &error))?;
+    let servers = settings.address.server_addresses()?;
+    let client = options.connect(servers).await.map_err(|error| failed(settings, &error))?;
     let context = ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());
     Ok((client, context))
 }
 
 async fn options(settings: &Settings, changes: UnboundedSender<Change>) -> Result<ConnectOptions, Error> {
+    tls::check_files(&settings.tls)?;
     let Tls { required, authorities, client, first } = &settings.tls;
     let mut options = ConnectOptions::new()
         .name(format!("kvwatch serve {}", settings.name))
@@ -55,9 +57,9 @@ async fn options(settings: &Settings, changes: UnboundedSender<Change>) -> Resul
     Ok(match &settings.auth {
         Auth::Nobody => options,
         Auth::CredentialsFile(path) => options.credentials_file(path).await.map_err(|cause| BadSecret {
-            what: "credentials",
-            place: path.display().to_string(),
-            cause: cause.to_string(),
+            what: "credentials of --credentials",
+            place: Escaped(&path.display().to_string()).to_string(),
+            cause: format!("{}; name a file as nsc writes it", Escaped(&cause.to_string())),
         })?,
         Auth::User { user, password } => options.user_and_password(user.clone(), password.reveal()),
         Auth::Token(token) => options.token(token.reveal()),
@@ -76,7 +78,7 @@ fn report(event: &Event, changes: &UnboundedSender<Change>) {
             Change::Disconnected
         }
         other => {
-            tracing::warn!(event = %crate::serve::Escaped(&other.to_string()), "the connection to the store reports an event");
+            tracing::warn!(event = %Escaped(&other.to_string()), "the connection to the store reports an event");
             return;
         }
     };
@@ -84,11 +86,28 @@ fn report(event: &Event, changes: &UnboundedSender<Change>) {
     let _ = changes.send(change);
 }
 
-fn failed(address: &Address, error: &async_nats::ConnectError) -> Error {
-    let (servers, cause) = (address.servers(), error.to_string());
+fn failed(settings: &Settings, error: &ConnectError) -> Error {
+    let (servers, cause) = (settings.address.servers(), Escaped(&error.to_string()).to_string());
+    if let Some(fault) = tls::fault(error) {
+        return fault.into_error(servers, &settings.tls);
+    }
+    let refused = |cause: &str| Error::Refused {
+        servers: servers.clone(),
+        login: settings.auth.describe(),
+        cause: cause.to_owned(),
+        remedy: settings.auth.remedy(),
+    };
     match error.kind() {
-        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Tls => {
-            Error::Refused { servers, cause }
+        ConnectErrorKind::AuthorizationViolation => refused("authorization violation"),
+        // Nothing was sent to the server.
+        ConnectErrorKind::Authentication => refused("it cannot sign what the server sent"),
+        ConnectErrorKind::Tls => Error::Tls { servers, cause, remedy: tls::CHECK },
+        // A server that begins with TLS waits for the client's first word, and closes the connection in the end.
+        ConnectErrorKind::TimedOut | ConnectErrorKind::Io
+            if settings.address.requires_tls() && !settings.tls.first && !tls::is_refused(error) =>
+        {
+            let cause = format!("{cause} (if the server begins with TLS, add --tls-first)");
+            Error::Unreachable { servers, cause }
         }
         _ => Error::Unreachable { servers, cause },
     }

@@ -37,13 +37,39 @@ pub enum Error {
         /// Why not.
         cause: String,
     },
-    /// The server refuses the user, or the TLS connection failed.
-    #[error("{servers} refused the connection: {cause}; check the credentials and the TLS settings")]
+    /// The server does not accept who kvwatch is.
+    #[error("{servers} refused {login}: {cause}; {remedy}")]
     Refused {
         /// The servers.
         servers: String,
+        /// The credentials, with their flag and without a secret.
+        login: String,
         /// Why.
         cause: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The connection cannot be encrypted, or one side does not trust the other.
+    #[error("no TLS connection to {servers}: {cause}; {remedy}")]
+    Tls {
+        /// The servers.
+        servers: String,
+        /// Why not.
+        cause: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A file of the TLS settings is of no use.
+    #[error("cannot use {flag} {path}: {cause}; name a file with {content} in PEM format")]
+    File {
+        /// The flag that names the file.
+        flag: &'static str,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        cause: String,
+        /// What the file has to contain.
+        content: &'static str,
     },
     /// The server has no `JetStream`. This may change: a cluster that starts has none for a while.
     #[error(
@@ -73,6 +99,14 @@ pub enum Error {
         /// The server's version.
         version: String,
     },
+    /// The server cannot remember how the consumer was made.
+    #[error(
+        "nats-server {version} is too old: it cannot remember where a watcher started (--since), so upgrade it to 2.11 or later"
+    )]
+    TooOldServer {
+        /// The server's version.
+        version: String,
+    },
     /// There is a consumer of this name with other settings.
     #[error(
         "the consumer `{name}` of bucket `{bucket}` exists with other settings: {}; use the consumer's settings, choose \
@@ -88,7 +122,7 @@ pub enum Error {
         differences: Vec<Difference>,
     },
     /// A request to the server failed.
-    #[error("cannot {what}")]
+    #[error("cannot {what}; check that this user may use JetStream on the bucket, and the log of the server")]
     Request {
         /// What was tried.
         what: String,
@@ -105,6 +139,12 @@ impl Error {
             self,
             Self::Unreachable { .. } | Self::NoJetStream { .. } | Self::NoBucket { .. } | Self::Request { .. }
         )
+    }
+
+    /// Whether an option is wrong, whatever the store says: nothing was asked of a server yet.
+    #[must_use]
+    pub fn is_wrong_option(&self) -> bool {
+        matches!(self, Self::Address { .. } | Self::Setting { .. } | Self::Secret(_) | Self::File { .. })
     }
 
     /// Whether the store is missing: its server, its `JetStream` or its bucket. `kvwatch serve` has an exit code for it.

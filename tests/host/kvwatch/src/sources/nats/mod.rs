@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`Address`], [`Auth`], [`Tls`] | where the bucket is, and who kvwatch is; no secret is ever printed |
 //! | `connection` | connects, and connects again for ever |
+//! | `tls` | checks the files of certificates, and says why a connection cannot be encrypted |
 //! | `consumer` | finds or makes the consumer, and compares its settings |
 //! | [`Gate`] | decides when events may start (rule D5) |
 //! | `message` | what a message says about its key (rule D8) |
@@ -25,6 +26,7 @@ mod gate;
 mod letters;
 mod message;
 mod source;
+mod tls;
 mod unreachable_keys;
 
 use std::time::Duration;

@@ -108,8 +108,13 @@ impl NatsSource {
     async fn open_once(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Self, Error> {
         let (change_sender, changes) = mpsc::unbounded_channel();
         let (client, context) = connection::connect(settings, change_sender).await?;
+        let version = || Escaped(&client.server_info().version).to_string();
+        // The metadata of a consumer says where it started.
+        if !client.is_server_compatible(2, 10, 0) {
+            return Err(Error::TooOldServer { version: version() });
+        }
         if !settings.shared && !client.is_server_compatible(2, 11, 0) {
-            return Err(Error::OldServer { version: Escaped(&client.server_info().version).to_string() });
+            return Err(Error::OldServer { version: version() });
         }
         let opened = consumer::open(&context, settings).await?;
         let (reporter, reports) = mpsc::unbounded_channel();

@@ -1,12 +1,19 @@
 //! The tests, by topic.
 
+mod access;
 mod acts;
 mod buckets;
 mod deaths;
+mod documents;
+mod encryption;
+mod keys;
 mod letters;
 mod load;
 mod network;
+mod old;
+mod operation;
 mod programs;
+mod random;
 mod servers;
 mod standbys;
 
@@ -34,6 +41,7 @@ use tests;
 /// All tests. The long ones come first, because several run at the same time.
 pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
     [
+        random::ALL,
         servers::ALL,
         load::ALL,
         standbys::ALL,
@@ -43,9 +51,20 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         buckets::ALL,
         letters::ALL,
         acts::ALL,
+        operation::ALL,
+        keys::ALL,
+        access::ALL,
+        encryption::ALL,
+        documents::ALL,
+        old::ALL,
     ]
     .into_iter()
     .flatten()
+}
+
+/// The tests with a server of an old release.
+pub(crate) fn with_old_server() -> impl Iterator<Item = &'static Test> {
+    old::WITH_OLD_SERVER.iter()
 }
 
 /// So long a test waits for what must happen. It is far more than that ever takes.

@@ -1,0 +1,54 @@
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use super::event::Escaped;
+
+/// The most things that one watcher has lines about. It can make up any number of names.
+const MOST: usize = 64;
+
+/// Logs what a watcher wanted and is not granted: each thing once, with the flag that would grant it.
+///
+/// The names come from the watcher. They are data: escaped, cut, and not more than 64 of them.
+///
+/// ```
+/// use kvwatch::serve::Denials;
+///
+/// let denials = Denials::default();
+/// assert!(denials.tell("a request to the host", "example.org:443", "--allow-host example.org:443"));
+/// assert!(!denials.tell("a request to the host", "example.org:443", "--allow-host example.org:443"));
+/// ```
+#[derive(Debug, Default)]
+pub struct Denials(Mutex<BTreeSet<String>>);
+
+impl Denials {
+    /// Logs that `what` with this name was denied, and that `flag` would allow it. Returns whether there is a new line in the log.
+    pub fn tell(&self, what: &'static str, name: &str, flag: &str) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The flag tells apart what is denied to read and what is denied to write.
+        if told.len() > MOST || !told.insert(format!("{what} {} {}", Escaped(name), Escaped(flag))) {
+            return false;
+        }
+        if told.len() > MOST {
+            tracing::warn!("the watcher was denied more than {MOST} things; further ones are not logged");
+        } else {
+            tracing::warn!(name = %Escaped(name), allow = %Escaped(flag), "{what} was denied to the watcher");
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_is_told_once_and_there_is_a_last_one() {
+        let denials = Denials::default();
+        assert!(denials.tell("the bucket", "a", "--allow-bucket a"));
+        assert!(!denials.tell("the bucket", "a", "--allow-bucket a"));
+        assert!(denials.tell("a host", "a", "--allow-host a"));
+        let told = (0..1000).filter(|number| denials.tell("a host", &number.to_string(), "--allow-host")).count();
+        // Two before, and one that says that it is the last.
+        assert_eq!(told, MOST - 2 + 1);
+    }
+}
