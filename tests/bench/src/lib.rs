@@ -5,6 +5,7 @@ pub mod functions;
 pub mod guests;
 pub mod host;
 mod instrument;
+pub mod served;
 pub mod sizes;
 pub mod table;
 pub mod timed;

@@ -10,6 +10,7 @@ use bench::counted::{
 use bench::functions::{self, Functions};
 use bench::guests::Guests;
 use bench::host::{Machine, Watcher};
+use bench::served;
 use bench::sizes::{self, Sizes};
 use bench::table::{Goal, Row, Table};
 use bench::timed::{self, STREAMED};
@@ -17,7 +18,7 @@ use wasm_targets::Target;
 use wasmtime::{Result, bail};
 
 /// What can be asked for by name.
-const GROUPS: [(&str, &str); 10] = [
+const GROUPS: [(&str, &str); 11] = [
     ("instructions", "wasmtime's fuel, an event"),
     ("bytes", "of components"),
     ("packages", "that cargo compiles before a watcher"),
@@ -27,8 +28,12 @@ const GROUPS: [(&str, &str); 10] = [
     ("stream", "1 GiB: throughput and memory (slow)"),
     ("build", "from nothing, in CPU seconds (slow)"),
     ("kvwatch", "against bare wasmtime (slow)"),
+    (SERVE, "kvwatch serve on a nats-server, beside rivals: not in `--all`, as it needs the server (slow)"),
     (FUNCTIONS, "whose the instructions and bytes are: not in `--all`, and last, as names of guests may follow"),
 ];
+
+/// The group that needs a server.
+const SERVE: &str = "serve";
 
 /// The group that takes what follows it as names of guests.
 const FUNCTIONS: &str = "functions";
@@ -96,6 +101,10 @@ fn main() -> Result<()> {
             Row::speed("7 B, an instance an event, pooled", &timed::per_event(component)?, each, 0.9),
         ]);
         println!("{table}");
+    }
+
+    if chosen.iter().any(|name| name == SERVE) {
+        served::run(guests[1].get("sdk_sums")?)?;
     }
 
     if let Some(names) = shown {
