@@ -150,11 +150,7 @@ mod tests {
         host.replay("events.jsonl").unwrap().iter().for_each(|outcome| outcome.expect_handled());
         assert_eq!(
             entries(&host),
-            [
-                "by-email/ada=40example=2Ecom/1",
-                "by-email/team=40example=2Eorg/2",
-                "by-email/team=40example=2Eorg/3"
-            ]
+            ["by-email/ada=40example=2Ecom/1", "by-email/team=40example=2Eorg/2", "by-email/team=40example=2Eorg/3"]
         );
         assert_eq!(entries(&host), due(&host));
         assert_eq!(host.bucket("watched").text("by-email/ada=40example=2Ecom/1").as_deref(), Some("1"));
