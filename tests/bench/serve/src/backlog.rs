@@ -5,27 +5,30 @@ use std::time::Instant;
 use wasmtime::Result;
 
 use crate::contender::{Contender, Programs};
-use crate::rate::{new_name, until_acked};
+use crate::rate::{LIMIT, new_name, until_acked};
 use crate::server::{Server, fill};
 
+/// How many keys there are, unless the variable says another number.
 const EVENTS: u64 = 1_000_000;
+const VARIABLE: &str = "KVWATCH_BACKLOG";
 const PAYLOAD: usize = 100;
 
 /// A table of what was measured.
 pub(crate) async fn measure(programs: &Programs) -> Result<String> {
+    let events = std::env::var(VARIABLE).ok().map_or(Ok(EVENTS), |number| number.parse())?;
     let mut server = Server::start().await?;
     let context = server.bucket("b").await?;
     let empty = server.memory()?;
     let begun = Instant::now();
-    fill(&context, "b", PAYLOAD, 0..EVENTS).await?;
+    fill(&context, "b", PAYLOAD, 0..events).await?;
     let filled = begun.elapsed();
     let full = server.memory()?;
     let stored = context.get_stream("KV_b").await?.cached_info().state.bytes;
     let name = new_name();
     let program = Contender::Kvwatch(1).start(programs, &server, "b", &name)?;
-    let (begun, before) = until_acked(&context, "b", &name, EVENTS, EVENTS / 10).await?;
+    let (begun, before) = until_acked(&context, "b", &name, events, events / 10, LIMIT).await?;
     let early = program.peak_memory()?;
-    let (ended, after) = until_acked(&context, "b", &name, EVENTS, EVENTS).await?;
+    let (ended, after) = until_acked(&context, "b", &name, events, events, LIMIT).await?;
     let late = program.peak_memory()?;
     drop(program);
     let restart = server.restart("b").await?;
@@ -33,7 +36,7 @@ pub(crate) async fn measure(programs: &Programs) -> Result<String> {
     #[expect(clippy::cast_precision_loss, reason = "these are far fewer than 2^52")]
     let [rate, puts, mebibytes @ ..] = [
         (after - before) as f64 / (ended - begun).as_secs_f64(),
-        EVENTS as f64 / filled.as_secs_f64(),
+        events as f64 / filled.as_secs_f64(),
         early as f64 / f64::from(1 << 20),
         late as f64 / f64::from(1 << 20),
         empty as f64 / f64::from(1 << 20),
@@ -48,10 +51,10 @@ pub(crate) async fn measure(programs: &Programs) -> Result<String> {
         ("nats-server, memory without an event".to_owned(), format!("{empty:.1} MiB")),
         ("nats-server, memory with all keys".to_owned(), format!("{full:.1} MiB")),
         ("nats-server, memory after a restart with all keys".to_owned(), format!("{restarted:.1} MiB")),
-        ("nats-server, bytes of a key and its value on disk".to_owned(), (stored / EVENTS).to_string()),
+        ("nats-server, bytes of a key and its value on disk".to_owned(), (stored / events).to_string()),
         ("nats-server, time to start with all keys".to_owned(), format!("{:.2} s", restart.as_secs_f64())),
         ("puts per second of one client, confirmed".to_owned(), format!("{puts:.0}")),
     ];
     let lines = rows.map(|(what, figure)| format!("| {what} | {figure} |\n")).concat();
-    Ok(format!("A backlog of {EVENTS} keys of {PAYLOAD} B:\n\n| what | figure |\n|---|---:|\n{lines}"))
+    Ok(format!("A backlog of {events} keys of {PAYLOAD} B:\n\n| what | figure |\n|---|---:|\n{lines}"))
 }

@@ -1,7 +1,7 @@
 //! Measures `kvwatch serve` on a real `nats-server`, beside programs that do the same with less.
 //!
-//! `cargo run --bin bench -- serve` builds and runs this. It gets the paths of kvwatch, of the watcher and of the plot. To be a rival,
-//! it starts itself with the argument `consume`.
+//! `cargo run --bin bench -- serve` builds and runs this. It gets the paths of kvwatch, of the watcher and of the plot. The names of
+//! parts may follow: `rates`, `latency`, `backlog`. To be a rival, it starts itself with the argument `consume`.
 
 mod backlog;
 mod contender;
@@ -35,21 +35,29 @@ fn main() -> Result<()> {
         [rival::COMMAND, work, url, bucket, name, watcher] => {
             runtime.block_on(rival::consume(work.parse()?, url, bucket, name, watcher.as_ref()))
         }
-        [kvwatch, watcher, plot] => {
+        [kvwatch, watcher, plot, ref parts @ ..] => {
             let programs = Programs { kvwatch: kvwatch.into(), watcher: watcher.into() };
-            runtime.block_on(measure(&programs, plot.into()))
+            runtime.block_on(measure(&programs, plot.into(), parts))
         }
         _ => bail!("this is a part of the benchmarks: `cargo run --bin bench -- serve` builds and runs it"),
     }
 }
 
-async fn measure(programs: &Programs, plot: PathBuf) -> Result<()> {
-    let rates = rates(programs).await?;
-    println!("Events per second, the median of {ROUNDS} runs:\n\n{}", table_of_rates(&rates));
-    plot::draw(&plot, &rates).with_context(|| format!("cannot draw {}", plot.display()))?;
-    println!("The plot is in {}.\n", plot.display());
-    println!("{}", latency::measure(programs).await?);
-    println!("{}", backlog::measure(programs).await?);
+async fn measure(programs: &Programs, plot: PathBuf, parts: &[&str]) -> Result<()> {
+    let wanted = |part| parts.is_empty() || parts.contains(&part);
+    if wanted("rates") {
+        println!("Events per second, the median of {ROUNDS} runs:\n");
+        let rates = rates(programs).await?;
+        println!("\nThe ratio is that of kvwatch with one worker to the bare consumer. The goal is {GOAL}.");
+        plot::draw(&plot, &rates).with_context(|| format!("cannot draw {}", plot.display()))?;
+        println!("The plot is in {}.\n", plot.display());
+    }
+    if wanted("latency") {
+        println!("{}", latency::measure(programs).await?);
+    }
+    if wanted("backlog") {
+        println!("{}", backlog::measure(programs).await?);
+    }
     Ok(())
 }
 
@@ -59,7 +67,10 @@ pub(crate) struct Rates {
     pub(crate) events_per_second: Vec<f64>,
 }
 
+/// Prints a line of the table for each size of payloads.
 async fn rates(programs: &Programs) -> Result<Vec<Rates>> {
+    let names = Contender::ALL.map(Contender::name).join(" | ");
+    println!("| payload | {names} | ratio |\n|---|{}", "---:|".repeat(Contender::ALL.len() + 1));
     let mut all = Vec::new();
     for (payload, events) in PAYLOADS {
         // A server of its own, so that no figure depends on what came before.
@@ -69,36 +80,31 @@ async fn rates(programs: &Programs) -> Result<Vec<Rates>> {
         let mut runs = vec![Vec::new(); Contender::ALL.len()];
         for _ in 0..ROUNDS {
             for (runs, contender) in runs.iter_mut().zip(Contender::ALL) {
-                runs.push(rate::measure(&server, &context, contender, programs, events).await?);
+                let rate = rate::measure(&server, &context, contender, programs, events).await;
+                runs.push(rate.with_context(|| contender.name())?);
             }
         }
-        all.push(Rates { payload, events_per_second: runs.into_iter().map(median).collect() });
-        eprintln!("measured payloads of {}", size(payload));
+        let rates = Rates { payload, events_per_second: runs.into_iter().map(median).collect() };
+        println!("{}", line(&rates));
+        all.push(rates);
     }
     Ok(all)
+}
+
+fn line(Rates { payload, events_per_second }: &Rates) -> String {
+    let rate = |of: Contender| {
+        let index = Contender::ALL.iter().position(|contender| *contender == of);
+        index.map_or(f64::NAN, |index| events_per_second[index])
+    };
+    let ratio = rate(Contender::Kvwatch(1)) / rate(Contender::Bare);
+    let missed = if ratio < GOAL { ", missed" } else { "" };
+    let figures: Vec<_> = events_per_second.iter().map(|rate| format!("{rate:.0}")).collect();
+    format!("| {} | {} | {ratio:.2}{missed} |", size(*payload), figures.join(" | "))
 }
 
 fn median(mut runs: Vec<f64>) -> f64 {
     runs.sort_by(f64::total_cmp);
     runs[runs.len() / 2]
-}
-
-fn table_of_rates(rates: &[Rates]) -> String {
-    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    let names = Contender::ALL.iter().map(|contender| contender.name());
-    let mut table = row(std::iter::once("payload".into()).chain(names).chain(["ratio".into()]).collect());
-    table += &format!("|---|{}\n", "---:|".repeat(Contender::ALL.len() + 1));
-    for Rates { payload, events_per_second } in rates {
-        let rate = |of: Contender| {
-            let index = Contender::ALL.iter().position(|contender| *contender == of);
-            index.map_or(f64::NAN, |index| events_per_second[index])
-        };
-        let ratio = rate(Contender::Kvwatch(1)) / rate(Contender::Bare);
-        let missed = if ratio < GOAL { ", missed" } else { "" };
-        let figures = events_per_second.iter().map(|rate| format!("{rate:.0}"));
-        table += &row(std::iter::once(size(*payload)).chain(figures).chain([format!("{ratio:.2}{missed}")]).collect());
-    }
-    table + &format!("\nThe ratio is that of kvwatch with one worker to the bare consumer. The goal is {GOAL}.\n")
 }
 
 /// A size of a payload in words.
