@@ -7,7 +7,10 @@ use crate::serve::Arrival;
 struct Memory {
     events: mpsc::UnboundedReceiver<Event>,
     fault: Fault,
+    /// The first of two neighbours.
     held: Option<Event>,
+    /// What comes next, before the events of the channel.
+    late: Option<Event>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,9 @@ enum Fault {
 impl Source for Memory {
     async fn next(&mut self) -> Result<Signal, Cause> {
         loop {
+            if let Some(event) = self.late.take() {
+                return Ok(Signal::Event(Arrival { event, deliveries: 1 }));
+            }
             let mut event = match self.events.recv().await {
                 Some(event) => event,
                 None => std::future::pending().await,
@@ -34,9 +40,9 @@ impl Source for Memory {
                         self.held = Some(event);
                         continue;
                     };
-                    let position = held.position;
-                    self.held = Some(Event { position: event.position, ..held });
-                    event.position = position;
+                    let (older, newer) = (held.position, event.position);
+                    self.late = Some(Event { position: newer, ..held });
+                    event.position = older;
                 }
                 Fault::PutsEachKeyUnderAnother => event.key = format!("{}{}", event.key, event.position).into(),
                 Fault::ReadsNothing if event.change != Change::Delete => event.change = Change::Set("".into()),
@@ -70,7 +76,7 @@ impl Client for Writer {
 
 async fn with(fault: Fault) -> Result<(), String> {
     let (sender, events) = mpsc::unbounded_channel();
-    conforms(&mut Memory { events, fault, held: None }, &Writer(sender, 1.into())).await
+    conforms(&mut Memory { events, fault, held: None, late: None }, &Writer(sender, 1.into())).await
 }
 
 #[tokio::test(start_paused = true)]
