@@ -12,7 +12,7 @@ use wasmtime::{Result, ensure, format_err};
 
 use crate::guests::root;
 
-/// Measures and prints the tables, and draws `tests/bench/serve.svg`. `watcher` is the component that is served.
+/// Measures and prints the tables, and draws `tests/bench/serve/rates.svg`. `watcher` is the component that is served.
 ///
 /// # Errors
 ///
@@ -25,7 +25,7 @@ pub fn run(watcher: &[u8]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let component = folder.path().join("watcher.wasm");
     std::fs::write(&component, watcher)?;
-    let plot = root().join("tests/bench/serve.svg");
+    let plot = root().join("tests/bench/serve/rates.svg");
     let status = Command::new(program("bench-serve")?).arg(program("kvwatch")?).arg(component).arg(plot).status()?;
     ensure!(status.success(), "bench-serve failed ({status})");
     Ok(())

@@ -21,18 +21,18 @@ const COLOURS: [RGBColor; 7] = [
 /// Writes the picture.
 pub(crate) fn draw(path: &Path, rates: &[Rates]) -> Result<()> {
     let failed = |cause: &dyn std::error::Error| -> Error { format_err!("{cause}") };
-    let area = SVGBackend::new(path, (900, 520)).into_drawing_area();
-    area.fill(&WHITE).map_err(|cause| failed(&cause))?;
+    let canvas = SVGBackend::new(path, (900, 520)).into_drawing_area();
+    canvas.fill(&WHITE).map_err(|cause| failed(&cause))?;
     let all = rates.iter().flat_map(|rates| &rates.events_per_second);
-    let (least, most) = all.fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(*rate), most.max(*rate)));
-    let first = rates.first().map_or(1, |rates| rates.payload);
-    let last = rates.last().map_or(10, |rates| rates.payload);
-    let mut chart = ChartBuilder::on(&area)
+    let (slowest, fastest) = all.fold((f64::MAX, 0.0_f64), |(low, high), rate| (low.min(*rate), high.max(*rate)));
+    let smallest = rates.first().map_or(1, |rates| rates.payload);
+    let largest = rates.last().map_or(10, |rates| rates.payload);
+    let mut chart = ChartBuilder::on(&canvas)
         .margin(16)
         .caption("Events per second, by the size of the payload", ("sans-serif", 18))
         .x_label_area_size(40)
         .y_label_area_size(70)
-        .build_cartesian_2d((first..last).log_scale(), (least / 1.5..most * 1.5).log_scale())
+        .build_cartesian_2d((smallest..largest).log_scale(), (slowest / 1.5..fastest * 1.5).log_scale())
         .map_err(|cause| failed(&cause))?;
     chart
         .configure_mesh()
@@ -57,5 +57,5 @@ pub(crate) fn draw(path: &Path, rates: &[Rates]) -> Result<()> {
         .border_style(BLACK)
         .draw()
         .map_err(|cause| failed(&cause))?;
-    area.present().map_err(|cause| failed(&cause))
+    canvas.present().map_err(|cause| failed(&cause))
 }

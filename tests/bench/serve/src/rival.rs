@@ -57,9 +57,12 @@ impl FromStr for Work {
     }
 }
 
+/// Does the work of an event with this key and payload.
+type Handler = dyn FnMut(&str, &Bytes) -> Result<()> + Send;
+
 /// Consumes the events of a bucket for ever.
 pub(crate) async fn consume(work: Work, url: &str, bucket: &str, name: &str, watcher: &Path) -> Result<()> {
-    let mut handle: Box<dyn FnMut(&str, &Bytes) -> Result<()> + Send> = match work {
+    let mut handle: Box<Handler> = match work {
         Work::None | Work::ConfirmedAcks => Box::new(|_, _| Ok(())),
         Work::Native => {
             let mut total = 0;
