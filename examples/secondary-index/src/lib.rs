@@ -1,7 +1,10 @@
-//! Keeps an index of users by their email: for each user `users/ID` with an email, there is the key `by-email/EMAIL/ID`.
+//! Keeps an index of users by their email: for each user `users/ID` with an email, there is the key `by-email/EMAIL/ID`, with the email
+//! as [`part_of_key`] writes it.
 //!
 //! An event only says that a user may have changed. What the user is now, the watcher reads from the store. So an event may come
 //! twice, and two events may come in any order: after the last one, the index fits the store.
+
+use std::fmt::Write as _;
 
 use inbound_keyvalue::{Bucket, Error, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 use serde::Deserialize;
@@ -52,7 +55,7 @@ fn replace(
     before: Option<&str>,
     email: Option<&str>,
 ) -> Result<(), Error> {
-    let entry = |email: &str| format!("by-email/{email}/{id}");
+    let entry = |email: &str| format!("by-email/{}/{id}", part_of_key(email));
     if let Some(email) = email {
         bucket.set_bytes(entry(email), id)?;
     }
@@ -64,6 +67,20 @@ fn replace(
         Some(email) => bucket.set_bytes(indexed_as, email),
         None => bucket.delete_many(&[indexed_as]),
     }
+}
+
+/// A text as a part of a key that every store takes: NATS allows few characters, and Redis all. Other bytes become `=` and two digits.
+fn part_of_key(text: &str) -> String {
+    let mut part = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
+            part.push(char::from(byte));
+        } else {
+            // Writing to a string never fails.
+            let _ = write!(part, "={byte:02X}");
+        }
+    }
+    part
 }
 
 #[cfg(test)]
@@ -87,7 +104,7 @@ mod tests {
         let mut due: Vec<String> = ids
             .filter_map(|id| {
                 let user: super::User = serde_json::from_slice(&users.get(format!("users/{id}"))?).unwrap();
-                Some(format!("by-email/{}/{id}", user.email?))
+                Some(format!("by-email/{}/{id}", super::part_of_key(&user.email?)))
             })
             .collect();
         due.sort();
@@ -133,10 +150,10 @@ mod tests {
         host.replay("events.jsonl").unwrap().iter().for_each(|outcome| outcome.expect_handled());
         assert_eq!(
             entries(&host),
-            ["by-email/ada@example.com/1", "by-email/team@example.org/2", "by-email/team@example.org/3"]
+            ["by-email/ada=40example=2Ecom/1", "by-email/team=40example=2Eorg/2", "by-email/team=40example=2Eorg/3"]
         );
         assert_eq!(entries(&host), due(&host));
-        assert_eq!(host.bucket("watched").text("by-email/ada@example.com/1").as_deref(), Some("1"));
+        assert_eq!(host.bucket("watched").text("by-email/ada=40example=2Ecom/1").as_deref(), Some("1"));
     }
 
     #[test]
@@ -176,6 +193,15 @@ mod tests {
     }
 
     #[test]
+    fn every_email_has_a_key_of_its_own() {
+        let emails = ["a.b@c", "a@b.c", "a=2Eb@c", "A.b@c", "ä@c", "a b@c", "a/b@c", ""];
+        let parts: std::collections::BTreeSet<_> = emails.iter().map(|email| super::part_of_key(email)).collect();
+        assert_eq!(parts.len(), emails.len());
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_=".contains(c);
+        assert!(parts.iter().all(|part| part.chars().all(allowed)), "{parts:?}");
+    }
+
+    #[test]
     fn its_own_writes_change_nothing() {
         let mut host = TestHost::<SecondaryIndex>::new();
         host.feed(1).set("users/1", "{\"email\":\"ada@example.org\"}").expect_handled();
@@ -188,6 +214,6 @@ mod tests {
         let mut host = TestHost::<SecondaryIndex>::new();
         host.set("users/1", "{\"email\":\"ada@example.org\"}").expect_handled();
         assert!(host.set("users/1", "nonsense").expect_failure().contains("users/1"));
-        assert_eq!(entries(&host), ["by-email/ada@example.org/1"]);
+        assert_eq!(entries(&host), ["by-email/ada=40example=2Eorg/1"]);
     }
 }

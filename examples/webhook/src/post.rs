@@ -11,6 +11,8 @@ pub(crate) fn post(url: &str, body: &[u8]) -> Answer {
     let answer = Client::new()
         .post(url)
         .header("content-type", "application/json")
+        // Otherwise the body would come in chunks, and small servers do not know them.
+        .header("content-length", body.len().to_string())
         .connect_timeout(Duration::from_secs(10))
         .body(body.to_vec())
         .send()?;

@@ -10,6 +10,7 @@ pub mod peers;
 pub mod plot;
 pub mod printed;
 pub mod program;
+pub mod served;
 pub mod sizes;
 pub mod table;
 pub mod timed;

@@ -12,6 +12,7 @@ use bench::guests::{self, Guests, Side};
 use bench::host::{Machine, Watcher};
 use bench::peers::{self, PEER};
 use bench::program::{Doer, Programs, WORK};
+use bench::served;
 use bench::sizes::{self, Sizes};
 use bench::table::{Goal, Row, Table};
 use bench::timed::{self, STREAMED};
@@ -20,7 +21,7 @@ use wasm_targets::Target;
 use wasmtime::{Result, bail};
 
 /// What can be asked for by name.
-const GROUPS: [(&str, &str); 13] = [
+const GROUPS: [(&str, &str); 14] = [
     ("instructions", "wasmtime's fuel, an event"),
     ("bytes", "of components"),
     ("packages", "that cargo compiles before a watcher"),
@@ -33,8 +34,12 @@ const GROUPS: [(&str, &str); 13] = [
     ("run", "`kvwatch run` from end to end, against a loop around bare wasmtime (slow)"),
     ("peers", "the same work without WebAssembly, in bare wasmtime, in kvwatch and in Node (slow)"),
     ("growth", "with events, payloads and handles: also writes tests/bench/growth.svg (slow)"),
+    (SERVE, "kvwatch serve on a nats-server, beside rivals: not in `--all`, as it needs the server (slow)"),
     (FUNCTIONS, "whose the instructions and bytes are: not in `--all`, and last, as names of guests may follow"),
 ];
+
+/// The group that needs a server.
+const SERVE: &str = "serve";
 
 /// The group that takes what follows it as names of guests.
 const FUNCTIONS: &str = "functions";
@@ -109,6 +114,9 @@ fn main() -> Result<()> {
 
     if ["run", "peers", "growth"].iter().any(|group| wanted(group)) {
         print_programs(wanted("run"), wanted("peers"), wanted("growth"))?;
+    }
+    if chosen.iter().any(|name| name == SERVE) {
+        served::run(guests[1].get("sdk_sums")?)?;
     }
 
     if let Some(names) = shown {

@@ -121,9 +121,9 @@ fn watchers_that_act_change_the_store() {
         (
             "secondary-index",
             &[
-                ("by-email/ada@example.com/1", "1"),
-                ("by-email/team@example.org/2", "2"),
-                ("by-email/team@example.org/3", "3"),
+                ("by-email/ada=40example=2Ecom/1", "1"),
+                ("by-email/team=40example=2Eorg/2", "2"),
+                ("by-email/team=40example=2Eorg/3", "3"),
                 ("indexed-as/1", "ada@example.com"),
                 ("indexed-as/2", "team@example.org"),
                 ("indexed-as/3", "team@example.org"),

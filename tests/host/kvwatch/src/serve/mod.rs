@@ -13,6 +13,8 @@
 //! | [`Denials`] | logs once what a watcher is not granted | everything else |
 //! | [`Metrics`] | counts; one shared struct of atomics | everything else |
 //!
+//! [`conforms`] tests a new [`Source`] on its real server.
+//!
 //! The rules (tests carry their names):
 //!
 //! - **D1** An event is acknowledged after its handler returned, or after it is a dead letter. Nothing else ends it.
@@ -26,6 +28,7 @@
 //! - **D6** On shutdown nothing starts, what runs may finish within the grace time, and the source gets back the rest.
 //! - **D7** Memory is bounded: by the store, or by [`Source::capacity`].
 
+mod conformance;
 mod dead_letters;
 mod delivery;
 mod denials;
@@ -38,6 +41,7 @@ mod schedule;
 mod source;
 mod worker;
 
+pub use conformance::{Client, conforms};
 pub use dead_letters::{DeadLetterFile, DeadLetterLog, DeadLetters, Letter};
 pub use delivery::{Settings, Summary, deliver};
 pub use denials::Denials;

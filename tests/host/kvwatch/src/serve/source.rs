@@ -9,8 +9,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Where events come from, and where they end.
 ///
-/// A new store is one file with one implementation of this trait. Which methods it needs depends on what the store can
-/// promise:
+/// A new store is one file with one implementation of this trait, and [`conforms`](super::conforms) tests it. Which methods it needs
+/// depends on what the store can promise:
 ///
 /// | store | implements |
 /// |---|---|

@@ -10,7 +10,8 @@
 //! - Every write carries its writer and [`Acting::depth`], if the store has a place for them. The source of the same store reads
 //!   them into [`Event::depth`](crate::serve::Event::depth).
 //!
-//! [`conforms`](crate::world::store::conforms) tests these rules on a running store.
+//! [`conforms`](crate::world::store::conforms) tests these rules on a running store. The guide
+//! [`docs/adding-a-store.md`](https://docs.rs/crate/kvwatch/latest/source/docs/adding-a-store.md) lists all that a new store needs.
 
 mod feedback;
 mod granted;

@@ -67,6 +67,88 @@ const FUNCTIONS: [(&str, &str, &str, &str); 16] = [
     ),
 ];
 
+/// Calls every function once or more, at an event whose key begins with `k`, and traps if one of them fails or has another result than
+/// the draft says. The bucket has no other key before. Afterwards it has the number 51 under `n`, and neither `a` nor `c`; the bucket
+/// `1` has 7 under `c`.
+#[allow(dead_code, reason = "not every test serves it")]
+pub(crate) const EVERY_FUNCTION: &str = r"
+    (if (i32.eq (i32.load8_u (local.get $key)) (i32.const 0x6b)) (then
+        (local.set $value (call $new-value))
+        (call $set (local.get $bucket) (i32.const 0) (i32.const 1) (local.get $value) (global.get $result))
+        (call $worked)
+        (call $drop-value (local.get $value))
+        (call $exists (local.get $bucket) (i32.const 0) (i32.const 1) (global.get $result))
+        (call $worked)
+        (call $must (i32.load8_u offset=4 (global.get $result)))
+        (call $get (local.get $bucket) (i32.const 0) (i32.const 1) (global.get $result))
+        (call $worked)
+        (call $drop-payload (call $four))
+
+        (call $increment (local.get $bucket) (i32.const 1) (i32.const 1) (i64.const 40) (global.get $result))
+        (call $worked)
+        (call $must (i64.eq (i64.load offset=8 (global.get $result)) (i64.const 40)))
+        (call $compare-and-swap (local.get $bucket) (i32.const 1) (i32.const 1) (i64.const 40) (i64.const 50)
+            (global.get $result))
+        (call $worked)
+        (call $must (i32.load8_u offset=4 (global.get $result)))
+        (call $compare-and-swap (local.get $bucket) (i32.const 1) (i32.const 1) (i64.const 1) (i64.const 2)
+            (global.get $result))
+        (call $worked)
+        (call $must (i32.eqz (i32.load8_u offset=4 (global.get $result))))
+
+        ;; The keys `a` and `n`.
+        (call $get-many (local.get $bucket) (i32.const 16) (i32.const 2) (global.get $result))
+        (call $worked)
+        (call $must (i32.eq (i32.load offset=8 (global.get $result)) (i32.const 2)))
+        (local.set $other (call $four))
+        (call $drop-payload (i32.load (local.get $other)))
+        (call $drop-payload (i32.load offset=4 (local.get $other)))
+        ;; The keys `a` and `c`, each with a value.
+        (i64.store (i32.const 64) (i64.load (i32.const 32)))
+        (i32.store (i32.const 72) (call $new-value))
+        (i64.store (i32.const 76) (i64.load (i32.const 40)))
+        (i32.store (i32.const 84) (call $new-value))
+        (call $set-many (local.get $bucket) (i32.const 32) (i32.const 2) (i32.const 64) (i32.const 2)
+            (global.get $result))
+        (call $worked)
+        (call $drop-value (i32.load (i32.const 72)))
+        (call $drop-value (i32.load (i32.const 84)))
+        ;; The keys are `a`, `c`, `n` and that of the event.
+        (call $get-keys (local.get $bucket) (global.get $result))
+        (call $must (i32.eq (call $four) (i32.const 4)))
+
+        (call $delete (local.get $bucket) (i32.const 0) (i32.const 1) (global.get $result))
+        (call $worked)
+        (call $delete-many (local.get $bucket) (i32.const 32) (i32.const 2) (global.get $result))
+        (call $worked)
+        (call $exists (local.get $bucket) (i32.const 2) (i32.const 1) (global.get $result))
+        (call $worked)
+        (call $must (i32.eqz (i32.load8_u offset=4 (global.get $result))))
+
+        ;; The bucket `1`.
+        (i32.store8 (i32.const 96) (i32.const 0x31))
+        (call $open-bucket (i32.const 96) (i32.const 1) (global.get $result))
+        (call $worked)
+        (local.set $other (call $four))
+        (call $increment (local.get $other) (i32.const 2) (i32.const 1) (i64.const 7) (global.get $result))
+        (call $worked)
+        (call $drop-bucket (local.get $other))
+        (call $increment (local.get $bucket) (i32.const 1) (i32.const 1) (i64.const 1) (global.get $result))
+        (call $worked)))
+";
+
+/// At an event whose key begins with `k`, asks for the key `a` again and again until it exists, and then adds 1 to the number under `n`.
+#[allow(dead_code, reason = "not every test serves it")]
+pub(crate) const WAITS_FOR_A_KEY: &str = r"
+    (if (i32.eq (i32.load8_u (local.get $key)) (i32.const 0x6b)) (then
+        (loop $again
+            (call $exists (local.get $bucket) (i32.const 0) (i32.const 1) (global.get $result))
+            (call $worked)
+            (br_if $again (i32.eqz (i32.load8_u offset=4 (global.get $result)))))
+        (call $increment (local.get $bucket) (i32.const 1) (i32.const 1) (i64.const 1) (global.get $result))
+        (call $worked)))
+";
+
 /// A component whose `on-set` is this WebAssembly, with every function of the interfaces and a few of `types`.
 ///
 /// The data begins with the texts `a`, `n`, `c` and `other`, at 0, 1, 2 and 3. At 16 is the list of the keys `a` and `n`, at 32 that

@@ -150,3 +150,20 @@ pub(crate) async fn get(port: u16, path: &str) -> Result<(String, String), Failu
     let (head, body) = text.split_once("\r\n\r\n").ok_or("no answer")?;
     Ok((head.lines().next().unwrap_or_default().to_owned(), body.to_owned()))
 }
+
+/// Waits until `--listen` has this metric with at least this value.
+pub(crate) async fn metric(port: u16, name: &str, least: u64) -> Result<(), Failure> {
+    let begun = Instant::now();
+    loop {
+        // The program may not listen yet.
+        let metrics = get(port, "/metrics").await.map(|(_, metrics)| metrics).unwrap_or_default();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("{watcher=\"audit\"} "));
+        if value.is_some_and(|value| value.parse::<u64>().is_ok_and(|value| value >= least)) {
+            return Ok(());
+        }
+        if begun.elapsed() > Duration::from_secs(90) {
+            return Err(format!("{name} is {value:?}, and not {least}\n{metrics}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use kvwatch::serve::{self, BoxFuture, Cause};
+use kvwatch::sources::redis::{RedisSource, Settings};
+
 use super::{pause, same, set_many, setup, tests};
 use crate::record::Failure;
 use crate::redis_server::{Server, run};
 use crate::watcher::{Options, Process, believed, count, events, wait_until};
 
 tests!(
+    source_conforms_like_every_source,
     twenty_thousand_events_arrive_in_order,
     d8_every_change_of_a_string_is_an_event,
     evicted_keys_are_deleted,
@@ -19,6 +23,28 @@ tests!(
     other_databases_are_not_watched,
     replay_of_many_keys_has_bounded_memory,
 );
+
+/// Changes keys of the database.
+struct Writer(redis::aio::MultiplexedConnection);
+
+impl serve::Client for Writer {
+    fn set<'a>(&'a self, key: &'a str, value: &'a str) -> BoxFuture<'a, Result<(), Cause>> {
+        let mut connection = self.0.clone();
+        Box::pin(async move { Ok(redis::cmd("SET").arg(key).arg(value).exec_async(&mut connection).await?) })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Cause>> {
+        let mut connection = self.0.clone();
+        Box::pin(async move { Ok(redis::cmd("DEL").arg(key).exec_async(&mut connection).await?) })
+    }
+}
+
+async fn source_conforms_like_every_source() -> Result<(), Failure> {
+    let (server, connection, _folder, _) = setup().await?;
+    let settings = Settings::new(server.url().parse()?, "watcher");
+    let mut source = RedisSource::open(settings, std::sync::Arc::default()).await?;
+    Ok(serve::conforms(&mut source, &Writer(connection)).await?)
+}
 
 async fn twenty_thousand_events_arrive_in_order() -> Result<(), Failure> {
     const KEYS: u32 = 100;

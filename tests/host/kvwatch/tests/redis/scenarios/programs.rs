@@ -3,12 +3,19 @@
 use std::time::{Duration, Instant};
 
 use super::{pause, same, set_many, setup, tests};
-use crate::acting::acting;
-use crate::program::{self, Program, written};
+use crate::acting::{EVERY_FUNCTION, WAITS_FOR_A_KEY, acting};
+use crate::program::{self, Program, metric, written};
 use crate::record::{Failure, tail};
-use crate::redis_server::{Server, run};
+use crate::redis_server::{Server, free_port, run};
+use crate::watcher::wait_until;
 
-tests!(program_watches_a_database, program_acts_up_to_a_depth, program_says_what_is_wrong,);
+tests!(
+    program_watches_a_database,
+    program_acts_up_to_a_depth,
+    program_says_what_is_wrong,
+    program_calls_every_function,
+    program_tries_a_call_again_after_the_server_died_in_it,
+);
 
 const LONG: Duration = Duration::from_mins(1);
 
@@ -16,7 +23,7 @@ async fn program_watches_a_database() -> Result<(), Failure> {
     let (server, mut connection, folder, _) = setup().await?;
     let folder = folder.path();
     let component = program::audit_log(folder)?;
-    let port = crate::redis_server::free_port();
+    let port = free_port();
     run::<()>(&mut connection, "SET k0 12345").await?;
     let arguments = ["--replay", "--listen", &port.to_string()];
     let mut running = Program::start(&component, &server.url(), folder, &arguments)?;
@@ -92,4 +99,60 @@ async fn program_says_what_is_wrong() -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+async fn program_calls_every_function() -> Result<(), Failure> {
+    let (server, mut connection, folder, _) = setup().await?;
+    let folder = folder.path();
+    let component = folder.join("acting.wasm");
+    std::fs::write(&component, acting(EVERY_FUNCTION))?;
+    let port = free_port();
+    let arguments = ["--allow-bucket", "1", "--attempts", "1", "--listen", &port.to_string()];
+    let _program = Program::start(&component, &server.url(), folder, &arguments)?;
+    wait_until(folder, "it does not watch", || crate::watcher::count(folder, "watching") > 0).await?;
+    run::<()>(&mut connection, "SET k v").await?;
+    // Its own writes come back as events, and it passes over them: `a` twice, `c` and `n`, of which some may be read as deleted.
+    metric(port, "kvwatch_handled_total", 2).await?;
+    let begun = Instant::now();
+    while run::<Option<u64>>(&mut connection, "GET n").await? != Some(51) {
+        if begun.elapsed() > LONG {
+            return Err(tail(folder).into());
+        }
+        pause(50).await;
+    }
+    let mut keys = run::<Vec<String>>(&mut connection, "KEYS *").await?;
+    keys.sort();
+    same("keys", &keys, &vec!["k".to_owned(), "n".to_owned()])?;
+    run::<()>(&mut connection, "SELECT 1").await?;
+    same("the other bucket", &run::<u64>(&mut connection, "GET c").await?, &7)?;
+    let (_, metrics) = program::get(port, "/metrics").await?;
+    same("violations", &metrics.contains("kvwatch_violations_total{watcher=\"audit\"} 0"), &true)
+}
+
+/// The server dies while a call of the watcher waits for its answer. The event is in hand of kvwatch, so it is tried again, and
+/// counts once.
+async fn program_tries_a_call_again_after_the_server_died_in_it() -> Result<(), Failure> {
+    let (mut server, mut connection, folder, _) = setup().await?;
+    let folder = folder.path();
+    let component = folder.join("acting.wasm");
+    std::fs::write(&component, acting(WAITS_FOR_A_KEY))?;
+    let port = free_port();
+    let arguments = ["--attempts", "20", "--listen", &port.to_string()];
+    let _program = Program::start(&component, &server.url(), folder, &arguments)?;
+    wait_until(folder, "it does not watch", || crate::watcher::count(folder, "watching") > 0).await?;
+    run::<()>(&mut connection, "SET k v").await?;
+    for death in 1..=3 {
+        // The watcher only calls, so the server dies in a call.
+        metric(port, "kvwatch_running", 1).await?;
+        pause(300).await;
+        server.kill()?;
+        metric(port, "kvwatch_trapped_total", death).await?;
+        server.restart().await?;
+    }
+    let mut connection = server.connection().await?;
+    run::<()>(&mut connection, "SET a v").await?;
+    metric(port, "kvwatch_handled_total", 1).await?;
+    pause(500).await;
+    same("n", &run::<u64>(&mut connection, "GET n").await?, &1)?;
+    same("dead letters", &crate::watcher::count(folder, "dead letter"), &0)
 }

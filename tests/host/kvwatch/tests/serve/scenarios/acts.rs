@@ -6,8 +6,9 @@ use kvwatch::world::store::{Store as _, StoreError, conforms};
 
 use super::programs::logged;
 use super::{LONG, pause, put, setup, tests};
-use crate::acting::acting;
-use crate::program::Program;
+use crate::acting::{EVERY_FUNCTION, WAITS_FOR_A_KEY, acting};
+use crate::nats_server::free_port;
+use crate::program::{self, Program, metric};
 use crate::proxy::{Fault, Proxy};
 use crate::record::{Failure, tail};
 
@@ -19,6 +20,9 @@ tests!(
     program_skips_own_writes_and_feeds_them_up_to_a_depth,
     program_refuses_a_bucket_that_is_not_granted,
     program_ends_a_slow_call_with_the_time_of_the_event,
+    program_calls_every_function,
+    program_refuses_batches_without_the_option,
+    program_tries_a_call_again_after_the_server_died_in_it,
 );
 
 async fn store_conforms_with_batches_and_without() -> Result<(), Failure> {
@@ -230,6 +234,92 @@ async fn program_ends_a_slow_call_with_the_time_of_the_event() -> Result<(), Fai
             return Err(tail(folder).into());
         }
         pause(50).await;
+    }
+    Ok(())
+}
+
+async fn program_calls_every_function() -> Result<(), Failure> {
+    let (server, context, folder, _) = setup().await?;
+    server.bucket("1", 1).await?;
+    let folder = folder.path();
+    let component = folder.join("acting.wasm");
+    std::fs::write(&component, acting(EVERY_FUNCTION))?;
+    let port = free_port().to_string();
+    let arguments =
+        ["--since", "all", "--allow-bucket", "1", "--allow-partial-batches", "--attempts", "1", "--listen", &port];
+    let _program = Program::start(&component, &format!("{}/b", server.url()), folder, &arguments)?;
+    put(&context, "k", "v").await?;
+    number(&context, folder, 51).await?;
+    let store = NatsStore::new(context, "b/test");
+    let mut keys = store.keys("b").wait().await?;
+    keys.sort();
+    let other = store.get("1", "c").wait().await?;
+    let metrics = program::get(port.parse()?, "/metrics").await?.1;
+    if keys != ["k", "n"]
+        || other.read(0, 9)? != b"7"
+        || !metrics.contains("kvwatch_violations_total{watcher=\"audit\"} 0")
+    {
+        return Err(format!("{keys:?} {:?}\n{metrics}", other.read(0, 9)).into());
+    }
+    Ok(())
+}
+
+async fn program_refuses_batches_without_the_option() -> Result<(), Failure> {
+    let (server, context, folder, _) = setup().await?;
+    let folder = folder.path();
+    let component = folder.join("acting.wasm");
+    // Both calls fail, and the watcher goes on.
+    let refused = "(call $must (i32.load8_u (global.get $result)))
+        (call $drop-error (call $four))";
+    let on_set = format!(
+        "(call $get-many (local.get $bucket) (i32.const 16) (i32.const 2) (global.get $result))
+        {refused}
+        (call $set-many (local.get $bucket) (i32.const 32) (i32.const 0) (i32.const 64) (i32.const 0)
+            (global.get $result))
+        {refused}
+        {INCREMENT}"
+    );
+    std::fs::write(&component, acting(&on_set))?;
+    let from = format!("{}/b", server.url());
+    let mut program = Program::start(&component, &from, folder, &["--since", "all", "--attempts", "1"])?;
+    put(&context, "k", "v").await?;
+    number(&context, folder, 1).await?;
+    program.signal("-TERM")?;
+    program.end().await?;
+    // With the option, the first call works, or fails because a key is missing: the watcher traps, because it is not refused.
+    let arguments = ["--since", "all", "--attempts", "1", "--allow-partial-batches"];
+    let _program = Program::start(&component, &from, folder, &arguments)?;
+    put(&context, "a", "v").await?;
+    logged(folder, "an event is given up").await?;
+    number(&context, folder, 1).await
+}
+
+/// The server dies while a call of the watcher waits for its answer. The event is tried again, and counts once.
+async fn program_tries_a_call_again_after_the_server_died_in_it() -> Result<(), Failure> {
+    let (mut server, context, folder, _) = setup().await?;
+    let folder = folder.path();
+    let component = folder.join("acting.wasm");
+    std::fs::write(&component, acting(WAITS_FOR_A_KEY))?;
+    let port = free_port();
+    let arguments = ["--since", "all", "--attempts", "20", "--listen", &port.to_string()];
+    let _program = Program::start(&component, &format!("{}/b", server.url()), folder, &arguments)?;
+    put(&context, "k", "v").await?;
+    for death in 1..=3 {
+        // The watcher only calls, so the server dies in a call.
+        metric(port, "kvwatch_running", 1).await?;
+        pause(300).await;
+        server.kill()?;
+        metric(port, "kvwatch_trapped_total", death).await?;
+        server.start_again().await?;
+    }
+    let context = server.context().await?;
+    put(&context, "a", "v").await?;
+    number(&context, folder, 1).await?;
+    metric(port, "kvwatch_handled_total", 2).await?;
+    pause(500).await;
+    number(&context, folder, 1).await?;
+    if std::fs::read_to_string(folder.join("log"))?.contains("dead letter") {
+        return Err(tail(folder).into());
     }
     Ok(())
 }

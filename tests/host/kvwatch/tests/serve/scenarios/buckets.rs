@@ -1,17 +1,58 @@
 //! Buckets and keys: missing, empty, large, made anew, and keys that are not text.
 
+use async_nats::HeaderMap;
+use async_nats::jetstream::Context;
+use kvwatch::serve::{self, BoxFuture, Cause};
+use kvwatch::sources::nats::{NatsSource, Settings};
+
 use super::{LONG, drained, pause, put, put_many, setup, tests};
 use crate::nats_server::Server;
 use crate::record::{self, Failure, check, check_order, wait_for};
 use crate::watcher::{Options, Process, Start};
 
 tests!(
+    source_conforms_like_every_source,
     since_last_skips_old_values_and_loses_nothing_while_standbys_pull,
     d8_key_that_is_not_utf8_does_not_stop_the_others,
     bucket_removed_and_created_again,
     missing_store_has_its_own_exit_code_and_wait_waits,
     a_hundred_restarts_leave_one_consumer_and_other_settings_are_refused,
 );
+
+/// Changes keys of the bucket.
+struct Writer(Context);
+
+impl serve::Client for Writer {
+    fn set<'a>(&'a self, key: &'a str, value: &'a str) -> BoxFuture<'a, Result<(), Cause>> {
+        Box::pin(async move {
+            put(&self.0, key, value).await.map_err(|cause| cause.to_string())?;
+            Ok(())
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Cause>> {
+        Box::pin(async move {
+            let mut headers = HeaderMap::new();
+            headers.insert("KV-Operation", "DEL");
+            self.0.publish_with_headers(format!("$KV.b.{key}"), headers, "".into()).await?.await?;
+            Ok(())
+        })
+    }
+}
+
+async fn source_conforms_like_every_source() -> Result<(), Failure> {
+    let (server, context, _folder, _) = setup().await?;
+    for shared in [false, true] {
+        let name = if shared { "shared" } else { "pinned" };
+        let mut settings = Settings::new(format!("{}/b", server.url()).parse()?, name);
+        settings.shared = shared;
+        let mut source = NatsSource::open(settings, std::sync::Arc::default()).await?;
+        serve::conforms(&mut source, &Writer(context.clone())).await?;
+        // The suite needs a store without keys.
+        context.get_stream("KV_b").await?.purge().await?;
+    }
+    Ok(())
+}
 
 async fn d8_key_that_is_not_utf8_does_not_stop_the_others() -> Result<(), Failure> {
     use tokio::io::AsyncWriteExt as _;

@@ -1,0 +1,117 @@
+//! Measures `kvwatch serve` on a real `nats-server`, beside programs that do the same with less.
+//!
+//! `cargo run --bin bench -- serve` builds and runs this. It gets the paths of kvwatch, of the watcher and of the plot. The names of
+//! parts may follow: `rates`, `latency`, `backlog`. To be a rival, it starts itself with the argument `consume`.
+
+mod backlog;
+mod contender;
+mod latency;
+mod plot;
+mod process;
+mod rate;
+mod rival;
+mod server;
+
+use std::path::PathBuf;
+
+use contender::{Contender, Programs};
+use server::Server;
+use wasmtime::error::Context as _;
+use wasmtime::{Result, bail};
+
+/// Payloads in bytes, and how many events of each are a backlog.
+const PAYLOADS: [(usize, u64); 5] =
+    [(100, 40_000), (1_000, 40_000), (10_000, 10_000), (100_000, 2_000), (1_000_000, 300)];
+/// Each rate is the median of so many runs. All contenders have one run before the first has its second.
+const ROUNDS: usize = 3;
+/// The goal: so much of the bare consumer's rate, with one worker.
+const GOAL: f64 = 0.7;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    match arguments[..] {
+        [rival::COMMAND, work, url, bucket, name, watcher] => {
+            runtime.block_on(rival::consume(work.parse()?, url, bucket, name, watcher.as_ref()))
+        }
+        [kvwatch, watcher, plot, ref parts @ ..] => {
+            let programs = Programs { kvwatch: kvwatch.into(), watcher: watcher.into() };
+            runtime.block_on(measure(&programs, plot.into(), parts))
+        }
+        _ => bail!("this is a part of the benchmarks: `cargo run --bin bench -- serve` builds and runs it"),
+    }
+}
+
+async fn measure(programs: &Programs, plot: PathBuf, parts: &[&str]) -> Result<()> {
+    let wanted = |part| parts.is_empty() || parts.contains(&part);
+    if wanted("rates") {
+        println!("Events per second, the median of {ROUNDS} runs:\n");
+        let rates = rates(programs).await?;
+        println!("\nThe ratio is that of kvwatch with one worker to the bare consumer. The goal is {GOAL}.");
+        plot::draw(&plot, &rates).with_context(|| format!("cannot draw {}", plot.display()))?;
+        println!("The plot is in {}.\n", plot.display());
+    }
+    if wanted("latency") {
+        println!("{}", latency::measure(programs).await?);
+    }
+    if wanted("backlog") {
+        println!("{}", backlog::measure(programs).await?);
+    }
+    Ok(())
+}
+
+/// The rates of the contenders, in their order, for one size of payloads.
+pub(crate) struct Rates {
+    pub(crate) payload: usize,
+    pub(crate) events_per_second: Vec<f64>,
+}
+
+/// Prints a line of the table for each size of payloads.
+async fn rates(programs: &Programs) -> Result<Vec<Rates>> {
+    let names = Contender::ALL.map(Contender::name).join(" | ");
+    println!("| payload | {names} | ratio |\n|---|{}", "---:|".repeat(Contender::ALL.len() + 1));
+    let mut all = Vec::new();
+    for (payload, events) in PAYLOADS {
+        // A server of its own, so that no figure depends on what came before.
+        let server = Server::start().await?;
+        let context = server.bucket("b").await?;
+        server::fill(&context, "b", payload, 0..events).await?;
+        let mut runs = vec![Vec::new(); Contender::ALL.len()];
+        for _ in 0..ROUNDS {
+            for (runs, contender) in runs.iter_mut().zip(Contender::ALL) {
+                let rate = rate::measure(&server, &context, contender, programs, events).await;
+                runs.push(rate.with_context(|| contender.name())?);
+            }
+        }
+        let rates = Rates { payload, events_per_second: runs.into_iter().map(median).collect() };
+        println!("{}", line(&rates));
+        all.push(rates);
+    }
+    Ok(all)
+}
+
+fn line(Rates { payload, events_per_second }: &Rates) -> String {
+    let rate = |of: Contender| {
+        let index = Contender::ALL.iter().position(|contender| *contender == of);
+        index.map_or(f64::NAN, |index| events_per_second[index])
+    };
+    let ratio = rate(Contender::Kvwatch(1)) / rate(Contender::Bare);
+    let missed = if ratio < GOAL { ", missed" } else { "" };
+    let figures: Vec<_> = events_per_second.iter().map(|rate| format!("{rate:.0}")).collect();
+    format!("| {} | {} | {ratio:.2}{missed} |", size(*payload), figures.join(" | "))
+}
+
+fn median(mut runs: Vec<f64>) -> f64 {
+    runs.sort_by(f64::total_cmp);
+    runs[runs.len() / 2]
+}
+
+/// A size of a payload in words.
+pub(crate) fn size(bytes: usize) -> String {
+    match bytes {
+        1_000_000.. => format!("{} MB", bytes / 1_000_000),
+        1_000.. => format!("{} kB", bytes / 1_000),
+        _ => format!("{bytes} B"),
+    }
+}

@@ -1,0 +1,67 @@
+//! How fast a contender handles a backlog.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::Context;
+use wasmtime::{Result, ensure};
+
+use crate::contender::{Contender, Programs};
+use crate::server::Server;
+
+/// How often the server is asked how many events are acknowledged.
+const POLL: Duration = Duration::from_millis(5);
+/// No run is timed for longer. A slow contender does not come to the end of its backlog.
+const TIMED: Duration = Duration::from_secs(3);
+/// No program needs nearly as long to start and to handle what is due.
+pub(crate) const LIMIT: Duration = Duration::from_mins(30);
+
+/// Events per second of a contender that finds so many events in the bucket `b`. The first ones are not timed: programs start.
+pub(crate) async fn measure(
+    server: &Server,
+    context: &Context,
+    contender: Contender,
+    programs: &Programs,
+    events: u64,
+) -> Result<f64> {
+    let name = new_name();
+    let program = contender.start(programs, server, "b", &name)?;
+    let (begun, before) = until_acked(context, "b", &name, events, events / 20, LIMIT).await?;
+    let (ended, after) = until_acked(context, "b", &name, events, events, TIMED).await?;
+    drop(program);
+    context.get_stream("KV_b").await?.delete_consumer(&name).await?;
+    #[expect(clippy::cast_precision_loss, reason = "these are far fewer than 2^52")]
+    let handled = (after - before) as f64;
+    Ok(handled / (ended - begun).as_secs_f64())
+}
+
+/// A name that no other run has.
+pub(crate) fn new_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("run-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Waits until so many of the `events` are acknowledged, or for this time. Returns when it was, and how many they are then.
+pub(crate) async fn until_acked(
+    context: &Context,
+    bucket: &str,
+    name: &str,
+    events: u64,
+    due: u64,
+    longest: Duration,
+) -> Result<(Instant, u64)> {
+    let stream = context.get_stream(format!("KV_{bucket}")).await?;
+    let begun = Instant::now();
+    loop {
+        // The program may not have made the consumer yet.
+        let acked = match stream.consumer_info(name).await {
+            Ok(info) => events - info.num_pending - info.num_ack_pending as u64,
+            Err(_) => 0,
+        };
+        if acked >= due || begun.elapsed() > longest {
+            ensure!(acked > 0, "no event was acknowledged within {longest:?}");
+            return Ok((Instant::now(), acked));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
