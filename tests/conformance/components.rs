@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufReader, Write as _};
 
-use conformance::{folder, watcher};
+use conformance::{folder, run_recorded, watcher};
 use kvwatch::build::Target;
 use kvwatch::world::{Content, Events, Personality};
 use kvwatch::{Output, Provider, Watched};
@@ -30,16 +30,7 @@ fn every_example_handles_its_events_and_leaks_nothing() {
             if target == Target::UnknownUnknown {
                 assert!(beyond.is_none(), "{example} imports {beyond:?}");
             }
-            let mut store = Watched::new(watcher.session().output(Output::captured()), "watched");
-            let events = File::open(folder(&example).join("events.jsonl")).expect("it has events");
-            let mut handled = 0;
-            for event in Events::new(BufReader::new(events)) {
-                let event = event.expect("the events are events");
-                let outcome = store.apply(&event);
-                assert!(outcome.violations.is_empty(), "{example} on {target}: {:?}", outcome.violations);
-                handled += u32::from(outcome.trapped().is_none());
-            }
-            assert!(handled > 0, "{example} on {target} handles nothing");
+            run_recorded(&format!("{example} on {target}"), &watcher, &folder(&example));
         }
     }
 }

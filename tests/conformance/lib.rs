@@ -1,11 +1,14 @@
-//! Watchers of this repository, built and loaded for its tests.
+//! Watchers of this repository, built, loaded and run for its tests.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use kvwatch::build::{self, Target};
-use kvwatch::{Engine, Watcher};
+use kvwatch::world::Events;
+use kvwatch::{Engine, Output, Watched, Watcher};
 
 /// A folder of the repository.
 #[must_use]
@@ -30,8 +33,35 @@ pub fn watcher(path: &str, target: Target) -> Watcher {
     };
     let build = || {
         let built = build::package(folder(path), target).expect("it builds");
-        let engine = Engine::new().expect("wasmtime has what it needs");
-        Watcher::from_bytes(&engine, path, &built.component).expect("it is a watcher")
+        load(path, &built.component)
     };
     watcher.get_or_init(build).clone()
+}
+
+/// Loads the component of a watcher. `name` is for messages.
+///
+/// # Panics
+///
+/// When the component is no watcher.
+#[must_use]
+pub fn load(name: &str, component: &[u8]) -> Watcher {
+    let engine = Engine::new().expect("wasmtime has what it needs");
+    Watcher::from_bytes(&engine, name, component).unwrap_or_else(|error| panic!("{name} is no watcher: {error}"))
+}
+
+/// Gives a watcher the recorded events of an example. `name` is for messages.
+///
+/// # Panics
+///
+/// When the watcher breaks a rule of the draft, or handles none of the events. An example may fail some of its events on purpose.
+pub fn run_recorded(name: &str, watcher: &Watcher, example: &Path) {
+    let mut store = Watched::new(watcher.session().output(Output::captured()), "watched");
+    let events = File::open(example.join("events.jsonl")).expect("the example has events");
+    let mut handled = 0;
+    for event in Events::new(BufReader::new(events)) {
+        let outcome = store.apply(&event.expect("the events are events"));
+        assert!(outcome.violations.is_empty(), "{name}: {:?}", outcome.violations);
+        handled += u32::from(outcome.trapped().is_none());
+    }
+    assert!(handled > 0, "{name} handles nothing");
 }

@@ -186,6 +186,8 @@ fn batches_take_one_call_each() {
     assert_eq!((texts.concat(), made), ("121".to_owned(), 1));
     let message = r#"the host refused `get-many` of "a", "z", "b" and more keys: the key "z" is not set"#;
     refusal(bucket.get_many(&["a", "z", "b", "b"]), StoreCall::GetMany, &["a", "z", "b", "b"], message);
+    let message = r#"the host refused `get-many` of "a", "z", "b": the key "z" is not set"#;
+    refusal(bucket.get_many(&["a", "z", "b"]), StoreCall::GetMany, &["a", "z", "b"], message);
     assert_eq!(calls(&host, || bucket.delete_many(&["z", "a"]).unwrap()), ((), 1));
     assert_eq!(watched.keys(), ["b"]);
     // Nothing at all is a batch too.

@@ -209,6 +209,11 @@ fn of_two_limits_the_smaller_counts() {
         let error = host.payload("text").limit(first).limit(second).into_vec().unwrap_err();
         assert!(matches!(error, Error::TooLarge { limit: 3, .. }), "{error}");
     }
+    // Of two that end at the same byte the first counts.
+    let mut payload = host.payload("text").limit(3);
+    payload.read_exact(&mut [0]).unwrap();
+    let error = payload.limit(2).into_vec().unwrap_err();
+    assert!(matches!(error, Error::TooLarge { limit: 3, .. }), "{error}");
     assert_eq!(host.payload("[1]").limit(3).into_json::<[u8; 1]>().unwrap(), [1]);
     assert!(matches!(host.payload("[10]").limit(3).into_json::<[u8; 1]>(), Err(Error::TooLarge { .. })));
     assert_clean(&mut host);

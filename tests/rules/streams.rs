@@ -3,7 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 
 use inbound_keyvalue::testing::{AfterEnd, Content, End, Repeat, Size, TestHost, Transfer};
-use inbound_keyvalue::{Error, MAX_ATTEMPTS, MAX_READ, Value};
+use inbound_keyvalue::{Error, MAX_ATTEMPTS, MAX_READ, OutputStream, Value};
 
 use crate::{Idle, assert_clean, calls, deviating, host};
 
@@ -146,6 +146,24 @@ fn w1_an_empty_buffer_is_no_call_and_short_writes_are_normal() {
     assert_eq!(value.body().unwrap().write(b"").unwrap(), 0);
     assert_eq!(value.write(b"hello").unwrap(), 3);
     value.write_all(b"p me").unwrap();
+    value.finish().unwrap();
+    drop(value);
+    assert_eq!(host.host().values()[0].bytes, b"help me");
+    assert_clean(&mut host);
+}
+
+/// A value lends its stream. A stream that the guest owns is `Write` itself.
+#[test]
+fn w1_an_owned_stream_writes_as_a_lent_one_does() {
+    #![allow(unsafe_code)]
+    let mut host = deviating(|p| p.write.size = Size::Fixed(3));
+    let mut value = Value::new();
+    let raw = value.body().unwrap().as_raw();
+    // SAFETY: the handle is live, and `into_raw` gives it up before its owner, the value, is used again.
+    let mut stream = unsafe { OutputStream::from_raw(raw) };
+    assert_eq!(stream.write(b"hello").unwrap(), 3);
+    stream.write_all(b"p me").unwrap();
+    assert_eq!(stream.into_raw(), raw);
     value.finish().unwrap();
     drop(value);
     assert_eq!(host.host().values()[0].bytes, b"help me");

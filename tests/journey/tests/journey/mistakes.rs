@@ -61,3 +61,13 @@ pub fn test(personality: Personality) {
     assert!(message.contains("cargo test --target x86_64-unknown-linux-gnu"), "{message}");
     assert!(!message.contains("unresolved import"), "{message}");
 }
+
+/// The SDK keeps its state in statics that assume one thread, so a build with threads must not compile.
+pub(crate) fn a_build_with_threads_does_not_compile() {
+    let source = "pub use inbound_keyvalue::HandleWatch;";
+    // Only a nightly compiler, or one with this variable, tells a crate of this feature.
+    let flags =
+        ["--config", "build.rustflags = ['-Ctarget-feature=+atomics']", "--config", "env.RUSTC_BOOTSTRAP = '1'"];
+    let message = refused("threads", source, &flags);
+    assert!(message.contains("inbound-keyvalue does not support wasm with threads"), "{message}");
+}

@@ -123,7 +123,8 @@ impl Project {
         fs::read(target_dir().join(target).join("release").join(file)).unwrap()
     }
 
-    fn name(&self) -> &str {
+    /// The name of the project's folder, which is the package's.
+    pub(crate) fn name(&self) -> &str {
         self.0.file_name().and_then(|name| name.to_str()).expect("a project's folder has its name")
     }
 }

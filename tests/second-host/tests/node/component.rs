@@ -31,22 +31,32 @@ pub(crate) fn build(folder: &Path) -> PathBuf {
     built.entry(name.to_owned()).or_insert_with(|| build_now(name, folder)).clone()
 }
 
+/// The core module that the component of the package in `folder` was made of.
+pub(crate) fn module(folder: &Path) -> PathBuf {
+    let component = build(folder);
+    built().join(component.file_name().expect("a component is a file"))
+}
+
+/// Where cargo puts core modules.
+fn built() -> PathBuf {
+    scratch().join("target").join(TARGET.as_str()).join("release")
+}
+
 /// Builds as the package's author would.
 fn build_now(name: &str, folder: &Path) -> PathBuf {
     wasm_targets::ensure(&[TARGET], &mut crate::say).unwrap();
     crate::say(&format!("building {name}"));
-    let target_dir = scratch().join("target");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
         .args(["build", "--quiet", "--release", "--target", TARGET.as_str(), "--target-dir"])
-        .arg(&target_dir)
+        .arg(scratch().join("target"))
         .current_dir(folder)
         .status()
         .expect("cargo, which runs this test, can be run");
     assert!(built.success(), "{name} does not build: cargo says above why");
 
     let file = format!("{}.wasm", name.replace('-', "_"));
-    let module = fs::read(target_dir.join(TARGET.as_str()).join("release").join(&file)).unwrap();
+    let module = fs::read(built().join(&file)).unwrap();
     let component = scratch().join(file);
     fs::write(&component, encode(&module)).unwrap();
     component

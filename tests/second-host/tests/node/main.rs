@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         test!(transform_writes_what_it_was_given).needs(harness::node),
         test!(watchers_that_act_change_the_store).needs(harness::node),
         test!(state_lasts_until_a_trap).needs(harness::node),
+        test!(a_busy_instance_traps_when_it_is_entered).needs(harness::node),
         test!(the_test_guest_reports_the_same_in_the_native_host).needs(harness::node),
         test!(the_test_guest_reports_the_same_where_it_is_refused).needs(harness::node),
     ])
@@ -153,6 +154,13 @@ fn watchers_that_act_change_the_store() {
 }
 
 /// The test guest counts events, and reports how many there were.
+/// Two events at the same time would have the watcher as `&mut` twice.
+fn a_busy_instance_traps_when_it_is_entered() {
+    let module = component::module(&repository().join("examples/audit-log"));
+    let ends = Node::get().reenter(&module);
+    assert_eq!(ends, "1 calls, handled\n1 calls, then unreachable\n");
+}
+
 fn state_lasts_until_a_trap() {
     let node = Node::get();
     let [set, fail] = ["ignore", "fail"].map(|key| Event::set(key, "value"));

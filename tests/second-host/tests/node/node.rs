@@ -28,7 +28,8 @@ pub(crate) struct Outcome {
 }
 
 const LOCK: &str = "package-lock.json";
-const FILES: [&str; 7] = [".npmrc", "package.json", LOCK, "host.mjs", "host.test.mjs", "run.mjs", "store.mjs"];
+const FILES: [&str; 8] =
+    [".npmrc", "package.json", LOCK, "host.mjs", "host.test.mjs", "reenter.mjs", "run.mjs", "store.mjs"];
 
 impl Node {
     /// Node, with jco installed by the first test that asks for it.
@@ -61,6 +62,11 @@ impl Node {
         let mut command = self.node();
         command.arg("run.mjs").args([component, events]).args(refusal);
         output(&mut command).lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// How an event of a core module ends, and how it ends if the host enters the instance again during the event.
+    pub(crate) fn reenter(&self, module: &Path) -> String {
+        output(self.node().arg("reenter.mjs").arg(module))
     }
 
     /// Runs the tests of the host itself.

@@ -1,0 +1,33 @@
+// Enters an instance that is busy, which no host of components may do: `node reenter.mjs MODULE`. The core module of a watcher runs
+// without a component around it, so only the watcher itself can notice. Prints how an event ends whose calls do nothing, and then how
+// one ends whose first call enters the instance again.
+
+import { readFile } from 'node:fs/promises';
+
+const ON_DELETE = 'wasi:keyvalue/handle-watch#on-delete';
+
+const module = await WebAssembly.compile(await readFile(process.argv[2]));
+
+async function deliver({ reenter }) {
+  let calls = 0;
+  let exports;
+  const event = () => exports[ON_DELETE](1, 1, 0);
+  const imports = {};
+  for (const { module: from, name } of WebAssembly.Module.imports(module)) {
+    imports[from] ??= {};
+    imports[from][name] = () => {
+      calls += 1;
+      if (reenter && calls === 1) event();
+    };
+  }
+  ({ exports } = await WebAssembly.instantiate(module, imports));
+  try {
+    event();
+  } catch (error) {
+    return `${calls} calls, then ${error.message}`;
+  }
+  return `${calls} calls, handled`;
+}
+
+console.log(await deliver({ reenter: false }));
+console.log(await deliver({ reenter: true }));
