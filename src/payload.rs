@@ -1,10 +1,12 @@
+use std::fmt;
 use std::io::{self, BufRead, Read};
+use std::mem::ManuallyDrop;
 
 use bytes::Bytes;
 
 use crate::error::{Call, Error, take_trace};
-use crate::handle::{Handle, PayloadResource};
-use crate::stream::{InputStream, shared};
+use crate::handle::{Handle, InputStreamResource, PayloadResource};
+use crate::stream::{InputStream, keep, shared};
 use crate::sys::{Raw, number_of, raw_of, types};
 
 /// The value that a key was set to, not read yet: the draft's `payload`.
@@ -33,8 +35,10 @@ use crate::sys::{Raw, number_of, raw_of, types};
 ///     }
 /// }
 /// ```
-#[derive(Debug)]
-pub struct Payload {
+pub struct Payload(ManuallyDrop<Parts>);
+
+/// What a payload has: an unread handle, a stream, or a refusal.
+struct Parts {
     /// Until the payload is consumed, even if that fails.
     unread: Option<Handle<PayloadResource>>,
     /// After reading has begun.
@@ -46,7 +50,20 @@ pub struct Payload {
 impl Payload {
     #[inline]
     pub(crate) fn adopt(raw: Raw) -> Self {
-        Self { unread: Some(Handle::new(raw)), stream: None, refusal: None }
+        Self::new(Parts { unread: Some(Handle::new(raw)), stream: None, refusal: None })
+    }
+
+    #[inline]
+    fn new(parts: Parts) -> Self {
+        Self(ManuallyDrop::new(parts))
+    }
+
+    #[inline]
+    #[allow(unsafe_code, reason = "a type with `Drop` gives its parts away")]
+    fn into_parts(self) -> Parts {
+        let mut payload = ManuallyDrop::new(self);
+        // SAFETY: the payload is not used again and not dropped, so its parts are taken once.
+        unsafe { ManuallyDrop::take(&mut payload.0) }
     }
 
     /// How many bytes the payload has, as the host says: the draft's `size`. `None` after reading has begun, because then the
@@ -62,7 +79,7 @@ impl Payload {
     /// ```
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        self.unread.as_ref().map(|handle| types::size(handle.as_raw()))
+        self.0.unread.as_ref().map(|handle| types::size(handle.as_raw()))
     }
 
     /// Reads the whole payload: the draft's `payload-consume-sync`. The host's list is moved, not copied.
@@ -102,12 +119,13 @@ impl Payload {
     #[inline]
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_vec(self) -> Result<Vec<u8>, Error> {
-        if let Some(handle) = self.unread {
+        let parts = self.into_parts();
+        if let Some(handle) = parts.unread {
             return types::payload_consume_sync(handle.into_raw())
                 .map_err(|error| Error::from_host(Call::PayloadConsumeSync, error));
         }
         let mut rest = Vec::new();
-        self.into_stream()?.read_rest(&mut rest)?;
+        parts.into_stream()?.read_rest(&mut rest)?;
         Ok(rest)
     }
 
@@ -224,11 +242,7 @@ impl Payload {
     /// ```
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_stream(self) -> Result<InputStream, Error> {
-        match (self.unread, self.stream) {
-            (Some(handle), _) => open(handle).map_err(refused),
-            (None, Some(stream)) => Ok(stream),
-            (None, None) => Err(refused(self.refusal.unwrap_or_default())),
-        }
+        self.into_parts().into_stream()
     }
 
     /// The draft's handle. This value still owns it. `None` after reading has begun, because then the handle is gone.
@@ -241,7 +255,7 @@ impl Payload {
     /// ```
     #[must_use]
     pub fn as_raw(&self) -> Option<u32> {
-        self.unread.as_ref().map(|handle| number_of(handle.as_raw()))
+        self.0.unread.as_ref().map(|handle| number_of(handle.as_raw()))
     }
 
     /// Gives up the handle without a call. The caller must consume it or call `drop-payload`.
@@ -258,9 +272,9 @@ impl Payload {
     /// ```
     #[allow(clippy::result_large_err, reason = "the error is the payload itself, which is given back")]
     pub fn into_raw(self) -> Result<u32, Self> {
-        match self {
-            Self { unread: Some(handle), .. } => Ok(number_of(handle.into_raw())),
-            reading => Err(reading),
+        match self.into_parts() {
+            Parts { unread: Some(handle), .. } => Ok(number_of(handle.into_raw())),
+            reading => Err(Self::new(reading)),
         }
     }
 
@@ -289,16 +303,72 @@ impl Payload {
     #[inline]
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn stream(&mut self) -> Result<&mut InputStream, Error> {
-        if let Some(handle) = self.unread.take() {
+        let parts = &mut *self.0;
+        if let Some(handle) = parts.unread.take() {
             match open(handle) {
-                Ok(stream) => self.stream = Some(stream),
-                Err(trace) => self.refusal = Some(trace),
+                Ok(stream) => parts.stream = Some(stream),
+                Err(trace) => parts.refusal = Some(trace),
             }
         }
-        match &mut self.stream {
+        match &mut parts.stream {
             Some(stream) => Ok(stream),
-            None => Err(refused(self.refusal.clone().unwrap_or_default())),
+            None => Err(refused(parts.refusal.clone().unwrap_or_default())),
         }
+    }
+}
+
+impl Parts {
+    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
+    fn into_stream(self) -> Result<InputStream, Error> {
+        match (self.unread, self.stream) {
+            (Some(handle), _) => open(handle).map_err(refused),
+            (None, Some(stream)) => Ok(stream),
+            (None, None) => Err(refused(self.refusal.unwrap_or_default())),
+        }
+    }
+}
+
+/// Drops the parts without an address of the payload.
+///
+/// If the address reached a function that is not inlined, the compiler would not know after the next call of the host whether
+/// reading has begun. Then every watcher with a branch before `into_bytes` contains the code that reads the rest of a stream: 3 kB.
+impl Drop for Payload {
+    #[inline]
+    #[allow(unsafe_code, reason = "the parts are dropped by another function")]
+    fn drop(&mut self) {
+        // SAFETY: nothing uses the payload after its drop, so its parts are taken once.
+        let Parts { unread, stream, refusal } = unsafe { ManuallyDrop::take(&mut self.0) };
+        let (stream, memory) = match stream {
+            Some(stream) => {
+                let (handle, memory) = stream.into_parts();
+                (Some(handle), memory)
+            }
+            None => (None, Box::default()),
+        };
+        release(unread, stream, memory, refusal);
+    }
+}
+
+/// Its parameters are values in registers, but for the refusal.
+#[inline(never)]
+fn release(
+    unread: Option<Handle<PayloadResource>>,
+    stream: Option<Handle<InputStreamResource>>,
+    memory: Box<[u8]>,
+    refusal: Option<String>,
+) {
+    drop(unread);
+    drop(stream);
+    keep(memory);
+    drop(refusal);
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parts { unread, stream, refusal } = &*self.0;
+        let mut payload = f.debug_struct("Payload");
+        payload.field("unread", unread).field("stream", stream).field("refusal", refusal).finish()
     }
 }
 
@@ -340,7 +410,7 @@ impl BufRead for Payload {
     }
 
     fn consume(&mut self, amount: usize) {
-        if let Some(stream) = &mut self.stream {
+        if let Some(stream) = &mut self.0.stream {
             stream.consume(amount);
         }
     }

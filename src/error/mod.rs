@@ -32,7 +32,6 @@ use store::StoreError;
 #[non_exhaustive]
 pub enum Error {
     /// The host refused a call and gave a reason: the draft's `error`.
-    #[error(fmt = text::host)]
     #[non_exhaustive]
     Host {
         /// The call that was refused.
@@ -42,15 +41,12 @@ pub enum Error {
     },
 
     /// `value-write-body` failed: the value has no body to write to. The draft gives this failure no reason.
-    #[error(fmt = text::body_unavailable)]
     BodyUnavailable,
 
     /// [`Value::finish`](crate::Value::finish) has ended the value. Nothing more can be written to it.
-    #[error(fmt = text::finished)]
     Finished,
 
     /// The draft's `stream-error`, which carries no reason. The stream cannot be used again.
-    #[error(fmt = text::stream)]
     #[non_exhaustive]
     Stream {
         /// The call that failed.
@@ -58,7 +54,6 @@ pub enum Error {
     },
 
     /// The host answered with more than the guest asked for, which the draft forbids. The stream cannot be used again.
-    #[error(fmt = text::excess)]
     #[non_exhaustive]
     Excess {
         /// The call that the host answered.
@@ -70,7 +65,6 @@ pub enum Error {
     },
 
     /// The stream has neither data nor an end yet, and the draft has no way to wait. The same call may be made again.
-    #[error(fmt = text::not_ready)]
     #[non_exhaustive]
     NotReady {
         /// The call that brought nothing.
@@ -80,7 +74,6 @@ pub enum Error {
     },
 
     /// The stream takes no more bytes for now, and the draft has no way to wait. The same call may be made again.
-    #[error(fmt = text::write_zero)]
     #[non_exhaustive]
     WriteZero {
         /// The call that took nothing.
@@ -90,7 +83,6 @@ pub enum Error {
     },
 
     /// The payload is larger than the limit that the author set with [`Payload::limit`](crate::Payload::limit).
-    #[error(fmt = text::too_large)]
     #[non_exhaustive]
     TooLarge {
         /// The limit, in bytes.
@@ -101,7 +93,6 @@ pub enum Error {
     },
 
     /// The payload is not text.
-    #[error(fmt = text::utf8)]
     #[non_exhaustive]
     Utf8 {
         /// The position of the first byte that is not UTF-8, counted from 0. The bytes before it are UTF-8.
@@ -111,12 +102,10 @@ pub enum Error {
     },
 
     /// A call on the keys of a bucket failed. Only the calls of the feature `outbound` fail with it.
-    #[error(fmt = fmt::Display::fmt)]
     Store(StoreError),
 
     /// The payload is not the JSON that was asked for.
     #[cfg(feature = "json")]
-    #[error(fmt = text::json)]
     #[non_exhaustive]
     Json {
         /// What is wrong, with line and column. It is part of the message, and so it is not the source.

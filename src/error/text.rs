@@ -1,76 +1,67 @@
-//! The messages of [`Error`](super::Error).
+//! The messages of [`Error`].
 //!
 //! The macros of formatting are not used here: the code behind them would be a sixth of a small watcher, and every watcher that reads
 //! through `Read` or `BufRead` links these messages.
 
-#![allow(
-    clippy::ptr_arg,
-    clippy::ref_option,
-    clippy::trivially_copy_pass_by_ref,
-    reason = "thiserror passes each field by reference"
-)]
+use std::fmt::{self, Display, Formatter, Write as _};
 
-use std::fmt::{self, Formatter, Write as _};
+use super::{Call, Error, reason};
 
-use super::{Call, reason};
-
-pub(super) fn host(call: &Call, trace: &str, f: &mut Formatter<'_>) -> fmt::Result {
-    fill(f, "the host refused `@`: ", Some(*call), &[])?;
-    f.write_str(reason(trace))
-}
-
-pub(super) fn body_unavailable(f: &mut Formatter<'_>) -> fmt::Result {
-    f.write_str("the host refused `value-write-body` and gives no reason: nothing can be written to this value")
-}
-
-pub(super) fn finished(f: &mut Formatter<'_>) -> fmt::Result {
-    f.write_str("the value is finished: write before `finish`, or make a new value")
-}
-
-pub(super) fn stream(call: &Call, f: &mut Formatter<'_>) -> fmt::Result {
-    fill(f, "the stream failed at `@`; the draft gives no reason", Some(*call), &[])
-}
-
-pub(super) fn excess(call: &Call, asked: &u64, answered: &u64, f: &mut Formatter<'_>) -> fmt::Result {
-    let template = "the host answered `@` with # bytes, where at most # were asked for";
-    fill(f, template, Some(*call), &[*answered, *asked])
-}
-
-pub(super) fn not_ready(call: &Call, attempts: &u32, f: &mut Formatter<'_>) -> fmt::Result {
-    fill(f, "`@` brought neither data nor the end in # attempts", Some(*call), &[u64::from(*attempts)])
-}
-
-pub(super) fn write_zero(call: &Call, attempts: &u32, f: &mut Formatter<'_>) -> fmt::Result {
-    fill(f, "`@` took no byte in # attempts", Some(*call), &[u64::from(*attempts)])
-}
-
-pub(super) fn too_large(limit: &usize, size: &Option<u64>, f: &mut Formatter<'_>) -> fmt::Result {
-    fill(f, "the payload is larger than the limit of # bytes", None, &[*limit as u64])?;
-    match size {
-        Some(size) => fill(f, "; the host gives its size as #", None, &[*size]),
-        None => Ok(()),
+impl Display for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // A message without a call has no place for one.
+        let none = Call::Read;
+        match self {
+            Self::Host { call, trace } => {
+                fill(f, "the host refused `@`: ", *call, 0, 0)?;
+                f.write_str(reason(trace))
+            }
+            Self::BodyUnavailable => f.write_str(
+                "the host refused `value-write-body` and gives no reason: nothing can be written to this value",
+            ),
+            Self::Finished => f.write_str("the value is finished: write before `finish`, or make a new value"),
+            Self::Stream { call } => fill(f, "the stream failed at `@`; the draft gives no reason", *call, 0, 0),
+            Self::Excess { call, asked, answered } => {
+                let template = "the host answered `@` with # bytes, where at most # were asked for";
+                fill(f, template, *call, *answered, *asked)
+            }
+            Self::NotReady { call, attempts } => {
+                fill(f, "`@` brought neither data nor the end in # attempts", *call, u64::from(*attempts), 0)
+            }
+            Self::WriteZero { call, attempts } => {
+                fill(f, "`@` took no byte in # attempts", *call, u64::from(*attempts), 0)
+            }
+            Self::TooLarge { limit, size } => {
+                fill(f, "the payload is larger than the limit of # bytes", none, *limit as u64, 0)?;
+                match size {
+                    Some(size) => fill(f, "; the host gives its size as #", none, *size, 0),
+                    None => Ok(()),
+                }
+            }
+            Self::Utf8 { position, bytes } => {
+                let template = "the payload is not UTF-8: byte # of # does not continue the text";
+                fill(f, template, none, *position as u64, bytes.len() as u64)
+            }
+            Self::Store(error) => error.fmt(f),
+            #[cfg(feature = "json")]
+            Self::Json { error, .. } => {
+                f.write_str("the payload is not the JSON expected: ")?;
+                error.fmt(f)
+            }
+        }
     }
 }
 
-pub(super) fn utf8(position: &usize, bytes: &Vec<u8>, f: &mut Formatter<'_>) -> fmt::Result {
-    let template = "the payload is not UTF-8: byte # of # does not continue the text";
-    fill(f, template, None, &[*position as u64, bytes.len() as u64])
-}
-
-#[cfg(feature = "json")]
-pub(super) fn json(error: &serde_json::Error, _: &Vec<u8>, f: &mut Formatter<'_>) -> fmt::Result {
-    f.write_str("the payload is not the JSON expected: ")?;
-    fmt::Display::fmt(error, f)
-}
-
-/// Writes `template`, which is ASCII, with the name of `call` in place of `@` and the next of `numbers` in place of each `#`.
+/// Writes `template`, which is ASCII, with the name of `call` in place of `@` and a number in place of each `#`, of which there are at most two.
 #[inline(never)]
-fn fill(f: &mut Formatter<'_>, template: &str, call: Option<Call>, numbers: &[u64]) -> fmt::Result {
-    let mut numbers = numbers.iter();
+fn fill(f: &mut Formatter<'_>, template: &str, call: Call, mut number: u64, next: u64) -> fmt::Result {
     for byte in template.bytes() {
         match byte {
-            b'@' => f.write_str(call.map_or("", Call::as_str))?,
-            b'#' => decimal(f, numbers.next().copied().unwrap_or_default())?,
+            b'@' => f.write_str(call.as_str())?,
+            b'#' => {
+                decimal(f, number)?;
+                number = next;
+            }
             other => f.write_char(char::from(other))?,
         }
     }

@@ -2,77 +2,98 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::mem;
 
 thread_local! {
     /// The memory of the last buffer, for the next one. Most watchers read one stream after the other, and then only the first
     /// stream allocates. wasm has one thread, and this is a plain static there.
-    static SPARE: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
 /// One chunk. Its first bytes may have been given out already.
 pub(super) struct Buffer {
-    /// `None` until it is needed. Dropping an empty `Vec` would cost a call.
-    chunk: Option<Vec<u8>>,
-    /// At most the length of the chunk.
-    consumed: usize,
+    /// It is empty until it is needed, and may be longer than the chunk. A box takes two values, which a function gets in registers: a
+    /// `Vec` would need an address. Dropping an empty box makes no call.
+    memory: Box<[u8]>,
+    /// Where the bytes begin that were not given out. From `end` on there are none.
+    start: usize,
+    /// Where the chunk ends. At most the length of the memory.
+    end: usize,
 }
 
 impl Buffer {
     #[inline]
     pub(super) fn new() -> Self {
-        Self { chunk: None, consumed: 0 }
+        Self { memory: Box::default(), start: 0, end: 0 }
     }
 
     /// The bytes that were not given out yet.
     #[inline]
     pub(super) fn as_slice(&self) -> &[u8] {
-        self.chunk.as_deref().and_then(|chunk| chunk.get(self.consumed..)).unwrap_or_default()
+        self.memory.get(self.start..self.end).unwrap_or_default()
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.consumed >= self.len()
-    }
-
-    #[inline]
-    fn len(&self) -> usize {
-        self.chunk.as_ref().map_or(0, Vec::len)
+        self.start >= self.end
     }
 
     /// Gives out the next `amount` bytes, or all if there are fewer.
     #[inline]
     pub(super) fn consume(&mut self, amount: usize) {
-        self.consumed = self.consumed.saturating_add(amount).min(self.len());
+        self.start = self.start.saturating_add(amount).min(self.end);
     }
 
     /// Forgets all but the next `len` bytes.
     pub(super) fn truncate(&mut self, len: usize) {
-        let kept = self.consumed.saturating_add(len);
-        if let Some(chunk) = &mut self.chunk {
-            chunk.truncate(kept);
-        }
+        self.end = self.start.saturating_add(len).min(self.end);
     }
 
     /// Gives out the chunk, and how many of its first bytes were given out before.
     #[inline]
-    pub(super) fn take(&mut self) -> (Option<Vec<u8>>, usize) {
-        (self.chunk.take(), self.consumed)
+    pub(super) fn take(&mut self) -> (Vec<u8>, usize) {
+        let mut chunk = self.take_memory().into_vec();
+        // With the end at 0 the buffer is empty, wherever the start is.
+        chunk.truncate(mem::take(&mut self.end));
+        (chunk, self.start)
     }
 
-    /// The memory for the next chunk, empty. Bytes that are put there count as not given out.
+    /// The memory for the next chunk. The bytes in it mean nothing. [`filled`](Self::filled) says how long the new chunk is.
     #[inline]
-    pub(super) fn memory(&mut self) -> &mut Vec<u8> {
-        self.consumed = 0;
-        let chunk = self.chunk.get_or_insert_with(|| SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default());
-        chunk.clear();
-        chunk
+    pub(super) fn memory(&mut self) -> &mut Box<[u8]> {
+        (self.start, self.end) = (0, 0);
+        if self.memory.is_empty() {
+            self.memory = SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default();
+        }
+        &mut self.memory
+    }
+
+    /// The first `len` bytes of the memory are a chunk, of which nothing was given out.
+    #[inline]
+    pub(super) fn filled(&mut self, len: usize) {
+        (self.start, self.end) = (0, len);
     }
 
     /// Frees the memory, with the bytes in it.
     #[cold]
     pub(super) fn discard(&mut self) {
-        self.chunk = None;
-        self.consumed = 0;
+        self.memory = Box::default();
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// The memory, for [`keep`]. Only a buffer without bytes, or one that is dropped, gives it up.
+    #[inline]
+    pub(super) fn take_memory(&mut self) -> Box<[u8]> {
+        mem::take(&mut self.memory)
+    }
+}
+
+/// Keeps memory for the next buffer.
+#[inline]
+pub(crate) fn keep(memory: Box<[u8]>) {
+    if !memory.is_empty() {
+        // A stream may live longer than the spare memory of its thread. Then the memory is freed.
+        let _ = SPARE.try_with(|spare| spare.set(Some(memory)));
     }
 }
 
@@ -86,10 +107,7 @@ impl fmt::Debug for Buffer {
 impl Drop for Buffer {
     #[inline]
     fn drop(&mut self) {
-        if let Some(chunk) = self.chunk.take() {
-            // A stream may live longer than the spare memory of its thread. Then its chunk is freed.
-            let _ = SPARE.try_with(|spare| spare.set(Some(chunk)));
-        }
+        keep(self.take_memory());
     }
 }
 
@@ -97,12 +115,17 @@ impl Drop for Buffer {
 mod tests {
     use super::*;
 
+    fn fill(buffer: &mut Buffer, bytes: &[u8]) {
+        *buffer.memory() = bytes.into();
+        buffer.filled(bytes.len());
+    }
+
     #[test]
     fn gives_out_what_there_is_and_no_more() {
         let mut buffer = Buffer::new();
         assert!(buffer.is_empty());
         buffer.consume(1);
-        buffer.memory().extend_from_slice(b"seven b");
+        fill(&mut buffer, b"seven b");
         buffer.consume(2);
         assert_eq!(buffer.as_slice(), b"ven b");
         buffer.consume(usize::MAX);
@@ -113,10 +136,10 @@ mod tests {
     #[test]
     fn the_next_buffer_has_the_memory_of_the_last() {
         let mut first = Buffer::new();
-        first.memory().extend_from_slice(b"seven b");
+        fill(&mut first, b"seven b");
         let memory = first.as_slice().as_ptr();
         let mut meanwhile = Buffer::new();
-        meanwhile.memory().push(0);
+        fill(&mut meanwhile, b"0");
         assert_ne!(meanwhile.as_slice().as_ptr(), memory);
         drop(meanwhile);
         drop(first);
@@ -128,10 +151,10 @@ mod tests {
     #[test]
     fn what_is_discarded_is_not_kept() {
         let mut buffer = Buffer::new();
-        buffer.memory().extend_from_slice(b"more than was asked for");
+        fill(&mut buffer, b"more than was asked for");
         buffer.discard();
         assert_eq!(buffer.as_slice(), b"");
         drop(buffer);
-        assert_eq!(Buffer::new().memory().capacity(), 0);
+        assert_eq!(Buffer::new().memory().len(), 0);
     }
 }

@@ -63,6 +63,11 @@ impl HostStream {
     }
 
     #[inline]
+    pub(super) fn into_handle(self) -> Handle<InputStreamResource> {
+        self.handle
+    }
+
+    #[inline]
     pub(super) fn is_limited(&self) -> bool {
         matches!(self.state, State::Limited(_))
     }
@@ -143,20 +148,24 @@ impl HostStream {
         })
     }
 
-    /// Reads into the memory of `buffer`, which must be empty.
+    /// Reads the next chunk into `buffer`, which must be empty.
     pub(super) fn fill(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
         // At the end no memory is needed.
         if matches!(self.state, State::Ended) {
             return Ok(());
         }
-        let chunk = buffer.memory();
-        let read = self.pull(Call::Read, MAX_READ as u64, |raw, asked| wasi_io::read_to(raw, asked, chunk));
-        if let Err(fault) = read {
-            // The answer may be longer than what was asked for, and none of it may be given out.
-            buffer.discard();
-            return Err(fault);
+        let memory = buffer.memory();
+        match self.pull(Call::Read, MAX_READ as u64, |raw, asked| wasi_io::read_to(raw, asked, memory)) {
+            Ok(len) => {
+                buffer.filled(len);
+                Ok(())
+            }
+            Err(fault) => {
+                // The answer may be longer than what was asked for. Its memory is not kept.
+                buffer.discard();
+                Err(fault)
+            }
         }
-        Ok(())
     }
 
     /// Appends the next bytes to `buf`, and returns how many: 0 is the end.

@@ -7,7 +7,7 @@ use super::buffer::Buffer;
 use super::host_stream::HostStream;
 use super::{Fault, shared};
 use crate::error::{Call, Error};
-use crate::handle::raw_handle;
+use crate::handle::{Handle, InputStreamResource, raw_handle};
 use crate::sys::{Raw, wasi_io};
 
 /// A smaller buffer is filled from a chunk: one call to the host for every few bytes would cost more than the copy.
@@ -69,6 +69,13 @@ impl InputStream {
         Self { host: HostStream::adopt(raw), buffer: Buffer::new() }
     }
 
+    /// The handle, and the memory of the buffer for [`keep`](super::keep).
+    #[inline]
+    pub(crate) fn into_parts(self) -> (Handle<InputStreamResource>, Box<[u8]>) {
+        let Self { host, mut buffer } = self;
+        (host.into_handle(), buffer.take_memory())
+    }
+
     /// Every way of reading starts here. The host's stream can be reached only while nothing is buffered, so no way of reading
     /// can lose buffered bytes or take them out of order.
     #[inline]
@@ -118,7 +125,10 @@ impl InputStream {
         // The chunk leaves with its memory, so the next read does not use that memory again.
         let (list, consumed) = match self.next() {
             Next::Host(host, _) => (host.list()?, 0),
-            Next::Buffered(buffer) => buffer.take(),
+            Next::Buffered(buffer) => {
+                let (chunk, consumed) = buffer.take();
+                (Some(chunk), consumed)
+            }
         };
         Ok(list.map(|list| {
             let mut chunk = shared(list);

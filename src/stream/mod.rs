@@ -13,6 +13,7 @@ pub use chunks::{Chunks, IntoChunks};
 pub use input::InputStream;
 pub use output::OutputStream;
 
+pub(crate) use buffer::keep;
 use bytes::Bytes;
 
 use crate::error::{Call, Error};

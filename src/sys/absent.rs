@@ -41,7 +41,7 @@ pub(crate) mod wasi_io {
     draft::wasi_io!(absent);
     absent! {
         fn read_into(src: Raw; buf: &mut [MaybeUninit<u8>]) -> Result<(usize, bool), StreamError>;
-        fn read_to(src: Raw; len: u64, chunk: &mut Vec<u8>) -> Result<(usize, bool), StreamError>;
+        fn read_to(src: Raw; len: u64, memory: &mut Box<[u8]>) -> Result<(usize, bool), StreamError>;
     }
 }
 

@@ -222,17 +222,16 @@ pub(crate) mod wasi_io {
         Ok((data.len(), end))
     }
 
-    /// `read`, with the list in `chunk`: in the memory that it has if that is enough, else in its own.
+    /// `read`, with the list's bytes at the start of `memory`. If they do not fit, `memory` becomes the list's own.
     #[track_caller]
-    pub(crate) fn read_to(src: Raw, len: u64, chunk: &mut Vec<u8>) -> Result<(usize, bool), StreamError> {
+    pub(crate) fn read_to(src: Raw, len: u64, memory: &mut Box<[u8]>) -> Result<(usize, bool), StreamError> {
         let (data, end) = read(src, len)?;
-        chunk.clear();
-        if data.len() <= chunk.capacity() {
-            chunk.extend_from_slice(&data);
-        } else {
-            *chunk = data;
+        let len = data.len();
+        match memory.get_mut(..len) {
+            Some(room) => room.copy_from_slice(&data),
+            None => *memory = data.into_boxed_slice(),
         }
-        Ok((chunk.len(), end))
+        Ok((len, end))
     }
 }
 

@@ -4,7 +4,7 @@
 //! have exports beside the watcher's. That owner must be able to release it like any other allocation.
 
 use core::cell::Cell;
-use core::mem::{self, ManuallyDrop};
+use core::mem::ManuallyDrop;
 use core::ptr;
 
 use super::allocator;
@@ -41,14 +41,27 @@ impl EventKey {
 impl Drop for EventKey {
     #[inline]
     fn drop(&mut self) {
-        let len = self.0.len();
-        let slot = &FREED_KEYS.0[len % SLOTS];
-        if slot.get().1 == 0 && len <= MAX_KEPT_LEN && len == self.0.capacity() {
-            // The string is not dropped, so the slot owns its memory now.
-            slot.set((self.0.as_mut_ptr(), len));
-        } else {
-            drop(mem::take(&mut *self.0));
-        }
+        let (len, room) = (self.0.len(), self.0.capacity());
+        // SAFETY: the string is not dropped and not used again.
+        unsafe { keep(self.0.as_mut_ptr(), len, room) };
+    }
+}
+
+/// Keeps the memory of a key if its slot is empty. Else it is freed.
+///
+/// The parts come by value: if the key's address reached a function, the compiler would keep the key in memory.
+///
+/// # Safety
+///
+/// They must be the parts of a `String` that nothing else owns.
+#[inline(never)]
+unsafe fn keep(start: *mut u8, len: usize, room: usize) {
+    let slot = &FREED_KEYS.0[len % SLOTS];
+    if slot.get().1 == 0 && len <= MAX_KEPT_LEN && len == room {
+        slot.set((start, len));
+    } else {
+        // SAFETY: the caller gives the parts of a string.
+        drop(unsafe { String::from_raw_parts(start, len, room) });
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn trap(message: &impl Display) -> ! {
 
 pub(crate) mod wasi_io {
     use core::mem::MaybeUninit;
+    use core::ptr;
 
     pub(crate) use crate::bindings::wasi::keyvalue::wasi_io::{
         StreamError, drop_input_stream, drop_output_stream, forward, skip, splice, write, write_repeated,
@@ -122,17 +123,15 @@ pub(crate) mod wasi_io {
         }
     }
 
-    /// `read`, with the list as the content of `chunk`. The list is in the memory of `chunk` if it fits there, else in memory of
-    /// its own.
-    pub(crate) fn read_to(src: u32, len: u64, chunk: &mut Vec<u8>) -> Result<(usize, bool), StreamError> {
-        chunk.clear();
-        let room = chunk.spare_capacity_mut();
+    /// `read`, with the bytes of the list at the start of `memory`. If they do not fit, `memory` becomes the list's own.
+    pub(crate) fn read_to(src: u32, len: u64, memory: &mut Box<[u8]>) -> Result<(usize, bool), StreamError> {
+        // SAFETY: the host writes bytes to the room or nothing, so the memory stays initialised.
+        let room = unsafe { &mut *(ptr::from_mut(&mut **memory) as *mut [MaybeUninit<u8>]) };
         let HostList { start, len, end } = read_with_room(src, len, room)?;
         // SAFETY: the host has passed the list for this room, and this is the only call for it.
-        match unsafe { landing::landed(start, len, room) } {
-            // SAFETY: the host has written so many bytes from the start of the chunk's memory on (fact L).
-            Landed::InRoom => unsafe { chunk.set_len(len) },
-            Landed::Allocated(list) => *chunk = list,
+        if let Landed::Allocated(list) = unsafe { landing::landed(start, len, room) } {
+            // Such a list has no spare memory, so this does not move it.
+            *memory = list.into_boxed_slice();
         }
         Ok((len, end))
     }
