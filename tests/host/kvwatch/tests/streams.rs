@@ -236,8 +236,8 @@ fn a_named_pipe_is_read_once() {
 fn values_in_files_need_no_open_files() {
     let folder = folder(&common::reader());
     fs::write(folder.path().join("a.png"), "a picture").unwrap();
-    let events: String = (0..200).map(|n| format!("{{\"op\":\"set\",\"key\":\"{n}\",\"file\":\"a.png\"}}\n")).collect();
-    fs::write(folder.path().join("events.jsonl"), events).unwrap();
+    let events: Vec<_> = (0..200).map(|n| format!("{{\"op\":\"set\",\"key\":\"{n}\",\"file\":\"a.png\"}}")).collect();
+    fs::write(folder.path().join("events.jsonl"), events.join("\n")).unwrap();
     let script = "ulimit -n 64 && exec \"$0\" run w.wasm events.jsonl";
     let program = env!("CARGO_BIN_EXE_kvwatch");
     let output = Command::new("sh").args(["-c", script, program]).current_dir(folder.path()).output().unwrap();

@@ -103,14 +103,25 @@ const BUILD_SCRIPT: &str = "fn main() {
 }
 ";
 
+/// A watcher that prints a file outside of its package.
+fn included() -> String {
+    source("include_str!(\"../../outside.txt\").trim()")
+}
+
+const DEPENDENCY: &str = "[dependencies.inner]\npath = '../inner'\n";
+
+/// The source and the manifest of that dependency.
+fn inner(text: &str) -> String {
+    format!("pub const TEXT: &str = \"{text}\";")
+}
+
+fn inner_manifest() -> String {
+    "[package]\nname = \"inner\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n".to_owned()
+}
+
 fn rows() -> Vec<Row> {
     use Step::{Prints, Rename, Says, Write};
 
-    let included = || source("include_str!(\"../../outside.txt\").trim()");
-    let dependency = "[dependencies.inner]\npath = '../inner'\n";
-    let inner = |text: &str| format!("pub const TEXT: &str = \"{text}\";");
-    let inner_manifest =
-        || "[package]\nname = \"inner\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n".to_owned();
     vec![
         (
             "a library that is not in src",
@@ -129,7 +140,7 @@ fn rows() -> Vec<Row> {
         (
             "a path dependency",
             "w-depends",
-            dependency,
+            DEPENDENCY,
             vec![
                 ("w/src/lib.rs", source("inner::TEXT")),
                 ("inner/Cargo.toml", inner_manifest()),
@@ -169,6 +180,13 @@ fn rows() -> Vec<Row> {
                 Prints("newest"),
             ],
         ),
+    ]
+}
+
+fn rows_whose_first_build_fails() -> Vec<Row> {
+    use Step::{Prints, Says, Write};
+
+    vec![
         (
             "the first build fails",
             "w-broken",
@@ -186,7 +204,7 @@ fn rows() -> Vec<Row> {
         (
             "the first build fails in a path dependency",
             "w-depends-broken",
-            dependency,
+            DEPENDENCY,
             vec![
                 ("w/src/lib.rs", source("inner::TEXT")),
                 ("inner/Cargo.toml", inner_manifest()),
@@ -197,7 +215,7 @@ fn rows() -> Vec<Row> {
         (
             "the first build lacks a path dependency",
             "w-depends-missing",
-            dependency,
+            DEPENDENCY,
             vec![("w/src/lib.rs", source("inner::TEXT"))],
             vec![
                 Says("cargo cannot read the package"),
@@ -212,7 +230,7 @@ fn rows() -> Vec<Row> {
 
 #[test]
 fn every_file_that_a_build_reads_is_followed() {
-    for (what, name, more, files, steps) in rows() {
+    for (what, name, more, files, steps) in rows().into_iter().chain(rows_whose_first_build_fails()) {
         println!("{what}");
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();

@@ -238,7 +238,7 @@ const POOLED_FUNCTIONS: u64 = 10_000;
 ///
 /// What a guest touched is quicker wiped than given back to the kernel. A guest built from Rust touches the end of its stack of 1 MiB, and
 /// little behind that. A kernel that tells what was touched (Linux 6.7) saves wiping the rest of it: with instances of their own, the
-/// events of two examples for `wasm32-wasip2` took 0.38 and 0.53 of the time. Other kernels wipe whatever is kept, so it is little.
+/// events of two examples for `wasm32-wasip2` took a third and a half of the time. Other kernels wipe whatever is kept, so it is little.
 fn pool(instances: u32) -> PoolingAllocationConfig {
     let resident = if PoolingAllocationConfig::is_pagemap_scan_available() { 1 << 20 } else { 1 << 16 };
     let mut pool = PoolingAllocationConfig::new();
