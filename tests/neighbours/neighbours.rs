@@ -44,7 +44,7 @@ fn on_wasm32_wasip2() {
 }
 
 fn build_and_run(target: Target) {
-    wasm_targets::ensure(&[target.into()], &mut |line| eprintln!("{line}")).expect("the target can be installed");
+    wasm_targets::ensure(&[target], &mut |line| eprintln!("{line}")).expect("the target can be installed");
     let mut failures = Vec::new();
     for profile in ["dev", "release"] {
         let names: Vec<_> =

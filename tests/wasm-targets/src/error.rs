@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The name is no target that this crate knows.
-    #[error("`{name}` is not one of the targets this can install: {known}")]
+    /// The name is not the name of a target that this crate knows.
+    #[error("there is no target {name:?}: use one of {known}")]
     UnknownTarget {
-        /// The name given.
+        /// The name.
         name: String,
-        /// The names that would do.
+        /// The names of the targets that this crate knows.
         known: String,
     },
 

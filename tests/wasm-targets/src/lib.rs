@@ -1,12 +1,12 @@
 //! Makes sure that Rust's standard library for the WebAssembly targets is installed for the `rustc`
 //! in use.
 //!
-//! `rustup target add` is tried first. Where it fails, because there is no rustup or because its
-//! server cannot be reached, a Debian machine has another way: the source of the standard library
-//! is a Debian package, and cargo can build it. Either way the target ends up in rustc's sysroot,
-//! and every ordinary command then works unchanged. rustup does not know of a target that was
-//! built: to have rustup's own instead, remove the target's folder from `lib/rustlib` and add it
-//! with rustup.
+//! It tries `rustup target add` first. This fails if there is no rustup, or if rustup cannot reach
+//! its server. Then a Debian machine has another way: the source of the standard library is a
+//! Debian package, and cargo can build it. In both cases the target is in rustc's sysroot
+//! afterwards, and every ordinary command works unchanged. rustup does not know a target that was
+//! built in this way. To have rustup's own target, remove the target's folder from `lib/rustlib`
+//! and add the target with rustup.
 //!
 //! ```no_run
 //! use wasm_targets::{Target, ensure};
@@ -30,14 +30,17 @@ use std::str::FromStr;
 pub use error::Error;
 use sysroot::Sysroot;
 
-/// A target that [`ensure`] can install.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A WebAssembly target: a package is built for it, and [`ensure`] installs it.
+///
+/// The default is `wasm32-wasip2`. Plain `cargo build` makes components for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// `wasm32-unknown-unknown`.
+    /// `wasm32-unknown-unknown`: a component imports the functions of its world and nothing else.
     UnknownUnknown,
-    /// `wasm32-wasip1`.
+    /// `wasm32-wasip1`: `cargo component build` builds for it.
     Wasip1,
     /// `wasm32-wasip2`.
+    #[default]
     Wasip2,
 }
 
@@ -84,27 +87,27 @@ fn names(targets: &[Target], separator: &str) -> String {
 /// Makes sure that each of `targets` is installed for the `rustc` in use: the one that `RUSTC`
 /// names, or else `rustc`.
 ///
-/// Where they all are, this runs one `rustc --print sysroot` and nothing else. `progress` gets one
-/// plain line a step.
+/// If all of them are installed, this runs one `rustc --print sysroot` and nothing else. `progress`
+/// gets one plain line for each step.
 ///
-/// Any number of processes may do this at once: one works, the others wait for it. A run that is
-/// killed leaves no target half-installed; what else it leaves in the sysroot, the next run that
-/// has something to install removes.
+/// Any number of processes may do this at the same time: one of them works, and the others wait
+/// for it. A run that is killed leaves no target half-installed. It may leave other files in the
+/// sysroot: the next run that installs a target removes them.
 ///
 /// # Errors
 ///
-/// Fails where neither rustup nor Debian's packages can provide a target, and says for each what
-/// was in the way. The targets that were finished before that stay installed.
+/// It fails if neither rustup nor Debian's packages can provide a target. The error has the reason
+/// of each. The targets that were finished before stay installed.
 pub fn ensure(targets: &[Target], progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
     ensure_in(Path::new("."), targets, progress)
 }
 
-/// As [`ensure`], for the `rustc` that is in use in the folder `dir`: a `rust-toolchain.toml` there
-/// can choose another one than in the current folder.
+/// Does what [`ensure`] does, for the `rustc` that is in use in the folder `dir`. A
+/// `rust-toolchain.toml` there can choose another `rustc` than in the current folder.
 ///
 /// # Errors
 ///
-/// As [`ensure`].
+/// The same as those of [`ensure`].
 pub fn ensure_in(dir: &Path, targets: &[Target], progress: &mut dyn FnMut(&str)) -> Result<(), Error> {
     if targets.is_empty() {
         return Ok(());
@@ -151,8 +154,7 @@ mod tests {
         let message = "wasm32-wasi".parse::<Target>().map_err(|error| error.to_string());
         assert_eq!(
             message,
-            Err("`wasm32-wasi` is not one of the targets this can install: \
-                 wasm32-unknown-unknown, wasm32-wasip1, wasm32-wasip2"
+            Err("there is no target \"wasm32-wasi\": use one of wasm32-unknown-unknown, wasm32-wasip1, wasm32-wasip2"
                 .to_owned())
         );
     }

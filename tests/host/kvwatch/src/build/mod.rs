@@ -13,7 +13,6 @@ mod error;
 mod inputs;
 mod select;
 mod stop;
-mod target;
 
 use std::error::Error as StdError;
 use std::fs;
@@ -27,7 +26,7 @@ use wit_component::ComponentEncoder;
 
 pub use error::Error;
 pub use stop::Stop;
-pub use target::{Target, UnknownTarget};
+pub use wasm_targets::Target;
 
 use crate::engine::watcher::Binary;
 
@@ -169,7 +168,7 @@ impl Build {
         let line = Mutex::new(line);
         let library = select::library(self)?;
         let target = self.target;
-        wasm_targets::ensure_in(&self.dir, &[target.into()], &mut |text| tell(&line, text))
+        wasm_targets::ensure_in(&self.dir, &[target], &mut |text| tell(&line, text))
             .map_err(|source| Error::Target { target, source })?;
         let artifacts = cargo::build(self, &library, &line)?;
         let artifact =

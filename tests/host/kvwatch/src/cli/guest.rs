@@ -1,4 +1,4 @@
-//! What a watcher prints: the same bytes in a pipe, text on a terminal.
+//! The output of a watcher: a pipe gets the same bytes, and a terminal gets text.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
@@ -9,13 +9,13 @@ use kvwatch::{Sink, Stream};
 use super::style::{CannotWrite, FAINT};
 use super::{escape, screen, stdout, style};
 
-/// A line on a terminal is shown in parts of so many bytes.
+/// A terminal shows a long line in parts. This is the number of bytes of a part.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// Why standard output could not be written, until it is taken.
+/// The error of a write to standard output, until [`output_failure`] takes it.
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 
-/// Why the watcher's standard output could not be written, if that happened since the last call.
+/// Fails if a write to the watcher's standard output has failed since the last call.
 pub(crate) fn output_failure() -> io::Result<()> {
     FAILURE.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
 }
@@ -29,7 +29,7 @@ pub(crate) struct GuestOutput {
 enum Target {
     /// A pipe or a file: the bytes do not change.
     Bytes,
-    /// A terminal: whole lines, without control characters. This is the line that has no end yet.
+    /// A terminal: whole lines, without control characters. The bytes are a line that has no end yet.
     Lines(Vec<u8>),
 }
 
@@ -75,7 +75,7 @@ impl Sink for GuestOutput {
 fn write_bytes(stream: Stream, bytes: &[u8]) -> io::Result<()> {
     match stream {
         Stream::Stdout => stdout::write(bytes),
-        // The bar or the prompt is on a terminal, and this is not.
+        // The bar or the prompt is on a terminal, and this stream is not.
         Stream::Stderr => {
             stdout::flush_aside();
             io::stderr().write_all(bytes)
@@ -87,7 +87,7 @@ fn write_line(stream: Stream, line: &[u8]) -> io::Result<()> {
     let line = escape::bytes(line.strip_suffix(b"\r").unwrap_or(line));
     match stream {
         Stream::Stdout => screen::past_the_bar(|| stdout::write(format!("{line}\n").as_bytes())),
-        // The mark tells these lines from kvwatch's own, which never start with it.
+        // The mark separates these lines from those of kvwatch, which never start with it.
         Stream::Stderr => {
             style::say(&format!("{} {line}", style::styled(FAINT, "│")));
             Ok(())
@@ -96,7 +96,7 @@ fn write_line(stream: Stream, line: &[u8]) -> io::Result<()> {
 }
 
 fn note(stream: Stream, written: io::Result<()>) {
-    // A closed standard error leaves nobody to tell.
+    // If standard error is closed, nobody can read a message about it.
     if let (Stream::Stdout, Err(error)) = (stream, written) {
         FAILURE.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(CannotWrite::named(error));
     }

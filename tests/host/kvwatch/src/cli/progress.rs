@@ -1,4 +1,4 @@
-//! Bars and spinners, for what takes its time while somebody looks on.
+//! Bars and spinners for long work, when standard error is a terminal.
 
 use std::io::{self, BufRead, Read};
 use std::time::{Duration, Instant};
@@ -7,13 +7,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::screen::{self, Shown};
 
-/// What is over sooner needs no bar.
+/// Work that takes less time than this shows no bar.
 const LONG: Duration = Duration::from_millis(400);
 
-/// How often a bar is drawn anew, though nothing has moved.
+/// The time after which a bar is drawn again if nothing has changed.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Reads lines, with a bar that tells how far it is.
+/// Reads lines, and shows a bar with the part that was read.
 pub(crate) struct Progress<R> {
     lines: R,
     bar: ProgressBar,
@@ -22,7 +22,7 @@ pub(crate) struct Progress<R> {
 }
 
 impl<R: BufRead> Progress<R> {
-    /// Lines which are `len` bytes in all.
+    /// Reads `lines`, which have `len` bytes together.
     pub(crate) fn new(lines: R, len: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(len), ProgressDrawTarget::hidden());
         bar.set_style(style("{percent:>3}% of {binary_total_bytes} {wide_bar} {eta:>3} left").progress_chars("━╸ "));
@@ -54,14 +54,14 @@ impl<R: BufRead> Read for Progress<R> {
     }
 }
 
-/// Turns while something goes on, and says what.
+/// Turns while some work goes on, and names the work.
 pub(crate) struct Spinner {
     bar: ProgressBar,
     _shown: Shown,
 }
 
 impl Spinner {
-    /// A spinner, where somebody sees it.
+    /// Shows a spinner, if standard error is a terminal.
     pub(crate) fn new(doing: &str) -> Option<Self> {
         if !screen::is_watched() {
             return None;
@@ -72,7 +72,7 @@ impl Spinner {
         Some(Self { _shown: screen::show(bar.clone()), bar })
     }
 
-    /// Says what it is at.
+    /// Names the current work.
     pub(crate) fn at(&self, what: &str) {
         self.bar.set_message(what.to_owned());
     }

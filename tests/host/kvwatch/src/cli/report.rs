@@ -1,4 +1,4 @@
-//! What `run` tells of events: to people, or to programs.
+//! Reports of a run: text for people, or JSON for programs.
 
 use std::io;
 
@@ -11,16 +11,16 @@ use serde::Serialize;
 use super::stats::{Figures, Stats, nanoseconds, plural};
 use super::{escape, style};
 
-/// Where a run's progress is told.
+/// Observes a run. The text for people and the JSON for programs are two observers.
 pub(crate) trait Report {
-    /// An event is over. `number` counts them from 1. `round` is 0 for an event of the source, and for a write of the watcher that
-    /// came back to it how often that happened.
+    /// An event is over. `number` counts events from 1. `round` is 0 for an event of the source. For a write of the watcher that
+    /// came back to it, `round` says how often this happened.
     fn event(&mut self, number: u64, round: u32, event: &Event, outcome: &Outcome) -> io::Result<()>;
 
-    /// A remark of the source.
+    /// The source has a remark for the user.
     fn warning(&mut self, message: &str) -> io::Result<()>;
 
-    /// A line is no event, and may be the end of the run.
+    /// A line is not an event. `end` says whether it ends the run.
     fn bad_line(&mut self, source: &str, bad: &BadLine, end: bool) -> io::Result<()>;
 
     /// The run is over.
@@ -36,7 +36,7 @@ pub(crate) fn operation(event: &Event) -> Operation {
 
 /// Lines for people, on standard error. Standard output is the watcher's.
 pub(crate) struct Plain {
-    /// Whether the watcher has a standard error to say something on.
+    /// Whether the watcher has a standard error that it can write messages to.
     pub(crate) has_stderr: bool,
     /// How many more changes of the store are shown. The others are only counted.
     pub(crate) changes_left: u64,
@@ -91,7 +91,7 @@ impl Report for Plain {
                 format!("that change came back to the watcher, round {round}: {} of {:?}", operation(event), event.key);
             style::say(&style::styled(style::FAINT, &escape::line(&message)));
         }
-        // What the watcher had to say of it is on standard error already.
+        // The watcher's own messages are on standard error already.
         if let Some(trapped) = outcome.trapped() {
             style::error(&escape::line(&trapped.headline()));
             for function in &trapped.backtrace {
@@ -138,7 +138,7 @@ impl Report for Plain {
     }
 }
 
-/// JSON for programs, on standard output, an object a line.
+/// JSON for programs, on standard output: one object in each line.
 pub(crate) struct Json;
 
 /// The version of the objects. It changes when a field goes away or gets another meaning, not when a field is added.
@@ -386,7 +386,7 @@ impl Report for Json {
     }
 }
 
-/// The operation, as a file of events has it.
+/// The name of the operation in a file of events.
 fn op(event: &Event) -> &'static str {
     match event.change {
         Change::Set(_) => "set",

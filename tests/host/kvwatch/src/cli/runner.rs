@@ -1,4 +1,4 @@
-//! Gives events to a watcher, from wherever they come, and has each reported.
+//! Gives the events of a source to a watcher, and reports each of them.
 
 use kvwatch::sources::{Fate, Item, Source};
 use kvwatch::world::{Content, Event, Problem};
@@ -14,14 +14,14 @@ use super::store_file::StoreFile;
 use super::style;
 use super::watch::Watch;
 
-/// A store, its watcher, and what has come of it so far.
+/// A store, its watcher, and the figures of the events so far.
 pub(crate) struct Runner {
     store: Watched,
     report: Box<dyn Report>,
     stats: Stats,
     strict: bool,
     signals: Option<Signals>,
-    /// Up to which round the watcher's changes come back to it.
+    /// The last round in which the watcher's changes come back to it.
     feed: u32,
     file: Option<StoreFile>,
     /// Whether an event came since the store was saved.
@@ -103,8 +103,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Applies events to their end, or to where they cannot be read further: `false` is the latter. Between two of them, it goes
-    /// on with the watcher that `watch` has made anew. All output of the events is written when it returns.
+    /// Applies all events of a source. Returns `false` if the source cannot be read to its end. Between two events, it changes to
+    /// the newest watcher that `watch` has built. All output of the events is written when it returns.
     pub(crate) fn replay(&mut self, source: &mut dyn Source, watch: Option<&Watch>) -> Result<bool> {
         let complete = self.apply_all(source, watch)?;
         style::flush()?;
@@ -114,7 +114,7 @@ impl Runner {
     fn apply_all(&mut self, source: &mut dyn Source, watch: Option<&Watch>) -> Result<bool> {
         while !self.is_stopped() {
             let item = source.next();
-            // A source that waited may have been interrupted.
+            // A signal may have come while the source waited.
             if self.is_stopped() {
                 break;
             }
@@ -129,7 +129,7 @@ impl Runner {
                 Item::Warning(message) => self.report.warning(&message)?,
                 Item::Bad(bad) => {
                     self.stats.bad_lines += 1;
-                    // What cannot be read now cannot be read later.
+                    // After an error of the file, the lines that follow cannot be read either.
                     let end = self.strict || matches!(bad.problem, Problem::Io(_));
                     self.report.bad_line(source.name(), &bad, end)?;
                     if end {
@@ -142,7 +142,7 @@ impl Runner {
         Ok(true)
     }
 
-    /// Goes on with another watcher, and with what the store has.
+    /// Changes to another watcher. The store stays as it is.
     pub(crate) fn reload(&mut self, watcher: Watcher) {
         self.store.session_mut().replace(watcher);
     }
@@ -177,7 +177,7 @@ impl Runner {
         &self.stats
     }
 
-    /// Tells what has come of the events since the last time, and starts to count anew.
+    /// Reports the figures of the events since the last summary, and starts new figures.
     pub(crate) fn summary(&mut self) -> Result<Stats> {
         self.report.summary(&self.stats)?;
         style::flush()?;

@@ -1,4 +1,4 @@
-//! What has come of a run's events, in numbers.
+//! The figures of a run's events.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use kvwatch::{ByteSize, Cause, Operation, Outcome};
 
 use super::style::{self, STRONG};
 
-/// What has come of a run's events.
+/// The figures of a run's events.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     pub(crate) bad_lines: u64,
-    /// The events that were handled, and in which the watcher wrote to its standard error.
+    /// The number of events that were handled, and in which the watcher wrote to its standard error.
     pub(crate) wrote_stderr: u64,
-    /// The events that were handled although the host failed.
+    /// The number of events that were handled although a call to the host failed.
     pub(crate) hid_failures: u64,
-    /// What the watcher changed in the store.
+    /// The number of the watcher's changes of the store.
     pub(crate) changes: u64,
     set: Figures,
     delete: Figures,
@@ -50,12 +50,12 @@ impl Stats {
             outcome.trapped().is_some_and(|trapped| unexplained(&trapped.cause) && trapped.last_words.is_empty());
     }
 
-    /// Each operation by its name.
+    /// The figures of each operation, with its name.
     pub(crate) fn operations(&self) -> [(&'static str, &Figures); 2] {
         [("set", &self.set), ("delete", &self.delete)]
     }
 
-    /// Of all events.
+    /// The figures of all events.
     pub(crate) fn all(&self) -> Figures {
         let mut all = self.set.clone();
         all.merge(&self.delete);
@@ -66,17 +66,17 @@ impl Stats {
         self.set.events + self.delete.events
     }
 
-    /// Whether the watcher did all that was asked of it, and nothing wrong.
+    /// Whether the watcher handled every event and broke no rule.
     pub(crate) fn is_clean(&self) -> bool {
         self.operations().iter().all(|(_, figures)| figures.failed == 0 && figures.violations == 0)
     }
 
-    /// Whether an event failed, and nobody said at what.
+    /// Whether an event failed without a message that says why.
     pub(crate) fn unexplained(&self) -> bool {
         self.unexplained
     }
 
-    /// How many there were of what counts, in one line.
+    /// The most important counts in one line.
     pub(crate) fn headline(&self) -> String {
         let all = self.all();
         let mut counts = vec![plural(all.events, "event")];
@@ -104,7 +104,7 @@ impl Stats {
         counts.join(", ")
     }
 
-    /// A table with a line an operation, and one for all where there are both.
+    /// A table with one line for each operation. If there are two operations, it has a line for all events too.
     pub(crate) fn table(&self) -> Option<String> {
         let all = self.all();
         let mut lines: Vec<_> = self.operations().into_iter().filter(|(_, figures)| figures.events > 0).collect();
@@ -125,7 +125,7 @@ impl Figures {
         self.time += duration;
         self.longest = self.longest.max(duration);
         self.peak_memory = self.peak_memory.max(outcome.peak_memory);
-        // Grows as it has to; it fails where that is too far for an address.
+        // The histogram grows when it must. It fails if its size does not fit into an address.
         let _ = self.times.record(nanoseconds(duration));
     }
 
@@ -136,13 +136,13 @@ impl Figures {
         self.time += other.time;
         self.longest = self.longest.max(other.longest);
         self.peak_memory = self.peak_memory.max(other.peak_memory);
-        // Fails only where the other one has more room, and this one cannot grow.
+        // It fails only if the other histogram is larger, and this one cannot grow.
         let _ = self.times.add(&other.times);
     }
 
-    /// What so much of them took no longer than, as 0.99.
+    /// The time that this part of the events did not exceed. The part is 0.99, for example.
     pub(crate) fn quantile(&self, quantile: f64) -> Duration {
-        // Of the histogram it is the upper end of the step that the time is in.
+        // The histogram returns the upper end of the step that contains the time.
         Duration::from_nanos(self.times.value_at_quantile(quantile)).min(self.longest)
     }
 
@@ -167,7 +167,7 @@ impl Figures {
 
 impl Default for Figures {
     fn default() -> Self {
-        // Three digits are no more than five: it does not fail.
+        // A histogram fails only with more than five digits.
         let times = Histogram::new(3).unwrap_or_else(|_| unreachable!("a histogram of three digits"));
         let zero = Duration::ZERO;
         Self { events: 0, failed: 0, violations: 0, time: zero, longest: zero, peak_memory: 0, times }
@@ -182,7 +182,7 @@ pub(crate) fn plural(number: u64, name: &str) -> String {
     if number == 1 { format!("1 {name}") } else { format!("{number} {name}s") }
 }
 
-/// Lines up names on the left, and numbers on the right.
+/// A table: the names are aligned on the left, and the numbers on the right.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 

@@ -18,7 +18,7 @@ use super::{Delivery, Item, Source};
 pub struct Lines<R> {
     name: String,
     events: Events<R>,
-    /// What follows a warning.
+    /// The item that follows a warning.
     held: Option<Item>,
 }
 

@@ -26,16 +26,16 @@ use inbound_keyvalue_host::{BadLine, Event};
 #[cfg(feature = "serve")]
 use crate::serve::Retry;
 
-/// The waits between two connections to a store, and of everything else that a server did not do at once.
+/// The waits before kvwatch connects to a store again, and before it repeats a call that the server did not carry out.
 #[cfg(feature = "serve")]
 pub(crate) const AGAIN: Retry =
     Retry { attempts: 1, first: Duration::from_millis(100), longest: Duration::from_secs(4) };
 
-/// What a name of a watcher (`--name`) may be.
+/// The rule for the name of a watcher (`--name`).
 #[cfg(feature = "serve")]
 pub(crate) const NAME: &str = "a name has up to 200 letters, digits, `-` and `_`";
 
-/// Whether a name is what [`NAME`] says.
+/// Whether a name follows the rule of [`NAME`].
 #[cfg(feature = "serve")]
 pub(crate) fn is_name(name: &str) -> bool {
     let may_have = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
@@ -44,20 +44,20 @@ pub(crate) fn is_name(name: &str) -> bool {
 
 /// Gives events, one after the other.
 pub trait Source {
-    /// What messages call it: the path of a file, for example.
+    /// The name of the source in messages: the path of a file, for example.
     fn name(&self) -> &str;
 
     /// Waits for the next item.
     fn next(&mut self) -> Item;
 }
 
-/// What a source has next.
+/// The next item of a source.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Item {
     /// An event. Report its end.
     Event(Delivery),
-    /// Something that is not an event. The source goes on behind it, unless it could not be read.
+    /// A line that is not an event. The source goes on after it, unless it cannot be read any further.
     Bad(BadLine),
     /// A remark for the user. The source goes on.
     Warning(String),

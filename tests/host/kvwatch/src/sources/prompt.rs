@@ -1,9 +1,9 @@
 use std::collections::VecDeque;
 
-/// Lines that a user typed or pasted at a prompt, waiting to be run one after the other.
+/// Lines that a user typed or pasted at a prompt. They wait until the prompt runs them, one after the other.
 ///
-/// A terminal gives a paste of several lines as one text. Each line is run in turn. After a line that is refused, the caller
-/// [clears](Self::clear) the rest: the lines that follow may depend on it.
+/// A terminal gives a paste of several lines as one text. The prompt runs each line in turn. After a line that it refuses, it
+/// [clears](Self::clear) the others, because they may depend on the refused line.
 ///
 /// ```
 /// use kvwatch::sources::Pasted;

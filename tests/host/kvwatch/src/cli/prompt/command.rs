@@ -5,16 +5,16 @@ use std::str::FromStr;
 use kvwatch::world::Event;
 use shlex::Shlex;
 
-/// What can be typed.
+/// A command of the prompt.
 #[derive(Debug)]
 pub(crate) enum Command {
     Set(String, String),
     SetFile(String, PathBuf),
     Delete(String),
     Event(Event),
-    /// A key of a bucket, and of the watched one unless it is named.
+    /// A key and its bucket. Without a bucket, the watched bucket is meant.
     Get(String, Option<String>),
-    /// The keys with a prefix, of a bucket.
+    /// The keys of a bucket that start with a prefix.
     Keys(String, Option<String>),
     Load(PathBuf),
     Again,
@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Quit,
 }
 
-/// The names, with what they take.
+/// The names of the commands, with their arguments.
 pub(crate) const COMMANDS: [(&str, &str); 10] = [
     ("set", "KEY VALUE|@FILE"),
     ("delete", "KEY"),
@@ -64,7 +64,7 @@ An event may be typed or pasted too, as it is in a file:
 Tab completes commands, keys and files, and the arrow keys bring back what was
 typed.";
 
-/// What is wrong with a line, and what would be right.
+/// What is wrong with a line, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadCommand {
     #[error("there is no command `{0}`{hint}", hint = suggestion(.0))]
@@ -161,7 +161,7 @@ impl FromStr for Command {
     }
 }
 
-/// A path as a shell has it: `~` is the home folder.
+/// A path as in a shell: `~` is the home folder.
 fn path(text: &str) -> PathBuf {
     let home = text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
     match (home, env::home_dir()) {
@@ -170,7 +170,7 @@ fn path(text: &str) -> PathBuf {
     }
 }
 
-/// What follows the first word, with its quotes.
+/// The text after the first word, with its quotes.
 fn raw_value(text: &str) -> &str {
     let text = text.trim();
     let ends = text.match_indices(char::is_whitespace).map(|(at, _)| at);
@@ -183,7 +183,7 @@ fn raw_value(text: &str) -> &str {
     .unwrap_or("")
 }
 
-/// The words of a shell, but that what starts with a brace or a bracket goes to the end of the line, as JSON does.
+/// Splits a line into words as a shell does. A word that starts with a brace or a bracket is JSON, and goes to the end of the line.
 fn words(text: &str) -> Result<Vec<String>, BadCommand> {
     let text = text.trim();
     if let Some((key, json)) = text.split_once(char::is_whitespace) {
@@ -210,7 +210,7 @@ mod tests {
         assert!(HELP.lines().all(|line| line.len() < 80));
     }
 
-    /// The command as `Debug` shows it, or what is told of it.
+    /// The command as `Debug` shows it, or the message about it.
     fn parsed(line: &str) -> String {
         line.parse::<Command>().map_or_else(|error| error.to_string(), |command| format!("{command:?}"))
     }

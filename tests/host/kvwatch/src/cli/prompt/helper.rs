@@ -11,14 +11,14 @@ use rustyline::{Context, Result};
 use super::command::COMMANDS;
 use crate::cli::style::{FAINT, STRONG, styled};
 
-/// What the prompt knows of what can be typed at it.
+/// Completions and hints for the line that the user types.
 pub(crate) struct Helper {
     keys: Rc<RefCell<Vec<String>>>,
     files: FilenameCompleter,
 }
 
 impl Helper {
-    /// `keys` are those of the store, in their order.
+    /// `keys` are the keys of the store in their order.
     pub(crate) fn new(keys: Rc<RefCell<Vec<String>>>) -> Self {
         Self { keys, files: FilenameCompleter::new() }
     }
@@ -53,7 +53,7 @@ fn commands(typed: &str) -> Vec<Pair> {
         .collect()
 }
 
-/// The keys that start with what was typed, with its quote or without one.
+/// The keys that start with the typed text. The text may begin with a quote.
 fn keys(keys: &[String], typed: &str) -> Vec<Pair> {
     let typed = typed.trim_start_matches(['\'', '"']);
     let from = keys.partition_point(|key| key.as_str() < typed);
@@ -69,7 +69,7 @@ fn keys(keys: &[String], typed: &str) -> Vec<Pair> {
 impl Hinter for Helper {
     type Hint = String;
 
-    /// What a command takes, as soon as it is typed.
+    /// Shows the arguments of a command after its name.
     fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<String> {
         let name = line.strip_suffix(' ').filter(|_| pos == line.len())?;
         let (_, usage) = COMMANDS.iter().find(|(known, usage)| *known == name && !usage.is_empty())?;

@@ -1,4 +1,4 @@
-//! Events typed at a prompt.
+//! The prompt: the user types commands and events.
 
 mod command;
 mod helper;
@@ -28,15 +28,15 @@ use super::{Result, chain, escape, screen, style};
 
 const PROMPT: &str = "kvwatch> ";
 
-/// Of a value, no more is shown.
+/// The most bytes of a value that are shown.
 const MOST_SHOWN: u64 = 4 * 1024;
 
-/// Takes commands, until there are no more.
+/// Carries out the user's commands, until the user ends the input.
 pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits) -> Result<()> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .color_mode(if screen::is_coloured() { ColorMode::Enabled } else { ColorMode::Disabled })
-        // Standard output may be a file or a pipe: then the prompt is on the terminal itself.
+        // If standard output is a file or a pipe, the prompt is on the terminal itself.
         .behavior(if io::stdout().is_terminal() { Behavior::Stdio } else { Behavior::PreferTerm })
         .max_history_size(1000)?
         .history_ignore_dups(true)?
@@ -46,7 +46,7 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
     editor.set_helper(Some(Helper::new(Rc::clone(&keys))));
     let history = history_file();
     if let Some(history) = &history {
-        // There is none yet, the first time.
+        // At the first start, the file does not exist yet.
         let _ = editor.load_history(history);
     }
     if watch.is_some() {
@@ -71,11 +71,11 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
             }
             match editor.readline(PROMPT) {
                 Ok(text) => pasted.add(&text),
-                // It has cleared the line.
+                // The editor has cleared the line.
                 Err(ReadlineError::Interrupted) => {}
                 Err(ReadlineError::Eof) => break,
                 Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                    // The editor drops what it has read already. The rest of a paste must not run either.
+                    // The editor drops the bytes that it has read. The rest of a paste must not run either.
                     #[cfg(unix)]
                     let _ = nix::sys::termios::tcflush(io::stdin(), nix::sys::termios::FlushArg::TCIFLUSH);
                     style::error(
@@ -91,7 +91,7 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
         }
         editor.add_history_entry(&line)?;
         if let Some(history) = &history {
-            // Another prompt may write the same file: only this line is added. Who cannot keep it, does without.
+            // Another prompt may write the same file, so only this line is added. Without a history, the prompt works all the same.
             let _ = history.parent().map(fs::create_dir_all);
             let _ = editor.append_history(history);
         }
@@ -113,7 +113,7 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
     Ok(())
 }
 
-/// What a file contains.
+/// Reads the content of a file.
 fn value_of(path: &Path) -> io::Result<Vec<u8>> {
     // To open a named pipe could wait for ever, and a device may have no end.
     let metadata = fs::metadata(path)?;
@@ -123,7 +123,7 @@ fn value_of(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-/// Carries out a command. `false` is that it was refused.
+/// Carries out a command. Returns `false` if it refuses the command.
 fn carry_out(command: Command, runner: &mut Runner, last: &mut Option<Event>, limits: ReadLimits) -> Result<bool> {
     let event = match command {
         Command::Set(key, value) => Event::set(key, value),
@@ -221,7 +221,7 @@ fn show(key: &str, bucket: Option<&str>, runner: &Runner) -> Result<bool> {
     Ok(true)
 }
 
-/// Text as it is, except for characters that a terminal would act on. Other bytes are escaped.
+/// The text with escapes for the characters that control a terminal. Bytes that are not text are escaped.
 fn shown(bytes: &[u8]) -> String {
     let bytes = escape::whole_characters(bytes);
     str::from_utf8(bytes).map_or_else(|_| bytes.escape_ascii().to_string(), escape::lines)
@@ -248,7 +248,7 @@ fn list(prefix: &str, bucket: Option<&str>, runner: &Runner) -> Result<bool> {
     Ok(true)
 }
 
-/// Where what was typed is kept from one run to the next.
+/// The file that keeps the typed lines for the next run.
 fn history_file() -> Option<PathBuf> {
     let folder = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
     let folder = folder.or_else(|| Some(env::home_dir()?.join(".local/state")))?;
