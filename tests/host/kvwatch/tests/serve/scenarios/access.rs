@@ -131,7 +131,8 @@ async fn users_tokens_and_nkeys_are_accepted_and_wrong_ones_are_told_apart() -> 
     Start::of(&from, &[], &[("KVWATCH_NKEY", &seed)]).works(folder, &context).await?;
     let violation = "authorization violation";
     // Also with --wait: only somebody who changes something can help.
-    let wrong: [(&[&str], &[(&str, &str)], [&str; 2]); 7] = [
+    type Wrong<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], [&'a str; 2]);
+    let wrong: [Wrong<'_>; 7] = [
         (&["--user", "ada", "--password-file", "wrong"], &[], ["the user ada of --user", violation]),
         (&["--user", "ada", "--wait"], &[("KVWATCH_PASSWORD", "swordfish")], ["the user ada of --user", violation]),
         (&["--nkey-file", "stranger"], &[], ["--nkey-file", violation]),
