@@ -110,6 +110,9 @@ fn user() -> ConnectOptions {
     ConnectOptions::new().user_and_password("ada".into(), "hunter2".into())
 }
 
+/// Arguments, variables, and what the log has to have.
+type Wrong<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], [&'a str; 2]);
+
 async fn users_tokens_and_nkeys_are_accepted_and_wrong_ones_are_told_apart() -> Result<(), Failure> {
     let key = KeyPair::new_user();
     let (seed, stranger) = (key.seed()?, KeyPair::new_user().seed()?);
@@ -131,7 +134,7 @@ async fn users_tokens_and_nkeys_are_accepted_and_wrong_ones_are_told_apart() -> 
     Start::of(&from, &[], &[("KVWATCH_NKEY", &seed)]).works(folder, &context).await?;
     let violation = "authorization violation";
     // Also with --wait: only somebody who changes something can help.
-    let wrong: [(&[&str], &[(&str, &str)], [&str; 2]); 7] = [
+    let wrong: [Wrong<'_>; 7] = [
         (&["--user", "ada", "--password-file", "wrong"], &[], ["the user ada of --user", violation]),
         (&["--user", "ada", "--wait"], &[("KVWATCH_PASSWORD", "swordfish")], ["the user ada of --user", violation]),
         (&["--nkey-file", "stranger"], &[], ["--nkey-file", violation]),

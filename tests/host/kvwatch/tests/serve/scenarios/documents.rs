@@ -71,18 +71,19 @@ async fn readme_leads_from_nothing_to_a_watcher_in_five_commands() -> Result<(),
         folder.join(".cargo/config.toml"),
         format!("[patch.crates-io]\ninbound-keyvalue.path = '{}'\n", repository.display()),
     )?;
-    let lock = format!("cp '{}' audit/", repository.join("Cargo.lock").display());
-    let script: String = commands
-        .lines()
-        .map(|line| {
-            let lock = if line.starts_with("kvwatch new") { &*lock } else { "" };
-            format!("{}\n{lock}\n", line.replace("4222", &port.to_string()))
-        })
-        .collect();
+    let lock = format!("cp '{}' audit/\n", repository.join("Cargo.lock").display());
+    let mut script = String::new();
+    for line in commands.lines() {
+        script += &line.replace("4222", &port.to_string());
+        script += "\n";
+        if line.starts_with("kvwatch new") {
+            script += &lock;
+        }
+    }
     let path = format!("{}:{}", programs.display(), std::env::var("PATH")?);
     let log = std::fs::File::create(folder.join("log"))?;
     let shell = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", &format!("{script}\nwait")])
+        .args(["-euo", "pipefail", "-c", &format!("{script}wait")])
         .current_dir(folder)
         .env("PATH", path)
         .env("NATS_URL", format!("nats://127.0.0.1:{port}"))

@@ -21,7 +21,7 @@ tests!(
 async fn d8_deletes_purges_and_expiries_of_a_real_bucket_are_deletes() -> Result<(), Failure> {
     let server = Server::start().await?;
     let context = server.context().await?;
-    let markers = Some(std::time::Duration::from_secs(60));
+    let markers = Some(std::time::Duration::from_mins(1));
     let config =
         Config { allow_message_ttl: true, subject_delete_marker_ttl: markers, ..nats_server::bucket("b", 1000) };
     context.create_stream(config).await?;

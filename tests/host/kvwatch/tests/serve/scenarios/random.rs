@@ -186,9 +186,9 @@ async fn put_at_random(
 /// Compares what the handlers wrote with what the bucket has.
 async fn verify(context: &Context, folder: &Path, shared: bool) -> Result<(), Failure> {
     let stream = context.get_stream("KV_b").await?;
-    let last = last(context).await?;
+    let count = last(context).await?;
     let mut due = BTreeMap::new();
-    for sequence in 1..=last {
+    for sequence in 1..=count {
         let message = stream.get_raw_message(sequence).await?;
         let key = message.subject.strip_prefix("$KV.b.").ok_or("a key without its bucket")?.to_owned();
         let deleted = message.headers.get("KV-Operation").is_some();
@@ -211,14 +211,14 @@ async fn verify(context: &Context, folder: &Path, shared: bool) -> Result<(), Fa
     let innocent: BTreeSet<u64> = letters.difference(&traps).copied().collect();
     if !lost.is_empty() || !traps.is_subset(&letters) || !innocent.is_subset(&suspected) {
         return Err(format!(
-            "of {last} events {lost:?} are lost; dead letters {letters:?}, and {traps:?} are due\n{}",
+            "of {count} events {lost:?} are lost; dead letters {letters:?}, and {traps:?} are due\n{}",
             tail(folder)
         )
         .into());
     }
     let twice = record::read(folder).iter().filter(|it| it.end).count() - done.len();
     println!(
-        "{last} events, {} dead letters, {} of them suspected, {twice} handled more than once",
+        "{count} events, {} dead letters, {} of them suspected, {twice} handled more than once",
         letters.len(),
         suspected.len()
     );
