@@ -83,7 +83,8 @@ async fn latencies(programs: &Programs, contender: Contender) -> Result<Histogra
 async fn next_ack(acks: &mut async_nats::Subscriber) -> Result<usize> {
     loop {
         let ack = timeout(LIMIT, acks.next()).await.context("no ack comes")?.context("the connection is lost")?;
-        if ack.payload.starts_with(b"+ACK") {
+        // Both forms are acks; what else comes only keeps an event.
+        if ack.payload.is_empty() || ack.payload.starts_with(b"+ACK") {
             return sequence(&ack);
         }
     }

@@ -81,21 +81,24 @@ pub(crate) async fn consume(work: Work, url: &str, bucket: &str, name: &str, wat
     let config = Config { durable_name: Some(name.to_owned()), ack_policy: AckPolicy::Explicit, ..Config::default() };
     let mut messages = stream.create_consumer(config).await?.messages().await?;
     let mut acks = FuturesUnordered::new();
-    while let Some(message) = messages.next().await {
+    loop {
+        let message = tokio::select! {
+            Some(acked) = acks.next() => {
+                let acked: Result<(), async_nats::Error> = acked;
+                acked.map_err(|cause| format_err!("{cause}"))?;
+                continue;
+            }
+            message = messages.next(), if acks.len() < IN_FLIGHT => message,
+        };
+        let Some(message) = message else { return Ok(()) };
         let message = message?;
         handle(&message.subject, &message.payload)?;
         if work == Work::ConfirmedAcks {
             acks.push(async move { message.double_ack().await });
-            if acks.len() == IN_FLIGHT
-                && let Some(acked) = acks.next().await
-            {
-                acked.map_err(|cause| format_err!("{cause}"))?;
-            }
         } else {
             message.ack().await.map_err(|cause| format_err!("{cause}"))?;
         }
     }
-    Ok(())
 }
 
 /// A watcher on wasmtime with the imports that it uses, and no more.

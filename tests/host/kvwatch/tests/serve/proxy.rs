@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     Silent,
     /// It closes each connection after so many bytes of the server.
     CutAfter(usize),
+    /// It passes on nothing of the server after so many of its bytes, and closes nothing.
+    HoldAfter(usize),
 }
 
 /// A running proxy. It ends when this is dropped.
@@ -104,6 +106,10 @@ async fn pass(
             Fault::Slow => tokio::time::sleep(Duration::from_millis(2)).await,
             Fault::CutAfter(most) if from_server && passed + count >= most => {
                 return to.write_all(&buffer[..most.saturating_sub(passed).min(count)]).await;
+            }
+            Fault::HoldAfter(most) if from_server && passed + count >= most => {
+                let held = |fault: &Fault| matches!(fault, Fault::HoldAfter(_));
+                fault.wait_for(|fault| !held(fault)).await.map_err(io::Error::other)?;
             }
             _ => {}
         }

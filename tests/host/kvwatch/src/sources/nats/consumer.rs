@@ -22,6 +22,9 @@ const EXPIRES: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// How many events one pull asks for. The server never gives more than the most unacknowledged events.
 const BATCH: usize = 200;
+/// How many bytes one pull asks for, unless the server's largest value needs more: a value above it would never come. The server
+/// cuts off a client that it has 64 MiB for (`max_pending`), and up to one and a half pulls are on their way.
+const BATCH_BYTES: usize = 16 << 20;
 
 /// Where a new consumer starts. An existing one continues where it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,7 +163,13 @@ pub(super) async fn open(context: &Context, settings: &Settings) -> Result<Opene
         Some(consumer) => consumer,
         None => make(&stream, settings).await?,
     };
-    let mut pull = consumer.stream().max_messages_per_batch(BATCH).expires(EXPIRES).heartbeat(HEARTBEAT);
+    let largest = context.client().server_info().max_payload;
+    let mut pull = consumer
+        .stream()
+        .max_messages_per_batch(BATCH)
+        .max_bytes_per_batch(BATCH_BYTES.max(largest.saturating_mul(2)))
+        .expires(EXPIRES)
+        .heartbeat(HEARTBEAT);
     if !settings.shared {
         pull = pull.group(GROUP);
     }

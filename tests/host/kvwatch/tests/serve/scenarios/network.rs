@@ -10,6 +10,7 @@ tests!(
     network_that_is_slow_refuses_and_is_silent_loses_nothing,
     connection_cut_in_the_middle_of_messages_loses_nothing,
     server_that_refuses_at_the_start_is_waited_for,
+    server_does_not_cut_off_a_slow_reader_of_large_values,
 );
 
 async fn network_that_is_slow_refuses_and_is_silent_loses_nothing() -> Result<(), Failure> {
@@ -99,4 +100,26 @@ async fn d5_nothing_starts_while_the_connection_is_lost() -> Result<(), Failure>
     wait_for(folder.path(), 300, LONG).await?;
     drained(&context, folder.path(), LONG).await?;
     check(folder.path(), 300, &[])
+}
+
+/// The server cuts off a client for which it has 64 MiB. So kvwatch never asks for as much at once.
+async fn server_does_not_cut_off_a_slow_reader_of_large_values() -> Result<(), Failure> {
+    let (server, context, folder, mut options) = setup().await?;
+    put_values(&context, 150, 150, |number| format!("{number} {}", "x".repeat(1_000_000))).await?;
+    let proxy = Proxy::to(server.port).await?;
+    proxy.set(Fault::HoldAfter(500_000));
+    options.url = proxy.url();
+    let _process = Process::start(&options)?;
+    let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+    while !log().contains("watching") {
+        pause(20).await;
+    }
+    pause(1000).await;
+    proxy.set(Fault::None);
+    wait_for(folder.path(), 150, LONG).await?;
+    drained(&context, folder.path(), LONG).await?;
+    if log().contains("the connection to the store is lost") {
+        return Err(tail(folder.path()).into());
+    }
+    check(folder.path(), 150, &[])
 }
