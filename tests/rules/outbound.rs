@@ -55,7 +55,8 @@ fn a_value_that_cannot_be_read_is_named_by_its_key_and_gives_its_bytes_back() {
     let utf8 = "the payload is not UTF-8: byte 1 of 3 does not continue the text";
     assert_eq!(error.to_string(), format!(r#"`get` of "k\u{{a}}": {utf8}"#));
     assert!(matches!(error.payload_error(), Some(Error::Utf8 { bytes, .. }) if bytes == b"a\xffb"));
-    assert_eq!((error.call(), error.trace()), (StoreCall::Get, None));
+    assert_eq!((error.call(), error.keys(), error.trace()), (StoreCall::Get, &["k\n".to_owned()][..], None));
+    assert_eq!(format!("{error:?}"), error.to_string());
     let error = stored(bucket.get_json::<u8>("k\n").unwrap_err());
     assert!(matches!(error.payload_error(), Some(Error::Json { bytes, .. }) if bytes.len() == 3));
     drop(bucket);
@@ -136,7 +137,7 @@ fn a_value_that_is_not_json_makes_no_call() {
     assert_eq!(error.to_string(), r#"`set` of "k": the value cannot be written as JSON: key must be a string"#);
     assert_eq!(made, 0);
     let error = stored(error);
-    assert_eq!((error.call(), error.trace()), (StoreCall::Set, None));
+    assert_eq!((error.call(), error.keys(), error.trace()), (StoreCall::Set, &["k".to_owned()][..], None));
     drop(bucket);
     assert_clean(&mut host);
 }

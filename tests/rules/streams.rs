@@ -138,6 +138,17 @@ fn r5_a_failed_stream_is_not_touched_again() {
 }
 
 #[test]
+fn read_to_end_counts_what_it_appends() {
+    let mut host = host();
+    let mut stream = host.payload("text").into_stream().unwrap();
+    let mut read = b"some ".to_vec();
+    assert_eq!(stream.read_to_end(&mut read).unwrap(), 4);
+    assert_eq!(read, b"some text");
+    drop(stream);
+    assert_clean(&mut host);
+}
+
+#[test]
 fn w1_an_empty_buffer_is_no_call_and_short_writes_are_normal() {
     let mut host = deviating(|p| p.write.size = Size::Fixed(3));
     let mut value = Value::new();

@@ -34,11 +34,11 @@ pub(crate) fn build(folder: &Path) -> PathBuf {
 /// The core module that the component of the package in `folder` was made of.
 pub(crate) fn module(folder: &Path) -> PathBuf {
     let component = build(folder);
-    built().join(component.file_name().expect("a component is a file"))
+    modules().join(component.file_name().expect("a component is a file"))
 }
 
 /// Where cargo puts core modules.
-fn built() -> PathBuf {
+fn modules() -> PathBuf {
     scratch().join("target").join(TARGET.as_str()).join("release")
 }
 
@@ -56,7 +56,7 @@ fn build_now(name: &str, folder: &Path) -> PathBuf {
     assert!(built.success(), "{name} does not build: cargo says above why");
 
     let file = format!("{}.wasm", name.replace('-', "_"));
-    let module = fs::read(built().join(&file)).unwrap();
+    let module = fs::read(modules().join(&file)).unwrap();
     let component = scratch().join(file);
     fs::write(&component, encode(&module)).unwrap();
     component
