@@ -68,8 +68,8 @@ fn each_set_of_settings_has_its_own_entry() {
     let settings = [
         Engine::builder,
         || Engine::builder().count_fuel(),
-        || Engine::builder().time_limit(Duration::from_secs(60)),
-        || Engine::builder().fuel_limit(1_000_000).time_limit(Duration::from_secs(60)),
+        || Engine::builder().time_limit(Duration::from_mins(1)),
+        || Engine::builder().fuel_limit(1_000_000).time_limit(Duration::from_mins(1)),
     ];
     for settings in settings {
         assert_eq!(start_with(settings(), &cache, &numbered(1)), MISS);
