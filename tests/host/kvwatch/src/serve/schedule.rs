@@ -15,7 +15,8 @@ use super::source::Arrival;
 /// - Each key has a queue in the store's order. An event may start when it is the first of its queue and no event of its
 ///   key is running or waiting for the confirmation of its ack.
 /// - A retry is a later time for the first event of a queue.
-/// - Events that come for the third time are *suspects*: one of them may have killed the process twice. While there are
+/// - Events that come for the third time are *suspects*: one of them may have killed a process twice. Deliveries to this process
+///   do not count, because it is alive. While there are
 ///   suspects, only the lowest of them may start, and only when nothing else is running or unconfirmed. A suspect that
 ///   traps is still the lowest, so the others wait for its attempts. Otherwise the next process could not know which
 ///   event was running when this process died.
@@ -30,6 +31,8 @@ pub struct Schedule {
     ready: BTreeSet<Position>,
     waits: BTreeSet<(Instant, Position)>,
     suspects: BTreeSet<Position>,
+    /// How often withdrawn events had come to this process, which is alive: these deliveries killed nobody.
+    survived: BTreeMap<Position, u64>,
     /// Events that run or wait for the confirmation of their ack.
     busy: usize,
 }
@@ -38,6 +41,10 @@ pub struct Schedule {
 struct Entry {
     event: Arc<Event>,
     deliveries: u64,
+    /// The deliveries to this process.
+    here: u64,
+    /// The deliveries that may have killed a process: this one and those to other processes.
+    dangerous: u64,
     attempt: u32,
     waits: Option<Waits>,
     state: State,
@@ -95,9 +102,12 @@ pub enum Trapped {
 /// From this delivery on, an event is a suspect.
 const SUSPECT: u64 = 3;
 
+/// How many withdrawn events the schedule remembers. The lowest ones matter, because only the lowest pending event is blamed.
+const REMEMBERED: usize = 1_000;
+
 impl Schedule {
-    /// An empty schedule, open. An event that was delivered more than `most_deliveries` times may be blamed for the deaths
-    /// of the process; less than 3 counts as 3.
+    /// An empty schedule, open. An event that was delivered more than `most_deliveries` times, without the earlier deliveries to
+    /// this process, may be blamed for the deaths of processes; less than 3 counts as 3.
     #[must_use]
     pub fn new(retry: Retry, most_deliveries: u64) -> Self {
         Self {
@@ -109,21 +119,27 @@ impl Schedule {
             ready: BTreeSet::new(),
             waits: BTreeSet::new(),
             suspects: BTreeSet::new(),
+            survived: BTreeMap::new(),
             busy: 0,
         }
     }
 
-    /// Takes an event. An event that is already in hand is ignored.
+    /// Takes an event. If the event is already in hand, only this delivery is counted.
     pub fn insert(&mut self, arrival: Arrival) {
         let Arrival { event, deliveries } = arrival;
         let position = event.position;
-        if self.entries.contains_key(&position) {
+        if let Some(entry) = self.entries.get_mut(&position) {
+            entry.here += 1;
             return;
         }
+        let survived = self.survived.remove(&position).unwrap_or_default();
+        let dangerous = deliveries.saturating_sub(survived);
         let key = Arc::clone(&event.key);
         let entry = Entry {
             event: Arc::new(event),
             deliveries,
+            here: survived + 1,
+            dangerous,
             attempt: 0,
             waits: None,
             state: State::Queued,
@@ -132,7 +148,7 @@ impl Schedule {
         };
         self.entries.insert(position, entry);
         self.keys.entry(Arc::clone(&key)).or_default().order.insert(position);
-        if deliveries >= SUSPECT {
+        if dangerous >= SUSPECT {
             self.suspects.insert(position);
         }
         self.refresh(&key);
@@ -144,7 +160,7 @@ impl Schedule {
         self.open = true;
         if let Some(mut lowest) = self.entries.first_entry() {
             let entry = lowest.get_mut();
-            entry.blamed |= !entry.state.is_busy() && entry.attempt == 0 && entry.deliveries > self.most_deliveries;
+            entry.blamed |= !entry.state.is_busy() && entry.attempt == 0 && entry.dangerous > self.most_deliveries;
         }
     }
 
@@ -191,6 +207,8 @@ impl Schedule {
     pub fn trapped(&mut self, position: Position, now: Instant) -> Trapped {
         let Some(entry) = self.entries.get_mut(&position) else { return Trapped::Withdrawn };
         if entry.withdrawn {
+            let here = entry.here;
+            self.remember(position, here);
             self.remove(position);
             return Trapped::Withdrawn;
         }
@@ -223,15 +241,23 @@ impl Schedule {
         let mut idle = Vec::new();
         for (position, entry) in &mut self.entries {
             match entry.state {
-                State::Queued | State::Waiting(_) => idle.push(*position),
+                State::Queued | State::Waiting(_) => idle.push((*position, entry.here)),
                 State::Running => entry.withdrawn = true,
                 State::Ending => {}
             }
         }
-        for position in &idle {
+        for (position, here) in &idle {
+            self.remember(*position, *here);
             self.remove(*position);
         }
-        idle
+        idle.into_iter().map(|(position, _)| position).collect()
+    }
+
+    fn remember(&mut self, position: Position, here: u64) {
+        self.survived.insert(position, here);
+        if self.survived.len() > REMEMBERED {
+            self.survived.pop_last();
+        }
     }
 
     /// When the next retry is due.

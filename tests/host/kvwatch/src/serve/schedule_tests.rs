@@ -129,6 +129,45 @@ async fn d3_only_the_lowest_pending_event_is_blamed_and_only_at_a_takeover() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn d3_deliveries_to_a_living_process_are_not_held_against_an_event() {
+    let mut schedule = schedule(&[("a", 1, 1), ("b", 2, 1)]);
+    schedule.close();
+    // Each time the connection is lost, all events come again, and the second one also comes twice.
+    for time in 1..20 {
+        schedule.withdraw();
+        schedule.insert(arrival("a", 1, time + 1));
+        schedule.insert(arrival("b", 2, 2 * time));
+        schedule.insert(arrival("b", 2, 2 * time + 1));
+    }
+    schedule.open();
+    let now = Instant::now();
+    let first = schedule.start(now).unwrap();
+    assert!(!first.blamed, "{first:?}");
+    assert_eq!(starts(&mut schedule, now), [2], "neither is a suspect");
+
+    // Six other processes had them in between.
+    schedule.close();
+    end(&mut schedule, 1);
+    end(&mut schedule, 2);
+    schedule.insert(arrival("c", 3, 1));
+    schedule.withdraw();
+    schedule.insert(arrival("c", 3, 8));
+    schedule.open();
+    assert!(schedule.start(now).unwrap().blamed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d3_what_a_process_remembers_of_withdrawn_events_is_bounded() {
+    let mut schedule = schedule(&[]);
+    for sequence in 1..=3_000 {
+        schedule.insert(arrival("a", sequence, 1));
+    }
+    schedule.withdraw();
+    assert_eq!(schedule.survived.len(), REMEMBERED);
+    assert!(schedule.survived.contains_key(&Position::first(1)), "the lowest events are remembered");
+}
+
+#[tokio::test(start_paused = true)]
 async fn d5_nothing_starts_while_closed() {
     let mut schedule = schedule(&[("a", 1, 1)]);
     schedule.close();
@@ -207,7 +246,9 @@ proptest! {
         let mut now = Instant::now();
         let mut schedule = schedule(&[]);
         let mut keys = Vec::<u8>::new();
+        // The first delivery of an event here may be any; each later one kills nobody.
         let mut deliveries = Vec::<u64>::new();
+        let mut returns = Vec::<u64>::new();
         let (mut store, mut idle, mut running, mut ending) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut open = true;
@@ -218,13 +259,15 @@ proptest! {
                     let sequence = keys.len() as u64;
                     keys.push(key);
                     deliveries.push(count);
+                    returns.push(0);
                     schedule.insert(arrival(&key.to_string(), sequence, count));
                     idle.insert(sequence);
                 }
                 Step::Return { which } => if let Some(sequence) = pick(&store, which) {
                     store.remove(&sequence);
                     let index = usize::try_from(sequence).unwrap();
-                    schedule.insert(arrival(&keys[index].to_string(), sequence, deliveries[index]));
+                    returns[index] += 1;
+                    schedule.insert(arrival(&keys[index].to_string(), sequence, deliveries[index] + returns[index]));
                     idle.insert(sequence);
                 },
                 Step::Start => if let Some(start) = schedule.start(now) {
