@@ -154,6 +154,7 @@ mod tests {
         ("wait", "true", "true"),
         ("workers", "7", "7"),
         ("fresh", "true", "true"),
+        ("no-cache", "true", "true"),
         ("time", "1500ms", "\"1500ms\""),
         ("memory", "64MiB", "\"64MiB\""),
         ("fuel", "1000", "1000"),
