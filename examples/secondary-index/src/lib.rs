@@ -1,5 +1,5 @@
 //! Keeps an index of users by their email: for each user `users/ID` with an email, there is the key `by-email/EMAIL/ID`, with the email
-//! as [`part_of_key`] writes it.
+//! as `part_of_key` writes it.
 //!
 //! An event only says that a user may have changed. What the user is now, the watcher reads from the store. So an event may come
 //! twice, and two events may come in any order: after the last one, the index fits the store.
