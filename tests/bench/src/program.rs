@@ -1,6 +1,7 @@
 //! `kvwatch run` from end to end, beside loops that do the same work, all as processes. What is compared is CPU time, of all threads and
 //! of the system too: other processes on the machine disturb it less than the time on the clock.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ const PAIRS: usize = 9;
 #[derive(Debug)]
 pub struct Programs {
     kvwatch: PathBuf,
+    /// The benchmark itself, as it was built with `kvwatch`. The build may replace the program that runs now, which has no path then.
+    peer: PathBuf,
     folder: TempDir,
 }
 
@@ -113,7 +116,7 @@ impl Work {
 }
 
 impl Programs {
-    /// Builds `kvwatch` with the profile of the benchmarks.
+    /// Builds `kvwatch` and the benchmark with the profile of the benchmarks.
     ///
     /// # Errors
     ///
@@ -125,18 +128,18 @@ impl Programs {
         cargo.arg("--message-format=json-render-diagnostics").current_dir(root());
         let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
         let output = child.stdout.take().context("cargo has no standard output")?;
-        let mut kvwatch = None;
+        let mut programs = BTreeMap::new();
         for message in Message::parse_stream(BufReader::new(output)) {
-            let Message::CompilerArtifact(artifact) = message? else { continue };
-            if artifact.target.name == "kvwatch"
+            if let Message::CompilerArtifact(artifact) = message?
                 && let Some(path) = artifact.executable
             {
-                kvwatch = Some(path.into_std_path_buf());
+                programs.insert(artifact.target.name, path.into_std_path_buf());
             }
         }
-        ensure!(child.wait()?.success(), "cargo failed to build kvwatch");
-        let kvwatch = kvwatch.context("cargo has built no program `kvwatch`")?;
-        Ok(Self { kvwatch, folder: tempfile::tempdir()? })
+        ensure!(child.wait()?.success(), "cargo failed to build kvwatch and the benchmark");
+        let mut program =
+            |name: &str| programs.remove(name).with_context(|| format!("cargo has built no program `{name}`"));
+        Ok(Self { kvwatch: program("kvwatch")?, peer: program("bench")?, folder: tempfile::tempdir()? })
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -177,7 +180,7 @@ impl Programs {
         let Work { guests: [by_hand, with_sdk], target, writes, .. } = *work;
         let file = self.events(events)?;
         let kind = if work.fresh { "fresh" } else { "kept" };
-        let mut peer = Command::new(std::env::current_exe()?);
+        let mut peer = Command::new(&self.peer);
         peer.arg(PEER);
         Ok(match doer {
             Doer::Native => {

@@ -7,6 +7,7 @@ use wasmtime::Result;
 use crate::contender::{Contender, Programs};
 use crate::rate::{LIMIT, new_name, until_acked};
 use crate::server::{Server, fill};
+use crate::shortened;
 
 /// How many keys there are, unless the variable says another number.
 const EVENTS: u64 = 1_000_000;
@@ -15,7 +16,7 @@ const PAYLOAD: usize = 100;
 
 /// A table of what was measured.
 pub(crate) async fn measure(programs: &Programs) -> Result<String> {
-    let events = std::env::var(VARIABLE).ok().map_or(Ok(EVENTS), |number| number.parse())?;
+    let events = std::env::var(VARIABLE).ok().map_or(Ok(shortened(EVENTS)), |number| number.parse())?;
     let mut server = Server::start().await?;
     let context = server.bucket("b").await?;
     let empty = server.memory()?;

@@ -15,6 +15,7 @@ mod server;
 use std::path::PathBuf;
 
 use contender::{Contender, Programs};
+use rate::Run;
 use server::Server;
 use wasmtime::error::Context as _;
 use wasmtime::{Result, bail};
@@ -24,6 +25,8 @@ const PAYLOADS: [(usize, u64); 5] =
     [(100, 40_000), (1_000, 40_000), (10_000, 10_000), (100_000, 2_000), (1_000_000, 300)];
 /// Each rate is the median of so many runs. All contenders have one run before the first has its second.
 const ROUNDS: usize = 3;
+/// If this variable is set, there is one round, and a tenth of the events: to try the benchmark, not to measure.
+const QUICK: &str = "KVWATCH_QUICK";
 /// The goal: so much of the bare consumer's rate, with one worker.
 const GOAL: f64 = 0.7;
 
@@ -46,9 +49,13 @@ fn main() -> Result<()> {
 async fn measure(programs: &Programs, plot: PathBuf, parts: &[&str]) -> Result<()> {
     let wanted = |part| parts.is_empty() || parts.contains(&part);
     if wanted("rates") {
-        println!("Events per second, the median of {ROUNDS} runs:\n");
+        println!("Events per second, the median of {} runs:\n", rounds());
         let rates = rates(programs).await?;
-        println!("\nThe ratio is that of kvwatch with one worker to the bare consumer. The goal is {GOAL}.");
+        println!("\nThe ratio is that of kvwatch with one worker to the bare consumer. The goal is {GOAL}.\n");
+        println!(
+            "CPU time of an event in microseconds, in the program and in the system, the median of the same runs:\n"
+        );
+        println!("{}", cpu_times(&rates));
         plot::draw(&plot, &rates).with_context(|| format!("cannot draw {}", plot.display()))?;
         println!("The plot is in {}.\n", plot.display());
     }
@@ -65,6 +72,20 @@ async fn measure(programs: &Programs, plot: PathBuf, parts: &[&str]) -> Result<(
 pub(crate) struct Rates {
     pub(crate) payload: usize,
     pub(crate) events_per_second: Vec<f64>,
+    cpu_micros: Vec<f64>,
+}
+
+fn is_quick() -> bool {
+    std::env::var_os(QUICK).is_some()
+}
+
+fn rounds() -> usize {
+    if is_quick() { 1 } else { ROUNDS }
+}
+
+/// So many events, or fewer to try the benchmark.
+pub(crate) fn shortened(events: u64) -> u64 {
+    if is_quick() { events / 10 } else { events }
 }
 
 /// Prints a line of the table for each size of payloads.
@@ -73,25 +94,30 @@ async fn rates(programs: &Programs) -> Result<Vec<Rates>> {
     println!("| payload | {names} | ratio |\n|---|{}", "---:|".repeat(Contender::ALL.len() + 1));
     let mut all = Vec::new();
     for (payload, events) in PAYLOADS {
+        let events = shortened(events);
         // A server of its own, so that no figure depends on what came before.
         let server = Server::start().await?;
         let context = server.bucket("b").await?;
         server::fill(&context, "b", payload, 0..events).await?;
         let mut runs = vec![Vec::new(); Contender::ALL.len()];
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds() {
             for (runs, contender) in runs.iter_mut().zip(Contender::ALL) {
-                let rate = rate::measure(&server, &context, contender, programs, events).await;
-                runs.push(rate.with_context(|| contender.name())?);
+                let run = rate::measure(&server, &context, contender, programs, events).await;
+                runs.push(run.with_context(|| contender.name())?);
             }
         }
-        let rates = Rates { payload, events_per_second: runs.into_iter().map(median).collect() };
+        let rates = Rates {
+            payload,
+            events_per_second: runs.iter().map(|runs| median(runs, |run| run.events_per_second)).collect(),
+            cpu_micros: runs.iter().map(|runs| median(runs, |run| run.cpu_micros)).collect(),
+        };
         println!("{}", line(&rates));
         all.push(rates);
     }
     Ok(all)
 }
 
-fn line(Rates { payload, events_per_second }: &Rates) -> String {
+fn line(Rates { payload, events_per_second, .. }: &Rates) -> String {
     let rate = |of: Contender| {
         let index = Contender::ALL.iter().position(|contender| *contender == of);
         index.map_or(f64::NAN, |index| events_per_second[index])
@@ -102,9 +128,21 @@ fn line(Rates { payload, events_per_second }: &Rates) -> String {
     format!("| {} | {} | {ratio:.2}{missed} |", size(*payload), figures.join(" | "))
 }
 
-fn median(mut runs: Vec<f64>) -> f64 {
-    runs.sort_by(f64::total_cmp);
-    runs[runs.len() / 2]
+/// A table with a line for each size of payloads.
+fn cpu_times(rates: &[Rates]) -> String {
+    let names = Contender::ALL.map(Contender::name).join(" | ");
+    let mut table = format!("| payload | {names} |\n|---|{}\n", "---:|".repeat(Contender::ALL.len()));
+    for Rates { payload, cpu_micros, .. } in rates {
+        let figures: Vec<_> = cpu_micros.iter().map(|micros| format!("{micros:.0}")).collect();
+        table += &format!("| {} | {} |\n", size(*payload), figures.join(" | "));
+    }
+    table
+}
+
+fn median(runs: &[Run], of: impl Fn(&Run) -> f64) -> f64 {
+    let mut figures: Vec<f64> = runs.iter().map(of).collect();
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 /// A size of a payload in words.

@@ -16,23 +16,36 @@ const TIMED: Duration = Duration::from_secs(3);
 /// No program needs nearly as long to start and to handle what is due.
 pub(crate) const LIMIT: Duration = Duration::from_mins(30);
 
-/// Events per second of a contender that finds so many events in the bucket `b`. The first ones are not timed: programs start.
+/// A run of a contender.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) events_per_second: f64,
+    /// What an event takes of the processor, in microseconds.
+    pub(crate) cpu_micros: f64,
+}
+
+/// Runs a contender that finds so many events in the bucket `b`. The first ones are not timed: programs start.
 pub(crate) async fn measure(
     server: &Server,
     context: &Context,
     contender: Contender,
     programs: &Programs,
     events: u64,
-) -> Result<f64> {
+) -> Result<Run> {
     let name = new_name();
     let program = contender.start(programs, server, "b", &name)?;
     let (begun, before) = until_acked(context, "b", &name, events, events / 20, LIMIT).await?;
+    let computed = program.cpu_time()?;
     let (ended, after) = until_acked(context, "b", &name, events, events, TIMED).await?;
+    let computed = program.cpu_time()? - computed;
     drop(program);
     context.get_stream("KV_b").await?.delete_consumer(&name).await?;
     #[expect(clippy::cast_precision_loss, reason = "these are far fewer than 2^52")]
     let handled = (after - before) as f64;
-    Ok(handled / (ended - begun).as_secs_f64())
+    Ok(Run {
+        events_per_second: handled / (ended - begun).as_secs_f64(),
+        cpu_micros: computed.as_secs_f64() * 1e6 / handled,
+    })
 }
 
 /// A name that no other run has.

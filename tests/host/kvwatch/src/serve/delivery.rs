@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::Cause;
 use super::dead_letters::{DeadLetters, Letter};
@@ -101,7 +100,7 @@ pub async fn deliver<S: Source, H: Handler>(
         letters,
         metrics,
         idle: Vec::with_capacity(workers),
-        running: JoinSet::new(),
+        running: FuturesUnordered::new(),
         endings: FuturesUnordered::new(),
         draining: false,
     };
@@ -118,7 +117,8 @@ struct Delivery<'a, S, H, N> {
     letters: Arc<dyn DeadLetters>,
     metrics: Arc<Metrics>,
     idle: Vec<H>,
-    running: JoinSet<Finished<H>>,
+    /// The loop itself polls them: a task for each would wake another thread of the runtime for each event.
+    running: FuturesUnordered<BoxFuture<'static, Finished<H>>>,
     endings: FuturesUnordered<BoxFuture<'static, Ending>>,
     draining: bool,
 }
@@ -167,7 +167,7 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
                     deadline = Some(Instant::now() + grace);
                 }
                 () = sleep_until(deadline) => break,
-                Some(finished) = self.running.join_next() => if let Ok(finished) = finished { self.finished(finished) },
+                Some(finished) = self.running.next() => self.finished(finished),
                 Some(ending) = self.endings.next() => self.ended(&ending),
                 () = sleep_until(retry) => {}
                 () = watch.beat() => {}
@@ -180,15 +180,26 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
                     }
                 },
             }
+            self.take_ready();
         }
         let unfinished = self.running.len();
-        self.running.shutdown().await;
+        self.running.clear();
         let rest = self.schedule.positions();
         self.source.close(&rest).await;
         self.metrics.given_back.fetch_add(rest.len() as u64, Ordering::Relaxed);
         match failure {
             Some(cause) => Err(cause),
             None => Ok(Summary { given_back: rest.len(), unfinished }),
+        }
+    }
+
+    /// Takes what else is finished by now, so that a turn of the loop is for all of it.
+    fn take_ready(&mut self) {
+        while let Some(Some(finished)) = self.running.next().now_or_never() {
+            self.finished(finished);
+        }
+        while let Some(Some(ending)) = self.endings.next().now_or_never() {
+            self.ended(&ending);
         }
     }
 
@@ -244,7 +255,7 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
                 self.bury(&start.event, cause, 0, start.deliveries);
             } else if let Some(worker) = self.idle.pop() {
                 count(&self.metrics.attempts);
-                self.running.spawn(work(worker, start));
+                self.running.push(Box::pin(work(worker, start)));
             }
         }
     }
@@ -326,7 +337,9 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
 
 async fn work<H: Handler>(mut worker: H, start: Start) -> Finished<H> {
     let begun = Instant::now();
-    let handled = AssertUnwindSafe(worker.handle(&start.event, start.attempt)).catch_unwind().await;
+    // Within a block, because a handler may panic before there is a future.
+    let handling = async { worker.handle(&start.event, start.attempt).await };
+    let handled = AssertUnwindSafe(handling).catch_unwind().await;
     let duration = begun.elapsed();
     let (worker, outcome) = match handled {
         Ok(outcome) => (Some(worker), outcome),
@@ -346,6 +359,8 @@ async fn sleep_until(when: Option<Instant>) {
 /// Notices that the loop stood still: the process was stopped, or the machine was suspended.
 struct Lease {
     limit: Option<Duration>,
+    /// Made once: a new timer in each turn would cost more than the turn.
+    beats: Option<Interval>,
     last: Instant,
     /// The monotonic clock does not count the time of a suspended machine; the wall clock does. If somebody sets the wall
     /// clock forward, the lease lapses for nothing, and that does no harm.
@@ -354,20 +369,29 @@ struct Lease {
 
 impl Lease {
     fn new(limit: Option<Duration>) -> Self {
-        Self { limit, last: Instant::now(), last_wall: SystemTime::now() }
+        let beats = limit.map(|limit| {
+            // An interval must not be empty.
+            let mut beats = tokio::time::interval((limit / 4).max(Duration::from_millis(1)));
+            beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            beats
+        });
+        Self { limit, beats, last: Instant::now(), last_wall: SystemTime::now() }
     }
 
     fn lapsed(&mut self) -> bool {
-        let wall = self.last_wall.elapsed().unwrap_or_default();
-        let away = self.last.elapsed().max(wall);
-        self.last = Instant::now();
-        self.last_wall = SystemTime::now();
-        self.limit.is_some_and(|limit| away > limit)
+        let Some(limit) = self.limit else { return false };
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let away = (now - self.last).max(wall.duration_since(self.last_wall).unwrap_or_default());
+        (self.last, self.last_wall) = (now, wall);
+        away > limit
     }
 
     /// Lets the loop turn often enough, even if nothing happens.
-    async fn beat(&self) {
-        sleep_until(self.limit.map(|limit| self.last + limit / 4)).await;
+    async fn beat(&mut self) {
+        match &mut self.beats {
+            Some(beats) => _ = beats.tick().await,
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -207,6 +207,24 @@ async fn d3_a_panic_is_a_trap_and_the_worker_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn d3_a_panic_before_there_is_a_future_is_a_trap_too() {
+    let mut run = Run::new([event("a", 1)]);
+    run.settings.retry.attempts = 2;
+    let new_worker = || {
+        |event: &Event, attempt: u32| {
+            assert!(attempt > 1, "asked to, at {}", event.position);
+            std::future::ready(Outcome::Handled)
+        }
+    };
+    let letters = Arc::new(Letters(run.memory.log.clone(), Mutex::new(0)));
+    let stop = tokio::time::sleep(Duration::from_secs(10));
+    let ended = deliver(&mut run.memory, new_worker, &run.settings, letters, Arc::clone(&run.metrics), stop).await;
+    assert_eq!(ended.unwrap(), Summary { given_back: 0, unfinished: 0 });
+    assert_eq!(run.memory.log.lines(), ["ack 1", "acked 1", "close "]);
+    assert_eq!(run.metrics.snapshot().trapped, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn d4_an_event_without_attempts_left_is_a_dead_letter_before_its_ack() {
     let mut run = Run::new([event("trap", 1), event("trap", 2)]);
     run.settings.retry.attempts = 3;

@@ -20,7 +20,8 @@ use super::event::Event;
 pub trait Handler: Send + 'static {
     /// Handles one event. `attempt` counts from 1 and starts anew when the process does.
     ///
-    /// The future runs as a task of its own. A handler that computes for long must not block the runtime's thread.
+    /// The loop that delivers the events polls the future itself, so the handler must not block it. A handler that computes for
+    /// long does so on a thread of its own, as [`Worker`](super::Worker) does, or in a task that it spawns.
     fn handle(&mut self, event: &Event, attempt: u32) -> impl Future<Output = Outcome> + Send;
 }
 

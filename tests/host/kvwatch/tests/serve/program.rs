@@ -155,15 +155,45 @@ pub(crate) async fn get(port: u16, path: &str) -> Result<(String, String), Failu
 pub(crate) async fn metric(port: u16, name: &str, least: u64) -> Result<(), Failure> {
     let begun = Instant::now();
     loop {
-        // The program may not listen yet.
-        let metrics = get(port, "/metrics").await.map(|(_, metrics)| metrics).unwrap_or_default();
-        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("{watcher=\"audit\"} "));
-        if value.is_some_and(|value| value.parse::<u64>().is_ok_and(|value| value >= least)) {
+        let value = value_of(port, name).await;
+        if value.is_some_and(|value| value >= least) {
             return Ok(());
         }
         if begun.elapsed() > Duration::from_secs(90) {
-            return Err(format!("{name} is {value:?}, and not {least}\n{metrics}").into());
+            let metrics = get(port, "/metrics").await.map(|(_, metrics)| metrics);
+            return Err(format!("{name} is {value:?}, and not {least}\n{metrics:?}").into());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// The metric of `--listen` with this name. `None`: the program does not listen yet.
+async fn value_of(port: u16, name: &str) -> Option<u64> {
+    let metrics = get(port, "/metrics").await.ok()?.1;
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("{watcher=\"audit\"} "))?;
+    value.parse().ok()
+}
+
+/// Puts events while a call of another event waits, and checks that all of them are handled before that call ends.
+///
+/// The other event runs at the start and has not failed at the end, so it ran all the time. A call fails after some time without an
+/// answer, and this machine may need longer for the events: then they are put again. The parameter of `put` counts that.
+pub(crate) async fn handled_during_a_call(
+    port: u16,
+    events: u64,
+    mut put: impl AsyncFnMut(u32) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for attempt in 0..10 {
+        metric(port, "kvwatch_running", 1).await?;
+        let failed = value_of(port, "kvwatch_trapped_total").await;
+        let handled = value_of(port, "kvwatch_handled_total").await.unwrap_or_default();
+        put(attempt).await?;
+        metric(port, "kvwatch_handled_total", handled + events).await?;
+        // Only the waiting call can run for so long that this finds it.
+        let runs = value_of(port, "kvwatch_running").await == Some(1);
+        if runs && failed.is_some() && value_of(port, "kvwatch_trapped_total").await == failed {
+            return Ok(());
+        }
+    }
+    Err("no event was handled while the call of another one waited".into())
 }

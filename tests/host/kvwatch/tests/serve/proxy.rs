@@ -25,6 +25,11 @@ pub(crate) enum Fault {
     CutAfter(usize),
     /// It passes on nothing of the server after so many of its bytes, and closes nothing.
     HoldAfter(usize),
+    /// It passes on nothing of a client from the first bytes with this text on, and closes nothing.
+    HoldFrom(&'static str),
+    /// It takes each message of a client of NATS that contains this text, and passes on all others. It must be set before the client
+    /// connects.
+    Take(&'static str),
 }
 
 /// A running proxy. It ends when this is dropped.
@@ -94,6 +99,8 @@ async fn pass(
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     let mut passed = 0;
+    // The start of a message of NATS whose end has not come.
+    let mut begun = Vec::new();
     loop {
         let most = if *fault.borrow() == Fault::Slow { 512 } else { buffer.len() };
         let count = from.read(&mut buffer[..most]).await?;
@@ -111,9 +118,36 @@ async fn pass(
                 let held = |fault: &Fault| matches!(fault, Fault::HoldAfter(_));
                 fault.wait_for(|fault| !held(fault)).await.map_err(io::Error::other)?;
             }
+            Fault::HoldFrom(text) if !from_server && contains(&buffer[..count], text) => {
+                fault.wait_for(|fault| *fault != now).await.map_err(io::Error::other)?;
+            }
+            Fault::Take(text) if !from_server => {
+                begun.extend_from_slice(&buffer[..count]);
+                while let Some(len) = message_len(&begun) {
+                    let message: Vec<u8> = begun.drain(..len).collect();
+                    if !contains(&message, text) {
+                        to.write_all(&message).await?;
+                    }
+                }
+                continue;
+            }
             _ => {}
         }
         to.write_all(&buffer[..count]).await?;
         passed += count;
     }
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// The length of the first message of a client of NATS, if all of it is there: a line, and what is published after it.
+fn message_len(bytes: &[u8]) -> Option<usize> {
+    let line = bytes.windows(2).position(|window| window == b"\r\n")?;
+    let text = String::from_utf8_lossy(&bytes[..line]);
+    let is_publish = text.starts_with("PUB ") || text.starts_with("HPUB ");
+    let content = text.rsplit(' ').next()?.parse::<usize>().ok().filter(|_| is_publish);
+    let len = line + 2 + content.map_or(0, |content| content + 2);
+    (bytes.len() >= len).then_some(len)
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{pause, same, set_many, setup, tests};
 use crate::acting::{EVERY_FUNCTION, WAITS_FOR_A_KEY, acting};
 use crate::program::{self, Program, metric, written};
+use crate::proxy::{Fault, Proxy};
 use crate::record::{Failure, tail};
 use crate::redis_server::{Server, free_port, run};
 use crate::watcher::wait_until;
@@ -14,6 +15,7 @@ tests!(
     program_acts_up_to_a_depth,
     program_says_what_is_wrong,
     program_calls_every_function,
+    program_handles_other_keys_while_a_call_waits,
     program_tries_a_call_again_after_the_server_died_in_it,
 );
 
@@ -127,6 +129,29 @@ async fn program_calls_every_function() -> Result<(), Failure> {
     same("the other bucket", &run::<u64>(&mut connection, "GET c").await?, &7)?;
     let (_, metrics) = program::get(port, "/metrics").await?;
     same("violations", &metrics.contains("kvwatch_violations_total{watcher=\"audit\"} 0"), &true)
+}
+
+/// The proxy holds the connection on which the watcher calls, so no answer comes.
+async fn program_handles_other_keys_while_a_call_waits() -> Result<(), Failure> {
+    let (server, mut connection, folder, _) = setup().await?;
+    let folder = folder.path();
+    let proxy = Proxy::to(server.port).await?;
+    proxy.set(Fault::HoldFrom("EXISTS"));
+    let component = folder.join("acting.wasm");
+    std::fs::write(&component, acting(WAITS_FOR_A_KEY))?;
+    let port = free_port();
+    let arguments = ["--workers", "2", "--attempts", "100", "--listen", &port.to_string()];
+    let from = format!("redis://127.0.0.1:{}/0", proxy.port);
+    let _program = Program::start(&component, &from, folder, &arguments)?;
+    wait_until(folder, "it does not watch", || crate::watcher::count(folder, "watching") > 0).await?;
+    run::<()>(&mut connection, "SET k v").await?;
+    program::handled_during_a_call(port, 20, async |attempt| {
+        for key in 0..20 {
+            run::<()>(&mut connection, &format!("SET other.{attempt}.{key} v")).await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// The server dies while a call of the watcher waits for its answer. The event is in hand of kvwatch, so it is tried again, and

@@ -20,6 +20,7 @@ tests!(
     program_skips_own_writes_and_feeds_them_up_to_a_depth,
     program_refuses_a_bucket_that_is_not_granted,
     program_ends_a_slow_call_with_the_time_of_the_event,
+    program_handles_other_keys_while_a_call_waits,
     program_calls_every_function,
     program_refuses_batches_without_the_option,
     program_tries_a_call_again_after_the_server_died_in_it,
@@ -236,6 +237,27 @@ async fn program_ends_a_slow_call_with_the_time_of_the_event() -> Result<(), Fai
         pause(50).await;
     }
     Ok(())
+}
+
+/// The proxy takes the call of one event, so no answer comes.
+async fn program_handles_other_keys_while_a_call_waits() -> Result<(), Failure> {
+    let (server, context, folder, _) = setup().await?;
+    let folder = folder.path();
+    let proxy = Proxy::to(server.port).await?;
+    proxy.set(Fault::Take("{\"last_by_subj\":\"$KV.b.a\"}"));
+    let component = folder.join("acting.wasm");
+    std::fs::write(&component, acting(WAITS_FOR_A_KEY))?;
+    let port = free_port();
+    let arguments = ["--since", "all", "--workers", "2", "--attempts", "100", "--listen", &port.to_string()];
+    let _program = Program::start(&component, &format!("{}/b", proxy.url()), folder, &arguments)?;
+    put(&context, "k", "v").await?;
+    program::handled_during_a_call(port, 20, async |attempt| {
+        for key in 0..20 {
+            put(&context, &format!("other.{attempt}.{key}"), "v").await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 async fn program_calls_every_function() -> Result<(), Failure> {
