@@ -48,39 +48,39 @@ const SLACK: f64 = 1.01;
 /// An event's instructions. The goal is 1.00 times what they are by hand; 1.005 is 1.00 in the two decimals of the issue.
 const INSTRUCTIONS: &[Budget] = &[
     budget("set, ignored", 96, 1.0),
-    budget("7 B whole, not looked at", 379, 1.0),
-    budget("7 B whole", 512, 1.0),
-    budget("7 B whole, `Bytes`", 527, 1.0),
-    budget("64 KiB whole", 1_048_957, 1.0),
-    budget("64 KiB whole, `Bytes`", 1_048_972, 1.0),
+    budget("7 B whole, not looked at", 364, 1.0),
+    budget("7 B whole", 497, 1.0),
+    budget("7 B whole, `Bytes`", 512, 1.0),
+    budget("64 KiB whole", 1_048_942, 1.0),
+    budget("64 KiB whole, `Bytes`", 1_048_957, 1.0),
     // The state has a fourth case, a payload's limit, which each read tells apart. The bytes that `BufRead` has buffered come first
     // in a chunk too.
     budget("7 B streamed, chunks", 651, 1.0),
     budget("7 B streamed, `BufRead`", 566, 1.0),
     budget("7 B streamed, `Read`", 561, 1.0),
-    budget("4 MiB streamed, chunks", 67_129_555, 1.005),
-    budget("4 MiB streamed, `BufRead`", 67_121_951, 1.0),
-    budget("4 MiB streamed, `Read`", 67_120_787, 1.0),
-    budget("delete", 109, 1.0),
+    budget("4 MiB streamed, chunks", 67_129_481, 1.005),
+    budget("4 MiB streamed, `BufRead`", 67_121_099, 1.0),
+    budget("4 MiB streamed, `Read`", 67_120_401, 1.0),
+    budget("delete", 85, 1.0),
     budget("7 B, the README's watcher", 2_229, 1.0),
-    budget("`get` and `set` of 7 B", 496, 1.05),
-    budget("`increment`", 128, 1.05),
-    budget("`get-many` of 10 keys", 3_828, 1.05),
+    budget("`get` and `set` of 7 B", 484, 1.05),
+    budget("`increment`", 116, 1.05),
+    budget("`get-many` of 10 keys", 3_816, 1.05),
 ];
 
 /// Sizes of components.
 const BYTES: &[Budget] = &[
     budget("the least watcher", 11_086, 1.0),
-    budget("the least that reads", 12_317, 1.0),
-    budget("the least that reads `Bytes`", 16_834, NONE),
-    budget("the least that reads text", 13_200, 1.0),
+    budget("the least that reads", 12_206, 1.0),
+    budget("the least that reads `Bytes`", 16_725, NONE),
+    budget("the least that reads text", 13_091, 1.0),
     budget("the README's", 25_709, 1.25),
-    budget("`get` and `set`", 17_285, 1.15),
-    budget("`increment`", 14_498, 1.15),
-    budget("`get-many`", 15_509, 1.15),
+    budget("`get` and `set`", 17_187, 1.15),
+    budget("`increment`", 14_399, 1.15),
+    budget("`get-many`", 15_412, 1.15),
     budget("sums up chunks", 18_074, NONE),
-    budget("sums up through `BufRead`", 16_758, NONE),
-    budget("sums up through `Read`", 20_088, NONE),
+    budget("sums up through `BufRead`", 16_760, NONE),
+    budget("sums up through `Read`", 20_090, NONE),
 ];
 
 /// What each thing that an author may use costs on `wasm32-unknown-unknown`: bytes and instructions, without and with the feature
