@@ -86,22 +86,22 @@ const BYTES: &[Budget] = &[
 /// What each thing that an author may use costs on `wasm32-unknown-unknown`: bytes and instructions, without and with the feature
 /// `small-allocator`.
 const SIZES: &[(&str, [u64; 2], [u64; 2])] = &[
-    ("nothing", [11_086, 96], [3_195, 112]),
-    ("`println!` of a key", [21_097, 744], [13_934, 737]),
-    ("the README's watcher", [25_709, 2_229], [15_710, 2_148]),
-    ("`into_vec`", [12_459, 512], [4_445, 384]),
-    ("`into_bytes`", [16_967, 527], [4_761, 442]),
-    ("`into_string`", [13_200, 523], [5_219, 403]),
+    ("nothing", [11_086, 96], [3_065, 91]),
+    ("`println!` of a key", [20_991, 730], [13_828, 723]),
+    ("the README's watcher", [25_709, 2_229], [15_608, 2_135]),
+    ("`into_vec`", [12_348, 497], [4_334, 369]),
+    ("`into_bytes`", [16_858, 512], [4_652, 427]),
+    ("`into_string`", [13_091, 508], [5_110, 388]),
     ("`into_json`", [58_816, 2_503], [50_879, 2_209]),
-    ("chunks", [18_074, 651], [6_106, 598]),
-    ("`Read`", [20_088, 561], [13_173, 569]),
-    ("`BufRead`", [16_758, 566], [9_642, 599]),
-    ("`BufRead::lines`", [22_601, 1_622], [14_699, 1_507]),
-    ("`io::copy` to a `Value`", [22_886, 8_972], [15_595, 8_972]),
-    ("`Value` as `Write`", [20_588, 752], [13_268, 752]),
-    ("`?` on three errors", [13_925, 625], [6_491, 505]),
-    ("`get` and `set`", [17_285, 496], [9_859, 376]),
-    ("`open`, `into_bytes`, `BufRead`", [23_433, 755], [11_425, 770]),
+    ("chunks", [18_074, 651], [6_011, 583]),
+    ("`Read`", [20_090, 561], [12_851, 561]),
+    ("`BufRead`", [16_760, 566], [9_510, 566]),
+    ("`BufRead::lines`", [22_415, 1_601], [14_496, 1_486]),
+    ("`io::copy` to a `Value`", [22_385, 8_962], [15_230, 8_962]),
+    ("`Value` as `Write`", [20_238, 740], [12_918, 740]),
+    ("`?` on three errors", [13_814, 610], [6_380, 490]),
+    ("`get` and `set`", [17_187, 484], [9_761, 364]),
+    ("`open`, `into_bytes`, `BufRead`", [23_435, 755], [11_046, 752]),
 ];
 
 /// Allocations in a thousand reads: counted, whatever compiled them.
