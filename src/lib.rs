@@ -161,7 +161,7 @@
 //! | | by hand | with this crate |
 //! |---|---:|---:|
 //! | instructions for an event, ignored | 240 | 96 |
-//! | instructions for an event, 7 bytes read whole | 634 | 512 |
+//! | instructions for an event, 7 bytes read whole | 634 | 497 |
 //! | instructions for an event, 7 bytes read with `BufRead` | 661 | 566 |
 //! | bytes of the smallest watcher | 11 699 | 11 086 |
 //! | bytes of the watcher above | 23 128 | 25 709 |
