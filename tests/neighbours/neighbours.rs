@@ -13,11 +13,12 @@ use kvwatch::world::Content;
 use kvwatch::{Engine, Watcher};
 
 /// The packages of the watchers, and whether they build for `wasm32-unknown-unknown`. Random numbers come from WASI only.
-const WATCHERS: [(&str, bool); 9] = [
+const WATCHERS: [(&str, bool); 10] = [
     ("allocator", true),
     ("alone", true),
     ("cargo-component", true),
     ("rand-0-9", false),
+    ("rand-anyhow-uuid", false),
     ("together", false),
     ("uuid-anyhow", false),
     ("wasi-0-14", false),
@@ -41,6 +42,17 @@ fn on_wasm32_wasip1() {
 #[test]
 fn on_wasm32_wasip2() {
     build_and_run(Target::Wasip2);
+}
+
+/// A new user's project: its own test runs with the test host. The tests above build it and run it as a component.
+#[test]
+fn the_own_tests_of_a_project_with_rand_anyhow_and_uuid() {
+    let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("neighbours");
+    let output = cargo(&["test", "--package", "rand-anyhow-uuid", "--target-dir"]).arg(target_dir).output();
+    let output = output.expect("cargo can be run");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(stdout.contains("test result: ok. 2 passed"), "{stdout}");
 }
 
 fn build_and_run(target: Target) {
@@ -68,24 +80,28 @@ fn build(watchers: &[&(&str, bool)], target: Target, profile: &str) -> Vec<Optio
         // What is left of an earlier build must not stand in for one that fails.
         let _ = fs::remove_file(file(name));
     }
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-    cargo
-        .args(["build", "--keep-going", "--target", target.as_str(), "--profile", profile, "--target-dir"])
-        .arg(&target_dir)
-        .current_dir(workspace())
-        .stdin(Stdio::null());
+    let mut cargo =
+        cargo(&["build", "--keep-going", "--target", target.as_str(), "--profile", profile, "--target-dir"]);
+    cargo.arg(&target_dir);
     for (name, _) in watchers {
         cargo.arg("--package").arg(name);
-    }
-    // These would replace the settings of the author's workspace.
-    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
-        cargo.env_remove(variable);
     }
     let output = cargo.output().expect("cargo can be run");
     if !output.status.success() {
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
     }
     watchers.iter().map(|(name, _)| fs::read(file(name)).ok()).collect()
+}
+
+/// Cargo in the workspace of the watchers, with the settings that an author's cargo has.
+fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    cargo.args(arguments).current_dir(workspace()).stdin(Stdio::null());
+    // These would replace the settings of the author's workspace.
+    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        cargo.env_remove(variable);
+    }
+    cargo
 }
 
 fn workspace() -> PathBuf {

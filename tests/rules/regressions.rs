@@ -384,6 +384,7 @@ fn question_mark_takes_every_error_in_one_handler_and_keeps_its_chain() {
                     Err(error).map_err(|error| error as Box<dyn StdError>)?;
                 }
                 "anyhow" => Err(anyhow::anyhow!("inner").context("outer"))?,
+                "eyre" => Err(eyre::eyre!("inner").wrap_err("outer"))?,
                 "text" => Err("outer: inner")?,
                 "borrowed" => Err(key)?,
                 "string" => Err(String::from("outer: inner"))?,
@@ -394,7 +395,7 @@ fn question_mark_takes_every_error_in_one_handler_and_keeps_its_chain() {
     }
 
     let mut host = TestHost::with_watcher(Personality::default(), || Mixed);
-    for key in ["concrete", "boxed", "anyhow", "text", "string"] {
+    for key in ["concrete", "boxed", "anyhow", "eyre", "text", "string"] {
         assert_eq!(host.delete(key).expect_failure(), format!("on-delete of {key:?} failed: outer: inner"));
     }
     assert_eq!(host.delete("sendable").expect_failure(), "on-delete of \"sendable\" failed: sent");
