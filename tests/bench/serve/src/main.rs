@@ -131,12 +131,12 @@ fn line(Rates { payload, events_per_second, .. }: &Rates) -> String {
 /// A table with a line for each size of payloads.
 fn cpu_times(rates: &[Rates]) -> String {
     let names = Contender::ALL.map(Contender::name).join(" | ");
-    let mut table = format!("| payload | {names} |\n|---|{}\n", "---:|".repeat(Contender::ALL.len()));
+    let mut lines = vec![format!("| payload | {names} |\n|---|{}", "---:|".repeat(Contender::ALL.len()))];
     for Rates { payload, cpu_micros, .. } in rates {
         let figures: Vec<_> = cpu_micros.iter().map(|micros| format!("{micros:.0}")).collect();
-        table += &format!("| {} | {} |\n", size(*payload), figures.join(" | "));
+        lines.push(format!("| {} | {} |", size(*payload), figures.join(" | ")));
     }
-    table
+    lines.join("\n")
 }
 
 fn median(runs: &[Run], of: impl Fn(&Run) -> f64) -> f64 {

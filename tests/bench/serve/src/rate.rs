@@ -37,7 +37,7 @@ pub(crate) async fn measure(
     let (begun, before) = until_acked(context, "b", &name, events, events / 20, LIMIT).await?;
     let computed = program.cpu_time()?;
     let (ended, after) = until_acked(context, "b", &name, events, events, TIMED).await?;
-    let computed = program.cpu_time()? - computed;
+    let computed = program.cpu_time()?.saturating_sub(computed);
     drop(program);
     context.get_stream("KV_b").await?.delete_consumer(&name).await?;
     #[expect(clippy::cast_precision_loss, reason = "these are far fewer than 2^52")]
