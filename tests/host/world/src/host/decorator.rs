@@ -19,6 +19,15 @@ pub(crate) struct Inner<'a> {
     pub(crate) host: &'a mut Host,
 }
 
+/// One step of `splice` or `forward`, which `call` names: moves up to `len` bytes from `src` to `dst`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub(crate) call: &'static str,
+    pub(crate) dst: u32,
+    pub(crate) src: u32,
+    pub(crate) len: u64,
+}
+
 /// Declares the functions that decorators can change, each with the function of the well-behaved host.
 macro_rules! decorated {
     ($($(#[doc = $doc:literal])+ $name:ident, $innermost:ident($($parameter:ident: $type:ty),*) -> $answer:ty;)+) => {
@@ -83,9 +92,8 @@ decorated! {
     write, write_output(dst: u32, buf: &[u8]) -> Streamed<u64>;
     /// `write-repeated`
     write_repeated, repeat_in_output(dst: u32, byte: u8, len: u64) -> Streamed<u64>;
-    /// One step of `splice` or `forward`, which `call` names: moves up to `len` bytes. Returns their number, and whether the source
-    /// is at its end.
-    transfer, move_bytes(call: &'static str, dst: u32, src: u32, len: u64) -> Streamed<(u64, bool)>;
+    /// One step of `splice` or `forward`. Returns the number of bytes that it moved, and whether the source is at its end.
+    transfer, move_bytes(step: Step) -> Streamed<(u64, bool)>;
 }
 
 impl Host {

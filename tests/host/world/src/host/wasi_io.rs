@@ -8,6 +8,7 @@
 
 #![allow(clippy::missing_errors_doc, reason = "the module's documentation states the one error of all functions")]
 
+use super::decorator::Step;
 use super::{Called, Host, Input, Object, Output, StreamError, Streamed};
 use crate::accounts::{Fault, Kind};
 
@@ -67,7 +68,7 @@ impl Host {
         if !self.check_input("splice", src, len)? || !self.check_output("splice", dst, CHUNK)? {
             return Ok(Err(StreamError));
         }
-        self.transfer("splice", dst, src, len)
+        self.transfer(Step { call: "splice", dst, src, len })
     }
 
     /// `forward`
@@ -76,11 +77,12 @@ impl Host {
         if !self.check_input("forward", src, CHUNK)? || !self.check_output("forward", dst, CHUNK)? {
             return Ok(Err(StreamError));
         }
+        let step = Step { call: "forward", dst, src, len: CHUNK };
         let mut forwarded = 0;
         let mut idle = 0_u32;
         loop {
             self.check_interrupt("forward")?;
-            let Ok((moved, end)) = self.transfer("forward", dst, src, CHUNK)? else { return Ok(Err(StreamError)) };
+            let Ok((moved, end)) = self.transfer(step)? else { return Ok(Err(StreamError)) };
             forwarded += moved;
             if end {
                 return Ok(Ok(forwarded));
@@ -136,10 +138,10 @@ impl Host {
         Ok(!failed)
     }
 
-    fn transfer(&mut self, call: &'static str, dst: u32, src: u32, len: u64) -> Streamed<(u64, bool)> {
-        let answer = self.decorated(|host| host.transfer(call, dst, src, len))?;
+    fn transfer(&mut self, step: Step) -> Streamed<(u64, bool)> {
+        let answer = self.decorated(|host| host.transfer(step))?;
         if let Ok((_, end)) = answer {
-            self.set_ended(src, end);
+            self.set_ended(step.src, end);
         }
         Ok(answer)
     }
@@ -219,7 +221,8 @@ impl Host {
         self.append("write-repeated", dst, len.min(CHUNK), append).map(Ok)
     }
 
-    pub(super) fn move_bytes(&mut self, call: &'static str, dst: u32, src: u32, len: u64) -> Streamed<(u64, bool)> {
+    pub(super) fn move_bytes(&mut self, step: Step) -> Streamed<(u64, bool)> {
+        let Step { call, dst, src, len } = step;
         let Some(input) = self.input(src) else { return Ok(Err(StreamError)) };
         let Ok((data, end)) = input.take(len.min(CHUNK)) else { return Ok(Err(StreamError)) };
         let moved = self.append(call, dst, data.len() as u64, |body, kept| body.extend_from_slice(&data[..kept]))?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::decorator::{Decorator, Inner};
+use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, Streamed};
 
 /// What a read after the end gives. A correct guest makes no such read.
@@ -47,15 +47,8 @@ impl Decorator for RepeatsAfterEnd {
         inner.skip(src, len)
     }
 
-    fn transfer(
-        &mut self,
-        inner: &mut Inner<'_>,
-        call: &'static str,
-        dst: u32,
-        src: u32,
-        len: u64,
-    ) -> Streamed<(u64, bool)> {
-        repeat_ended(inner, src);
-        inner.transfer(call, dst, src, len)
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+        repeat_ended(inner, step.src);
+        inner.transfer(step)
     }
 }

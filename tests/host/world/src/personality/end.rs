@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::decorator::{Decorator, Inner};
+use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, Streamed};
 
 /// How a host tells the end of an input stream. Every guest must work with both.
@@ -41,15 +41,8 @@ impl Decorator for TellsEndAlone {
         Ok((skipped, end && skipped == 0))
     }
 
-    fn transfer(
-        &mut self,
-        inner: &mut Inner<'_>,
-        call: &'static str,
-        dst: u32,
-        src: u32,
-        len: u64,
-    ) -> Streamed<(u64, bool)> {
-        let answer = inner.transfer(call, dst, src, len)?;
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+        let answer = inner.transfer(step)?;
         Ok(answer.map(|(moved, end)| (moved, end && moved == 0)))
     }
 }

@@ -1,6 +1,6 @@
 //! A host whose streams fail at some byte. This may fail a guest.
 
-use crate::host::decorator::{Decorator, Inner};
+use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, Streamed};
 
 /// `read` and `write` are the bytes at which input and output streams fail.
@@ -56,21 +56,14 @@ impl Decorator for FailsStreams {
         }
     }
 
-    fn transfer(
-        &mut self,
-        inner: &mut Inner<'_>,
-        call: &'static str,
-        dst: u32,
-        src: u32,
-        len: u64,
-    ) -> Streamed<(u64, bool)> {
-        let mut possible = self.readable(inner, src, len);
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+        let mut possible = self.readable(inner, step.src, step.len);
         // The output has no part in a call that only tells the end of the input.
-        if inner.host.left(src) > 0 {
-            possible = possible.and_then(|len| self.writable(inner, dst, len));
+        if inner.host.left(step.src) > 0 {
+            possible = possible.and_then(|len| self.writable(inner, step.dst, len));
         }
         match possible {
-            Ok(len) => inner.transfer(call, dst, src, len),
+            Ok(len) => inner.transfer(Step { len, ..step }),
             Err(error) => Ok(Err(error)),
         }
     }

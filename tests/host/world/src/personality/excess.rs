@@ -1,6 +1,6 @@
 //! A host whose streams give or claim more bytes than the guest asked for. This may fail a guest.
 
-use crate::host::decorator::{Decorator, Inner};
+use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, Streamed};
 
 /// `read` and `write` are the numbers of bytes that a call gives or claims beyond those that the guest asked for.
@@ -46,17 +46,10 @@ impl Decorator for Exceeds {
         Ok(taken.map(|taken| claimed(self.write, len, taken)))
     }
 
-    fn transfer(
-        &mut self,
-        inner: &mut Inner<'_>,
-        call: &'static str,
-        dst: u32,
-        src: u32,
-        len: u64,
-    ) -> Streamed<(u64, bool)> {
-        let answer = inner.transfer(call, dst, src, len)?;
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+        let answer = inner.transfer(step)?;
         // The guest gives `forward` no length that the host could exceed.
-        let excess = if call == "splice" { self.read } else { 0 };
-        Ok(answer.map(|(moved, end)| (claimed(excess, len, moved), end)))
+        let excess = if step.call == "splice" { self.read } else { 0 };
+        Ok(answer.map(|(moved, end)| (claimed(excess, step.len, moved), end)))
     }
 }

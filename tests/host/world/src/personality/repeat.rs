@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::Kind;
-use crate::host::decorator::{Decorator, Inner};
+use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, Streamed};
 
 /// How many calls in a row pass nothing on, before a call that does.
@@ -69,18 +69,11 @@ impl Decorator for PassesNothing {
         if self.is_idle(Kind::OutputStream, dst) { Ok(Ok(0)) } else { inner.write_repeated(dst, byte, len) }
     }
 
-    fn transfer(
-        &mut self,
-        inner: &mut Inner<'_>,
-        call: &'static str,
-        dst: u32,
-        src: u32,
-        len: u64,
-    ) -> Streamed<(u64, bool)> {
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
         // The output has no part in a call that only tells the end of the input.
-        let is_idle =
-            self.is_idle(Kind::InputStream, src) || inner.host.left(src) > 0 && self.is_idle(Kind::OutputStream, dst);
-        if is_idle { Ok(Ok((0, false))) } else { inner.transfer(call, dst, src, len) }
+        let is_idle = self.is_idle(Kind::InputStream, step.src)
+            || inner.host.left(step.src) > 0 && self.is_idle(Kind::OutputStream, step.dst);
+        if is_idle { Ok(Ok((0, false))) } else { inner.transfer(step) }
     }
 
     fn gone(&mut self, kind: Kind, handle: u32) {

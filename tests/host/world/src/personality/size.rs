@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::decorator::{Decorator, Inner};
+use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, Streamed};
 
 /// How much of what a guest asks for or writes goes through in one call. Every guest must work with every size.
@@ -51,16 +51,9 @@ impl Decorator for PassesParts {
         inner.write_repeated(dst, byte, self.write.part(len, &mut self.random))
     }
 
-    fn transfer(
-        &mut self,
-        inner: &mut Inner<'_>,
-        call: &'static str,
-        dst: u32,
-        src: u32,
-        len: u64,
-    ) -> Streamed<(u64, bool)> {
-        let read = self.read.part(len, &mut self.random);
-        inner.transfer(call, dst, src, self.write.part(read, &mut self.random))
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+        let read = self.read.part(step.len, &mut self.random);
+        inner.transfer(Step { len: self.write.part(read, &mut self.random), ..step })
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::host::Streamed;
-use crate::host::decorator::{Decorator, Inner};
+use crate::host::decorator::{Decorator, Inner, Step};
 
 /// Whether `splice` and `forward` work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,14 +30,7 @@ impl Transfer {
 struct CannotTransfer;
 
 impl Decorator for CannotTransfer {
-    fn transfer(
-        &mut self,
-        inner: &mut Inner<'_>,
-        call: &'static str,
-        _dst: u32,
-        _src: u32,
-        _len: u64,
-    ) -> Streamed<(u64, bool)> {
-        Err(inner.host.trap(format!("`{call}` is not implemented by this host")))
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+        Err(inner.host.trap(format!("`{}` is not implemented by this host", step.call)))
     }
 }
