@@ -1,24 +1,14 @@
 //! The output of a watcher: a pipe gets the same bytes, and a terminal gets text.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use kvwatch::{Sink, Stream};
 
-use super::style::{CannotWrite, FAINT};
+use super::style::FAINT;
 use super::{escape, screen, stdout, style};
 
 /// A terminal shows a long line in parts. This is the number of bytes of a part.
 const LONGEST_LINE: usize = 64 * 1024;
-
-/// The error of a write to standard output, until [`output_failure`] takes it.
-static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
-
-/// Fails if a write to the watcher's standard output has failed since the last call.
-pub(crate) fn output_failure() -> io::Result<()> {
-    FAILURE.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
-}
 
 /// The watcher's two streams.
 pub(crate) struct GuestOutput {
@@ -47,12 +37,12 @@ impl Sink for GuestOutput {
             Stream::Stderr => &mut self.stderr,
         };
         match target {
-            Target::Bytes => note(stream, write_bytes(stream, bytes)),
+            Target::Bytes => write_bytes(stream, bytes),
             Target::Lines(pending) => {
                 for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
                     pending.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));
                     if piece.ends_with(b"\n") || pending.len() >= LONGEST_LINE {
-                        note(stream, write_line(stream, pending));
+                        write_line(stream, pending);
                         pending.clear();
                     }
                 }
@@ -65,39 +55,30 @@ impl Sink for GuestOutput {
             if let Target::Lines(pending) = target
                 && !pending.is_empty()
             {
-                note(stream, write_line(stream, pending));
+                write_line(stream, pending);
                 pending.clear();
             }
         }
     }
 }
 
-fn write_bytes(stream: Stream, bytes: &[u8]) -> io::Result<()> {
+fn write_bytes(stream: Stream, bytes: &[u8]) {
     match stream {
-        Stream::Stdout => stdout::write(bytes),
+        Stream::Stdout => stdout::write_aside(bytes),
         // The bar or the prompt is on a terminal, and this stream is not.
         Stream::Stderr => {
             stdout::flush_aside();
-            io::stderr().write_all(bytes)
+            // If standard error is closed, nobody can read a message about it.
+            let _ = io::stderr().write_all(bytes);
         }
     }
 }
 
-fn write_line(stream: Stream, line: &[u8]) -> io::Result<()> {
+fn write_line(stream: Stream, line: &[u8]) {
     let line = escape::bytes(line.strip_suffix(b"\r").unwrap_or(line));
     match stream {
-        Stream::Stdout => screen::past_the_bar(|| stdout::write(format!("{line}\n").as_bytes())),
+        Stream::Stdout => screen::past_the_bar(|| stdout::write_aside(format!("{line}\n").as_bytes())),
         // The mark separates these lines from those of kvwatch, which never start with it.
-        Stream::Stderr => {
-            style::say(&format!("{} {line}", style::styled(FAINT, "│")));
-            Ok(())
-        }
-    }
-}
-
-fn note(stream: Stream, written: io::Result<()>) {
-    // If standard error is closed, nobody can read a message about it.
-    if let (Stream::Stdout, Err(error)) = (stream, written) {
-        FAILURE.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(CannotWrite::named(error));
+        Stream::Stderr => style::say(&format!("{} {line}", style::styled(FAINT, "│"))),
     }
 }

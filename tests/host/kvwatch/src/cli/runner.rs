@@ -6,7 +6,6 @@ use kvwatch::{Outcome, Watched, Watcher};
 
 use super::Result;
 use super::feed::Feed;
-use super::guest;
 use super::report::{Report, operation};
 use super::signals::Signals;
 use super::stats::Stats;
@@ -99,7 +98,7 @@ impl Runner {
     fn count(&mut self, round: u32, event: &Event, outcome: &Outcome) -> Result<()> {
         self.stats.count(operation(event), outcome);
         self.report.event(self.stats.all_events(), round, event, outcome)?;
-        guest::output_failure()?;
+        style::check_stdout()?;
         Ok(())
     }
 

@@ -45,6 +45,18 @@ pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     })
 }
 
+/// Writes to standard output. The next [`check`], [`write`] or [`flush`] returns the error.
+pub(crate) fn write_aside(bytes: &[u8]) {
+    if let Err(error) = write(bytes) {
+        pending().failure.get_or_insert(error);
+    }
+}
+
+/// Fails if an earlier write has failed, and no call has returned its error.
+pub(crate) fn check() -> io::Result<()> {
+    pending().take_failure()
+}
+
 /// Writes what `fill` appends to standard output. If `fill` fails, nothing is written.
 ///
 /// # Errors

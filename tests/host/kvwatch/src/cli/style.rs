@@ -79,6 +79,11 @@ pub(crate) fn print_json(object: &impl Serialize) -> io::Result<()> {
     screen::to_stdout(|| stdout::write_with(line)).map_err(CannotWrite::named)
 }
 
+/// Fails if an earlier write to standard output has failed, and no call has returned its error.
+pub(crate) fn check_stdout() -> io::Result<()> {
+    stdout::check().map_err(CannotWrite::named)
+}
+
 /// Writes to standard output what waits to be written.
 pub(crate) fn flush() -> io::Result<()> {
     stdout::flush().map_err(CannotWrite::named)
