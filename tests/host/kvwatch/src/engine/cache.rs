@@ -244,12 +244,7 @@ fn name(engine: &Engine, bytes: &[u8]) -> String {
     engine.precompile_compatibility_hash().hash(&mut feed);
     let Feed(mut sum) = feed;
     sum.update(bytes);
-    let mut name = PREFIX.to_owned();
-    for byte in sum.finalize() {
-        name.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or_default());
-        name.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or_default());
-    }
-    name
+    format!("{PREFIX}{:x}", sum.finalize())
 }
 
 /// The checksum of an entry. It covers the name too: an entry under another name is not used.
