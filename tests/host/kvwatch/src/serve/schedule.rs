@@ -207,8 +207,7 @@ impl Schedule {
     pub fn trapped(&mut self, position: Position, now: Instant) -> Trapped {
         let Some(entry) = self.entries.get_mut(&position) else { return Trapped::Withdrawn };
         if entry.withdrawn {
-            let here = entry.here;
-            self.remember(position, here);
+            self.remember(position);
             self.remove(position);
             return Trapped::Withdrawn;
         }
@@ -241,20 +240,22 @@ impl Schedule {
         let mut idle = Vec::new();
         for (position, entry) in &mut self.entries {
             match entry.state {
-                State::Queued | State::Waiting(_) => idle.push((*position, entry.here)),
+                State::Queued | State::Waiting(_) => idle.push(*position),
                 State::Running => entry.withdrawn = true,
                 State::Ending => {}
             }
         }
-        for (position, here) in &idle {
-            self.remember(*position, *here);
+        for position in &idle {
+            self.remember(*position);
             self.remove(*position);
         }
-        idle.into_iter().map(|(position, _)| position).collect()
+        idle
     }
 
-    fn remember(&mut self, position: Position, here: u64) {
-        self.survived.insert(position, here);
+    /// Remembers how often an event came here, before it is removed.
+    fn remember(&mut self, position: Position) {
+        let Some(entry) = self.entries.get(&position) else { return };
+        self.survived.insert(position, entry.here);
         if self.survived.len() > REMEMBERED {
             self.survived.pop_last();
         }
