@@ -62,6 +62,15 @@ impl Program {
         Ok(())
     }
 
+    /// Ends the program in order with SIGTERM. Any exit code but 0 is a failure.
+    pub(crate) async fn stops(&mut self) -> Result<(), Failure> {
+        self.signal("-TERM")?;
+        match self.end().await? {
+            0 => Ok(()),
+            code => Err(format!("exit code {code} after SIGTERM").into()),
+        }
+    }
+
     /// Waits for the end, up to some seconds.
     pub(crate) async fn end(&mut self) -> Result<i32, Failure> {
         for _ in 0..400 {

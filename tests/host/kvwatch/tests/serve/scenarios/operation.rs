@@ -67,11 +67,7 @@ async fn d4_dead_letters_on_a_subject_wait_for_a_stream_and_are_acknowledged_the
     if letter["op"] != "set" || letter["key"] != "a\"b" || letter["value"] != "value" || letter["attempts"] != 1 {
         return Err(letter.to_string().into());
     }
-    program.signal("-TERM")?;
-    match program.end().await? {
-        0 => Ok(()),
-        code => Err(format!("exit code {code}").into()),
-    }
+    program.stops().await
 }
 
 async fn d4_dead_letters_in_a_file_are_events_for_run() -> Result<(), Failure> {
@@ -153,11 +149,7 @@ async fn one_process_serves_several_watchers_each_with_its_grants() -> Result<()
         }
         pause(50).await;
     }
-    program.signal("-TERM")?;
-    match program.end().await? {
-        0 => Ok(()),
-        code => Err(format!("exit code {code}").into()),
-    }
+    program.stops().await
 }
 
 async fn program_limits_the_memory_of_a_watcher_and_logs_its_output_as_data() -> Result<(), Failure> {

@@ -51,11 +51,7 @@ async fn program_killed_in_the_middle_loses_nothing_and_keeps_the_order() -> Res
     }
     // A span has a name of its own, so the field with the watcher's name has another one: JSON must not have it twice.
     logged(folder, r#""span":{"watcher":"audit","name":"serve"}"#).await?;
-    running.signal("-TERM")?;
-    match running.end().await? {
-        0 => Ok(()),
-        code => Err(format!("exit code {code} after SIGTERM").into()),
-    }
+    running.stops().await
 }
 
 async fn program_without_a_bucket_exits_with_its_own_code() -> Result<(), Failure> {
@@ -143,11 +139,7 @@ async fn program_grants_what_its_options_say() -> Result<(), Failure> {
     // The stub traps, and names its function.
     logged(folder, "example:other/api").await?;
     logged(folder, "an event is given up").await?;
-    program.signal("-TERM")?;
-    match program.end().await? {
-        0 => Ok(()),
-        code => Err(format!("exit code {code}").into()),
-    }
+    program.stops().await
 }
 
 async fn program_loads_a_replaced_watcher_and_keeps_the_old_one_if_it_cannot() -> Result<(), Failure> {
@@ -176,11 +168,7 @@ async fn program_loads_a_replaced_watcher_and_keeps_the_old_one_if_it_cannot() -
     if program::written(folder).len() != 2 {
         return Err("the old watcher had an event of the new one".into());
     }
-    program.signal("-TERM")?;
-    match program.end().await? {
-        0 => Ok(()),
-        code => Err(format!("exit code {code}").into()),
-    }
+    program.stops().await
 }
 
 async fn program_has_one_live_line_on_a_terminal() -> Result<(), Failure> {
@@ -210,9 +198,5 @@ async fn program_has_one_live_line_on_a_terminal() -> Result<(), Failure> {
         }
         pause(50).await;
     }
-    program.signal("-TERM")?;
-    match program.end().await? {
-        0 => Ok(()),
-        code => Err(format!("exit code {code}").into()),
-    }
+    program.stops().await
 }
