@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cargo_metadata::Message;
+use cargo_metadata::{Artifact, Message};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use wasi_preview1_component_adapter_provider::{
@@ -136,11 +136,16 @@ impl Guests {
 /// The command that builds the guests of `side`, for a compiler that has their target.
 fn cargo(side: Side, target: Target) -> Result<Command> {
     wasm_targets::ensure(&[target], &mut |line| eprintln!("{line}"))?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo_build();
     // One package at a time: if cargo built both at once, each would get the features that the other turns on.
-    cargo.args(["build", "--release", "--target", target.as_str(), "--package", side.package()]);
-    cargo.current_dir(root());
+    cargo.args(["--release", "--target", target.as_str(), "--package", side.package()]);
     Ok(cargo)
+}
+
+fn cargo_build() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.arg("build").current_dir(root());
+    cargo
 }
 
 /// Components by their guests' names.
@@ -157,13 +162,9 @@ fn components(modules: Modules) -> Result<BTreeMap<String, Vec<u8>>> {
 }
 
 /// The core modules that `cargo` builds of all guests of `side`, and the packages that it compiles for them.
-fn modules(side: Side, mut cargo: Command) -> Result<(Modules, BTreeSet<String>)> {
-    cargo.arg("--message-format=json-render-diagnostics");
-    let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
-    let output = child.stdout.take().context("cargo has no standard output")?;
+fn modules(side: Side, cargo: Command) -> Result<(Modules, BTreeSet<String>)> {
     let (mut modules, mut packages) = (Modules::new(), BTreeSet::new());
-    for message in Message::parse_stream(BufReader::new(output)) {
-        let Message::CompilerArtifact(artifact) = message? else { continue };
+    for artifact in artifacts(cargo, format_args!("the guests {side}"))? {
         // The guests are of one package, which is the author's own.
         packages.insert(artifact.package_id.repr);
         for file in artifact.filenames.iter().filter(|file| file.extension() == Some("wasm")) {
@@ -171,9 +172,35 @@ fn modules(side: Side, mut cargo: Command) -> Result<(Modules, BTreeSet<String>)
             modules.insert(artifact.target.name.clone(), module);
         }
     }
-    let status = child.wait()?;
-    ensure!(status.success(), "cargo failed to build the guests {side}");
     Ok((modules, packages))
+}
+
+/// Builds the programs of these packages with the profile of the benchmarks. Returns their paths by their names.
+///
+/// # Errors
+///
+/// When cargo fails.
+pub(crate) fn programs(packages: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+    let mut cargo = cargo_build();
+    cargo.args(["--profile", "bench", "--bins"]).args(packages.iter().flat_map(|package| ["--package", package]));
+    let built = artifacts(cargo, format_args!("the programs of {}", packages.join(", ")))?;
+    let path = |artifact: Artifact| Some((artifact.target.name, artifact.executable?.into()));
+    Ok(built.into_iter().filter_map(path).collect())
+}
+
+/// Runs a build of cargo. Returns what it built.
+fn artifacts(mut cargo: Command, what: fmt::Arguments<'_>) -> Result<Vec<Artifact>> {
+    cargo.arg("--message-format=json-render-diagnostics");
+    let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let output = child.stdout.take().context("cargo has no standard output")?;
+    let mut artifacts = Vec::new();
+    for message in Message::parse_stream(BufReader::new(output)) {
+        if let Message::CompilerArtifact(artifact) = message? {
+            artifacts.push(artifact);
+        }
+    }
+    ensure!(child.wait()?.success(), "cargo failed to build {what}");
+    Ok(artifacts)
 }
 
 /// Whether the guest of this name needs the feature for JSON.

@@ -1,20 +1,18 @@
 //! `kvwatch run` from end to end, beside loops that do the same work, all as processes. What is compared is CPU time, of all threads and
 //! of the system too: other processes on the machine disturb it less than the time on the clock.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cargo_metadata::Message;
 use tempfile::TempDir;
 use wasm_targets::Target;
 use wasmtime::error::Context as _;
 use wasmtime::{Result, ensure};
 
-use crate::guests::{Guests, Side, children, root};
+use crate::guests::{self, Guests, Side, children, root};
 use crate::peers::{PEER, Writes};
 use crate::timed::Paired;
 
@@ -122,21 +120,8 @@ impl Programs {
     ///
     /// When cargo fails.
     pub fn build() -> Result<Self> {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         // With the benchmark, so that both are made of the same crates.
-        cargo.args(["build", "--profile", "bench", "--package", "bench", "--package", "kvwatch", "--bins"]);
-        cargo.arg("--message-format=json-render-diagnostics").current_dir(root());
-        let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
-        let output = child.stdout.take().context("cargo has no standard output")?;
-        let mut programs = BTreeMap::new();
-        for message in Message::parse_stream(BufReader::new(output)) {
-            if let Message::CompilerArtifact(artifact) = message?
-                && let Some(path) = artifact.executable
-            {
-                programs.insert(artifact.target.name, path.into_std_path_buf());
-            }
-        }
-        ensure!(child.wait()?.success(), "cargo failed to build kvwatch and the benchmark");
+        let mut programs = guests::programs(&["bench", "kvwatch"])?;
         let mut program =
             |name: &str| programs.remove(name).with_context(|| format!("cargo has built no program `{name}`"));
         Ok(Self { kvwatch: program("kvwatch")?, peer: program("bench")?, folder: tempfile::tempdir()? })
