@@ -37,7 +37,7 @@ use crate::sys::{Raw, number_of, raw_of, types};
 /// ```
 pub struct Payload(ManuallyDrop<Parts>);
 
-/// What a payload has: an unread handle, a stream, or a refusal.
+/// The parts of a payload: an unread handle, a stream, or a refusal.
 struct Parts {
     /// Until the payload is consumed, even if that fails.
     unread: Option<Handle<PayloadResource>>,
@@ -350,7 +350,7 @@ impl Drop for Payload {
     }
 }
 
-/// Its parameters are values in registers, but for the refusal.
+/// All its parameters except the refusal are values in registers.
 #[inline(never)]
 fn release(
     unread: Option<Handle<PayloadResource>>,

@@ -274,7 +274,7 @@ impl Machine {
         Self::new(&Config::new())
     }
 
-    /// One that is fast at making instances, of which there is one at a time. What the pool keeps is as in kvwatch's.
+    /// A host that makes instances fast, one at a time. Its pool keeps as much as the pool of kvwatch.
     ///
     /// # Errors
     ///

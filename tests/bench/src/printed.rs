@@ -1,4 +1,4 @@
-//! What a guest of the bare host prints, in blocks. A loop that is written for speed does not make a call of the system for each line.
+//! The output of a guest of the bare host, in blocks. A loop that is written for speed does not make a call of the system for each line.
 
 use std::io::{self, BufWriter, Stdout, Write as _};
 use std::pin::Pin;

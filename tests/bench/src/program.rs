@@ -140,7 +140,7 @@ impl Programs {
         Ok(path)
     }
 
-    /// Writes a file of so many sets, of a thousand keys, each to 7 bytes.
+    /// Writes a file with this number of sets of a thousand keys. Each value has 7 bytes.
     pub(crate) fn events(&self, count: u64) -> Result<PathBuf> {
         let path = self.folder().join(format!("{count}.jsonl"));
         if !path.exists() {

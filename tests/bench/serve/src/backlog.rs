@@ -1,4 +1,4 @@
-//! What a backlog of a million keys takes, of kvwatch and of the server.
+//! Measures what kvwatch and the server need for a backlog of a million keys.
 
 use std::time::Instant;
 

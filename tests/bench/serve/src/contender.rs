@@ -28,7 +28,7 @@ pub(crate) enum Contender {
     Native,
     /// The watcher, in the consumer, on wasmtime, by hand.
     ByHand,
-    /// `kvwatch serve` with so many workers.
+    /// `kvwatch serve` with this number of workers.
     Kvwatch(u16),
 }
 

@@ -20,11 +20,11 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(30);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) events_per_second: f64,
-    /// What an event takes of the processor, in microseconds.
+    /// The CPU time of an event, in microseconds.
     pub(crate) cpu_micros: f64,
 }
 
-/// Runs a contender that finds so many events in the bucket `b`. The first ones are not timed: programs start.
+/// Runs a contender on this number of events in the bucket `b`. The first events are not timed, because the program starts then.
 pub(crate) async fn measure(
     server: &Server,
     context: &Context,
@@ -54,7 +54,7 @@ pub(crate) fn new_name() -> String {
     format!("run-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Waits until so many of the `events` are acknowledged, or for this time. Returns when it was, and how many they are then.
+/// Waits until this number of the `events` is acknowledged, or until the time is over. Returns the time, and how many are acknowledged.
 pub(crate) async fn until_acked(
     context: &Context,
     bucket: &str,

@@ -95,7 +95,7 @@ fn spawn(folder: &tempfile::TempDir, port: u16) -> Result<Process> {
     Ok(Process(child))
 }
 
-/// Puts so many events, each under a key of its own.
+/// Puts this number of events. Each has a key of its own.
 pub(crate) async fn fill(context: &Context, bucket: &str, payload: usize, numbers: Range<u64>) -> Result<()> {
     let value = Bytes::from(vec![b'x'; payload]);
     let mut acks = Vec::new();

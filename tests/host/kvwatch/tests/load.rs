@@ -216,7 +216,7 @@ fn what_is_too_large_is_refused_before_it_is_compiled() {
     }
 }
 
-/// A component with so many imports of core modules, and nothing else.
+/// A component with this number of imports of core modules, and nothing else.
 fn imports_of_modules(count: u32) -> Vec<u8> {
     let mut imports = Vec::new();
     leb128(&mut imports, count as usize);

@@ -2,17 +2,17 @@
 //! longer than most events.
 //!
 //! A block is written when it is full, before kvwatch waits for its source or writes to standard error, and otherwise after
-//! [`LONGEST_WAIT`]. So a reader of both streams sees them in their order, and sees what an event wrote that never ends.
+//! [`LONGEST_WAIT`]. So a reader of both streams sees them in their order. The reader also sees the output of an event that never ends.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// A block that has so many bytes is written.
+/// The number of bytes at which a block is written.
 const BLOCK: usize = 64 * 1024;
 
-/// Nothing waits longer in a block.
+/// The longest time that bytes wait in a block.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ struct Pending {
 
 static PENDING: Mutex<Pending> = Mutex::new(Pending { block: Vec::new(), failure: None });
 
-/// Tells the thread that writes what waits that something does.
+/// Wakes the writing thread when a block has bytes.
 static WAITING: Condvar = Condvar::new();
 
 /// Whether standard output is a terminal. The system is asked once.
@@ -84,7 +84,7 @@ pub(crate) fn write_with(fill: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> i
     Ok(())
 }
 
-/// Writes what waits.
+/// Writes the block.
 ///
 /// # Errors
 ///
@@ -95,7 +95,7 @@ pub(crate) fn flush() -> io::Result<()> {
     pending.write()
 }
 
-/// Writes what waits. The next [`write`] or [`flush`] returns the error.
+/// Writes the block. The next [`check`], [`write`] or [`flush`] returns the error.
 pub(crate) fn flush_aside() {
     let mut pending = pending();
     if let Err(error) = pending.write() {
@@ -103,7 +103,7 @@ pub(crate) fn flush_aside() {
     }
 }
 
-/// Writes each block that waits for too long, for ever.
+/// Writes each block that has waited for [`LONGEST_WAIT`]. Never ends.
 fn write_what_waits() {
     loop {
         drop(WAITING.wait_while(pending(), |pending| pending.block.is_empty()));

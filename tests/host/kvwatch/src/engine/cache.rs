@@ -68,7 +68,7 @@ impl Cache {
     /// All entries together have at most this many bytes: 512 MiB. When there are more, those that were used longest ago are removed.
     pub const MOST_BYTES: u64 = 512 << 20;
 
-    /// A cache in this folder, which is made if there is none. A new folder is only for the user of this process.
+    /// A cache in this folder. A folder that does not exist is made, and only the user of this process may use it.
     ///
     /// # Errors
     ///
@@ -268,7 +268,7 @@ fn load(engine: &Engine, folder: &Path, name: &str) -> Option<Component> {
     }
     // SAFETY: `deserialize` needs what `serialize` returned, unchanged. The checksum shows that the bytes are what `store` wrote
     // under this name: they are not damaged. Nobody else can have written them on purpose: the open file belongs to the user of
-    // this process, and only this user may write to it. Who can write as this user can also change this program. wasmtime
+    // this process, and only this user may write to it. A program that can write as this user can also change kvwatch. wasmtime
     // itself refuses what another release or other settings have compiled.
     let component = unsafe { Component::deserialize(engine, code) }.ok()?;
     // For `make_room`. An entry that cannot be marked is only removed too early.

@@ -27,7 +27,7 @@ pub struct Engine {
     on_demand: Machine,
     pooled: Option<Machine>,
     limits: Limits,
-    /// How many bytes the host keeps for a guest, if the memory limit was set.
+    /// How many bytes the host keeps for a guest. `None` without a memory limit.
     kept: Option<u64>,
     counts_fuel: bool,
     grants: Arc<Grants>,
@@ -100,7 +100,7 @@ impl Engine {
         self.limits
     }
 
-    /// How many bytes the host keeps for a guest, if the memory limit was set.
+    /// How many bytes the host keeps for a guest. `None` without a memory limit.
     pub(crate) fn kept(&self) -> Option<u64> {
         self.kept
     }
@@ -115,7 +115,7 @@ impl Engine {
         self.pooled.as_ref().filter(|_| fits_pool(component)).unwrap_or(&self.on_demand)
     }
 
-    /// Where compiled components are kept, if they are.
+    /// The cache of compiled components. `None` if the engine has none.
     #[must_use]
     pub fn cache(&self) -> Option<&Cache> {
         self.cache.as_ref()
@@ -236,9 +236,9 @@ const POOLED_FUNCTIONS: u64 = 10_000;
 
 /// Room for components as they are built from Rust: the module, and where it is for wasip1 the adapter with its shims.
 ///
-/// What a guest touched is quicker wiped than given back to the kernel. A guest built from Rust touches the end of its stack of 1 MiB, and
-/// little behind that. A kernel that tells what was touched (Linux 6.7) saves wiping the rest of it: with instances of their own, the
-/// events of two examples for `wasm32-wasip2` took a third and a half of the time. Other kernels wipe whatever is kept, so it is little.
+/// Wiping the memory that a guest touched is faster than returning it to the kernel. A guest built from Rust touches the end of its stack
+/// of 1 MiB, and little behind that. Linux 6.7 and later say which pages were touched, so only these are wiped: with `--fresh`, the events
+/// of two examples for `wasm32-wasip2` took a third and a half of the time. On other kernels all kept pages are wiped, so few are kept.
 fn pool(instances: u32) -> PoolingAllocationConfig {
     let resident = if PoolingAllocationConfig::is_pagemap_scan_available() { 1 << 20 } else { 1 << 16 };
     let mut pool = PoolingAllocationConfig::new();

@@ -23,7 +23,7 @@ pub(crate) enum Fault {
     Silent,
     /// It closes each connection after so many bytes of the server.
     CutAfter(usize),
-    /// It passes on nothing of the server after so many of its bytes, and closes nothing.
+    /// After this number of bytes of the server, it passes on nothing more. It closes nothing.
     HoldAfter(usize),
     /// It passes on nothing of a client from the first bytes with this text on, and closes nothing.
     HoldFrom(&'static str),

@@ -45,7 +45,7 @@ pub(crate) fn parse(line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, Even
     }
 }
 
-/// Parses every event, and says what is wrong with a line that is none.
+/// Parses every line. The error says what is wrong with a line that is no event.
 pub(super) fn parse_any(line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, EventError> {
     let object = Scanner { line: text(&line)?, at: 0, known: &FIELDS[..BUCKET] }.object()?;
     let unknown = object.unknown.as_ref().map(|(_, name)| name.clone());

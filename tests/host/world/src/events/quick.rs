@@ -1,5 +1,5 @@
-//! The lines that nearly all are: short, right, and with the value as text. They are parsed in one pass. Every other line, and so each
-//! line that is wrong, goes to the parser that can say what is wrong and where.
+//! Most lines are short and right, and have the value as text. This parser takes them in one pass. All other lines go to the parser
+//! that can say what is wrong and where.
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(field: D) -> Result<Option<Cow<'a,
     Text::deserialize(field).map(|Text(text)| Some(text))
 }
 
-/// The event of a line, if the line is such a line.
+/// The event of such a line. `None` for every other line.
 pub(super) fn parse(line: &[u8]) -> Option<Event> {
     // serde takes an array for a struct too.
     if line.len() > LONGEST || !line.trim_ascii_start().starts_with(b"{") {

@@ -20,7 +20,7 @@ pub struct Reading {
     pub empty: Repeat,
     /// How many bytes more than the guest asked for a call gives.
     pub excess: u64,
-    /// At which byte of the stream it fails, if at any.
+    /// The byte of the stream at which it fails.
     pub error_at: Option<u64>,
     /// What a read after the end gives.
     pub after_end: AfterEnd,
@@ -53,7 +53,7 @@ pub struct Writing {
     pub empty: Repeat,
     /// How many bytes more than the guest wrote a call claims to have taken.
     pub excess: u64,
-    /// At which byte of the stream it fails, if at any.
+    /// The byte of the stream at which it fails.
     pub error_at: Option<u64>,
 }
 

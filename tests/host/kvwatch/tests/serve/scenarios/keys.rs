@@ -1,4 +1,4 @@
-//! What a bucket's changes are for the watcher: deletes, expiries, filters, starts.
+//! The changes of a bucket as the watcher sees them: deletes, expiries, filters, starts.
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::stream::Config;
@@ -120,7 +120,7 @@ async fn since_now_brings_only_what_comes_later() -> Result<(), Failure> {
     logged(folder, "\"key\":\"new\"").await?;
     program.signal("-TERM")?;
     program.end().await?;
-    // The name continues where it was, whatever was put while nobody watched.
+    // The name continues where it was, and delivers what was put in between.
     put(&context, "between", "v").await?;
     let _program = Program::start_with(folder, &arguments, [])?;
     logged(folder, "\"key\":\"between\"").await?;
