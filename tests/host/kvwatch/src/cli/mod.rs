@@ -94,6 +94,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Completions(completions) => completions.run(),
     };
+    if let Some(code) = signals::ending() {
+        return code;
+    }
     watcher::stop_builds();
     result.unwrap_or_else(|error| {
         // A reader of standard output that has enough is not a failure.

@@ -1,7 +1,28 @@
 //! Ctrl-C and SIGTERM. In a replay, the first one ends it after the event in hand, and the second one ends the process at once.
 //! Outside of a replay, the first one ends the process at once, with the builds that run.
 
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU8, Ordering};
+
 pub(crate) use imp::Signals;
+
+/// The exit code of the signal that ends the process at once, or 0.
+static ENDING: AtomicU8 = AtomicU8::new(0);
+
+/// The exit code of the signal that is ending the process at once. The command may see first that its build has ended, and then its
+/// own result does not matter.
+pub(crate) fn ending() -> Option<ExitCode> {
+    match ENDING.load(Ordering::SeqCst) {
+        0 => None,
+        code => Some(code.into()),
+    }
+}
+
+/// The exit code of a process that a signal ended.
+#[cfg(unix)]
+fn exit_code(signal: i32) -> u8 {
+    128 + u8::try_from(signal).unwrap_or(0)
+}
 
 #[cfg(unix)]
 mod imp {
@@ -9,7 +30,7 @@ mod imp {
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
     use std::{process, thread};
 
     use nix::errno::Errno;
@@ -19,11 +40,13 @@ mod imp {
 
     use super::super::stdout;
     use super::super::watcher::stop_builds;
+    use super::{ENDING, exit_code};
 
     /// The signals that end a run.
     #[derive(Clone, Debug)]
     pub(crate) struct Signals {
-        caught: Arc<AtomicUsize>,
+        /// The exit code of the signal that came, or 0.
+        caught: Arc<AtomicU8>,
         /// Whether the next signal ends the process at once.
         at_once: Arc<AtomicBool>,
         /// Becomes readable with the first signal.
@@ -36,7 +59,7 @@ mod imp {
         /// From now on, a signal ends the process and the builds that run.
         pub(crate) fn install() -> io::Result<Self> {
             let (wake, waker) = UnixStream::pair()?;
-            let (caught, at_once) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+            let (caught, at_once) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicBool::new(true)));
             let mut handlers = Vec::new();
             for signal in [SIGINT, SIGTERM] {
                 let (mut arrived, handler) = UnixStream::pair()?;
@@ -46,10 +69,11 @@ mod imp {
                 thread::Builder::new().name("kvwatch signals".into()).spawn(move || {
                     while arrived.read_exact(&mut [0]).is_ok() {
                         if at_once.swap(true, Ordering::SeqCst) {
+                            ENDING.store(exit_code(signal), Ordering::SeqCst);
                             stop_builds();
-                            process::exit(128 + signal);
+                            process::exit(exit_code(signal).into());
                         }
-                        caught.store(usize::try_from(signal).unwrap_or(0), Ordering::SeqCst);
+                        caught.store(exit_code(signal), Ordering::SeqCst);
                         // The reader that waits is gone only when the run has ended.
                         let _ = waker.write_all(&[0]);
                     }
@@ -75,7 +99,7 @@ mod imp {
         pub(crate) fn code(&self) -> Option<u8> {
             match self.caught.load(Ordering::SeqCst) {
                 0 => None,
-                signal => Some(128 + u8::try_from(signal).unwrap_or(0)),
+                code => Some(code),
             }
         }
 
