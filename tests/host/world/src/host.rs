@@ -1,8 +1,11 @@
 //! The host's state, and an event from its begin to its end. Each interface of the draft has a file of its own.
 
+mod changes;
 pub(crate) mod decorator;
 mod limits;
+pub(crate) mod object;
 mod outbound;
+mod reply;
 mod types;
 mod wasi_io;
 mod written;
@@ -17,11 +20,14 @@ use crate::personality::Personality;
 use crate::store::Store;
 use crate::table::{Entry, Life, Table};
 
+use changes::Changes;
+pub use changes::StoreChange;
 use decorator::Decorator;
 pub use limits::HostLimits;
 use limits::Interrupt;
-use outbound::Changes;
-pub use outbound::{Answered, Asked, EVENT_BUCKET, Reply, StoreChange};
+use object::{Object, Output, Payload};
+pub use outbound::{Answered, Asked, EVENT_BUCKET};
+pub use reply::Reply;
 use written::Bodies;
 pub use written::Written;
 
@@ -86,70 +92,6 @@ pub enum Details {
     /// The host keeps nothing: [`Host::end`] returns no violations, and [`Host::values`] no values. Use it for a host that runs
     /// for a long time.
     Counted,
-}
-
-/// What a handle stands for.
-#[derive(Debug)]
-enum Object {
-    /// A bucket that the guest opened by this name, or that of the event.
-    Bucket(Option<Arc<str>>),
-    Error(String),
-    Input(Input),
-    Output(Output),
-    Payload(Payload),
-    /// A payload that the guest has consumed, and whose handle stays until the guest drops it or the event ends.
-    Spent,
-    Value {
-        /// The number of its body in [`Bodies`].
-        number: u64,
-        body: Body,
-    },
-}
-
-impl Object {
-    /// The bytes that the host keeps for this handle besides those of values.
-    fn bytes(&self) -> u64 {
-        match self {
-            Self::Bucket(name) => name.as_ref().map_or(0, |name| name.len() as u64),
-            Self::Error(trace) => trace.len() as u64,
-            Self::Input(Input { kept, .. }) | Self::Payload(Payload { kept, .. }) => *kept,
-            Self::Output(_) | Self::Spent | Self::Value { .. } => 0,
-        }
-    }
-}
-
-/// Whether `value-write-body` was called for a value.
-#[derive(Clone, Copy, Debug)]
-enum Body {
-    Unopened,
-    Refused,
-    /// The stream of this handle writes the value, until the guest drops it.
-    Stream(u32),
-}
-
-#[derive(Debug)]
-pub(crate) struct Payload {
-    pub(crate) content: Content,
-    /// The memory of the content, if the host keeps it for this guest.
-    kept: u64,
-}
-
-#[derive(Debug)]
-pub(crate) struct Input {
-    content: Content,
-    kept: u64,
-    /// How many bytes were taken from the content.
-    pub(crate) offset: u64,
-    /// Whether the guest was told that the stream is at its end.
-    pub(crate) ended: bool,
-    failed: bool,
-}
-
-#[derive(Debug)]
-struct Output {
-    /// The number of the body that it writes, in [`Bodies`].
-    number: u64,
-    failed: bool,
 }
 
 /// The handles that a set gives a guest.

@@ -14,6 +14,8 @@
 //! | `host::decorator` | how a decorator changes what the host does |
 //! | `host::wasi_io`, `host::types` | the draft's functions on bare handles, one file for each interface |
 //! | `host::outbound` | the draft's functions that act on the store: `readwrite`, `atomic` and `batch` |
+//! | `host::reply`, `host::changes` | what the guest gets for the store's answer, and what it has changed |
+//! | `host::object` | the objects behind the handles |
 //! | `host::limits` | what a host keeps for a guest, the limits on it, and the end of calls that take too long |
 //! | `host::written` | the bodies of values |
 //! | `store` | named buckets behind a trait, a store in memory and its file, and decorators that fail |

@@ -14,6 +14,9 @@ const LONG: Duration = Duration::from_millis(400);
 const TICK: Duration = Duration::from_millis(100);
 
 /// Reads lines, and shows a bar with the part that was read.
+///
+/// It observes the file and not the events, unlike a [`Report`](super::report::Report): the number of events in a file is known at
+/// its end only, and its length from the start.
 pub(crate) struct Progress<R> {
     lines: R,
     bar: ProgressBar,

@@ -2,19 +2,26 @@
 //!
 //! A [`Source`] returns the next event, and each event carries its end: [`Delivery::end`] reports what became of it. A source that
 //! acknowledges (a queue) passes a function to [`Delivery::with_end`]. A source that cannot (a file, a keyspace notification)
-//! passes none. A source that waits on a network receives from a task of its own through a channel.
+//! passes none.
+//!
+//! The prompt of `kvwatch run` is not a source. A source only passes events on, and the prompt also asks what became of them: `get`,
+//! `keys` and `stats` read the store and the figures after the last event, `fresh` replaces the instance, and an event is answered with
+//! the values that the watcher wrote. As a source, the prompt would have to share the store, the session and the figures with its
+//! caller. It has in common with a source that its events are events of this crate, that the same function applies them to the
+//! store, and that its command `load` opens a file as [`Lines`].
+//!
+//! `kvwatch serve` uses another trait, `serve::Source`, because a store that delivers again has acks, gates and leases. A test
+//! kit (`serve::conforms`) tests its implementations for NATS and Redis.
 
 mod file;
 #[cfg(feature = "serve")]
 pub mod nats;
-mod prompt;
 #[cfg(feature = "serve")]
 pub mod redis;
 #[cfg(feature = "serve")]
 mod secret;
 
 pub use file::Lines;
-pub use prompt::Pasted;
 #[cfg(feature = "serve")]
 pub use secret::{BadSecret, Secret};
 

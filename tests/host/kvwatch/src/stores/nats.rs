@@ -1,32 +1,25 @@
 //! The store behind a bucket of NATS `JetStream`.
 
-use std::error::Error as _;
+mod key;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
-use async_nats::jetstream::context::{GetStreamErrorKind, PublishError, PublishErrorKind};
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
-use async_nats::jetstream::{self, Context, ErrorCode};
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::{Context, ErrorCode};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use inbound_keyvalue_host::Content;
 use inbound_keyvalue_host::store::{Answer, Store, StoreError, number};
 
+pub use self::key::{DEPTH, WRITER};
+use self::key::{Decision, check_new_key, unavailable};
 use super::Depth;
-use crate::serve::{Change, Escaped, Retry};
+use crate::serve::Change;
 use crate::sources::nats::change;
 
-/// The header of a write that names the watcher: its bucket and its `--name`.
-pub const WRITER: &str = "Kvwatch-Writer";
-/// The header of a write that counts the writes of watchers that led to it, itself included.
-pub const DEPTH: &str = "Kvwatch-Depth";
-
-/// How often an atomic function tries, and its waits in between. Of all writers of a key at least one succeeds in each round, so
-/// this is enough for some hundred writers that never pause.
-const CONTENTION: Retry = Retry { attempts: 200, first: Duration::from_millis(1), longest: Duration::from_millis(50) };
 /// The most bytes of keys that `get-keys` collects.
 const MOST_KEYS: usize = 64 << 20;
 /// `get-keys` fails if the server sends nothing for this time.
@@ -56,12 +49,6 @@ pub struct NatsStore {
     partial_batches: bool,
 }
 
-/// The last message of a key.
-struct Last {
-    revision: u64,
-    value: Option<Bytes>,
-}
-
 impl NatsStore {
     /// All buckets that this connection reaches. `writer` names the watcher in each write.
     pub fn new(context: Context, writer: impl Into<Arc<str>>) -> Self {
@@ -83,11 +70,6 @@ impl NatsStore {
         self
     }
 
-    async fn stream(&self, bucket: &str) -> Result<Stream<()>> {
-        let stream = self.context.get_stream_no_info(format!("KV_{bucket}")).await;
-        stream.map_err(|_| StoreError::NoBucket(bucket.to_owned()))
-    }
-
     async fn open_bucket(&self, bucket: &str) -> Result<()> {
         self.context.get_stream(format!("KV_{bucket}")).await.map(drop).map_err(|error| match error.kind() {
             GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
@@ -101,83 +83,6 @@ impl NatsStore {
         })
     }
 
-    /// The last message of a key. `None`: there never was one, or it was purged.
-    async fn last(&self, bucket: &str, key: &str) -> Result<Option<Last>> {
-        let subject = subject(bucket, key)?;
-        // The leader answers this, so a watcher reads its own writes. A replica may answer a direct get.
-        match self.stream(bucket).await?.get_last_raw_message_by_subject(&subject).await {
-            Ok(message) => {
-                let value = match change(Some(&message.headers), &message.payload) {
-                    Change::Set(value) => Some(value),
-                    Change::Delete => None,
-                };
-                Ok(Some(Last { revision: message.sequence, value }))
-            }
-            Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                LastRawMessageErrorKind::JetStream(cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                    Err(StoreError::NoBucket(bucket.to_owned()))
-                }
-                LastRawMessageErrorKind::JetStream(cause) => {
-                    Err(StoreError::Refused(format!("NATS refused the call: {cause}")))
-                }
-                LastRawMessageErrorKind::InvalidSubject => Err(bad_key(key)),
-                LastRawMessageErrorKind::Other => Err(unavailable(&error)),
-            },
-        }
-    }
-
-    async fn value(&self, bucket: &str, key: &str) -> Result<Bytes> {
-        self.last(bucket, key).await?.and_then(|last| last.value).ok_or_else(|| StoreError::NoKey(key.to_owned()))
-    }
-
-    /// Writes a message for a key, if its last one is `expected`. Whether it was.
-    async fn write(&self, bucket: &str, key: &str, value: Option<Bytes>, expected: Option<u64>) -> Result<bool> {
-        let subject = subject(bucket, key)?;
-        let mut headers = HeaderMap::new();
-        headers.insert(WRITER, &*self.writer);
-        headers.insert(DEPTH, self.depth.of_write().to_string());
-        headers.insert("Nats-Expected-Stream", format!("KV_{bucket}"));
-        if value.is_none() {
-            headers.insert("KV-Operation", "DEL");
-        }
-        if let Some(revision) = expected {
-            headers.insert("Nats-Expected-Last-Subject-Sequence", revision.to_string());
-        }
-        let sent = self.context.publish_with_headers(subject, headers, value.unwrap_or_default()).await;
-        let stored = match sent {
-            Ok(stored) => stored.await,
-            Err(error) => Err(error),
-        };
-        match stored {
-            Ok(_) => Ok(true),
-            Err(error) if is_conflict(&error) => Ok(false),
-            Err(error) => Err(self.refused(bucket, &error)),
-        }
-    }
-
-    fn refused(&self, bucket: &str, error: &PublishError) -> StoreError {
-        match error.kind() {
-            PublishErrorKind::StreamNotFound => StoreError::NoBucket(bucket.to_owned()),
-            PublishErrorKind::MaxPayloadExceeded => self.too_large(),
-            _ => match code(error) {
-                Some((ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM, _)) => StoreError::Full(format!(
-                    "the value is larger than the bucket {bucket:?} allows (its max_value_size)"
-                )),
-                Some((ErrorCode::STREAM_STORE_FAILED, cause)) => {
-                    StoreError::Full(format!("bucket {bucket:?}: {cause}"))
-                }
-                Some((_, cause)) => StoreError::Refused(format!("NATS refused the call: {cause}")),
-                None => unavailable(error),
-            },
-        }
-    }
-
-    fn too_large(&self) -> StoreError {
-        let most = self.context.client().server_info().max_payload;
-        StoreError::Full(format!("the server takes at most {most} bytes of a value and its headers (max_payload)"))
-    }
-
     async fn set_key(&self, bucket: &str, key: &str, content: &Content) -> Result<()> {
         check_new_key(key)?;
         // Checked before the content is read, which may be large.
@@ -187,35 +92,6 @@ impl NatsStore {
         let bytes = content.read(0, content.len());
         let bytes = bytes.map_err(|cause| StoreError::Refused(format!("the value cannot be read: {cause}")))?;
         self.write(bucket, key, Some(bytes.into()), None).await.map(drop)
-    }
-
-    /// Reads a key, decides on its new value, and writes it if no other writer was faster. Otherwise it begins again.
-    async fn update<T>(
-        &self,
-        bucket: &str,
-        key: &str,
-        mut decide: impl FnMut(Option<Bytes>) -> Result<Decision<T>>,
-    ) -> Result<T> {
-        let mut waits = CONTENTION.waits();
-        loop {
-            let last = self.last(bucket, key).await?;
-            let revision = last.as_ref().map_or(0, |last| last.revision);
-            match decide(last.and_then(|last| last.value))? {
-                Decision::Keep(answer) => return Ok(answer),
-                Decision::Write(value, answer) => {
-                    if self.write(bucket, key, value, Some(revision)).await? {
-                        return Ok(answer);
-                    }
-                }
-            }
-            let Some(wait) = waits.next() else {
-                return Err(StoreError::Unavailable(format!(
-                    "other writers changed the key {key:?} at each of {} attempts",
-                    CONTENTION.attempts
-                )));
-            };
-            tokio::time::sleep(wait).await;
-        }
     }
 
     async fn delete_key(&self, bucket: &str, key: &str) -> Result<()> {
@@ -282,52 +158,8 @@ impl NatsStore {
     }
 }
 
-/// What an atomic function makes of the value that it found.
-enum Decision<T> {
-    Keep(T),
-    /// The new value; `None` deletes the key.
-    Write(Option<Bytes>, T),
-}
-
 fn parsed(key: &str, value: &[u8]) -> Result<u64> {
     number(value).ok_or_else(|| StoreError::NotANumber(key.to_owned()))
-}
-
-/// The subject of a key. Keys that other clients have put may have any character that a subject can have.
-fn subject(bucket: &str, key: &str) -> Result<String> {
-    let is_part = |part: &str| {
-        !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "*>".contains(c))
-    };
-    if key.split('.').all(is_part) { Ok(format!("$KV.{bucket}.{key}")) } else { Err(bad_key(key)) }
-}
-
-/// What is written must have a key that all clients of NATS can read.
-fn check_new_key(key: &str) -> Result<()> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-/_=.".contains(&byte);
-    if key.bytes().all(is_allowed) && key.split('.').all(|part| !part.is_empty()) { Ok(()) } else { Err(bad_key(key)) }
-}
-
-fn bad_key(key: &str) -> StoreError {
-    StoreError::Refused(format!(
-        "NATS does not allow the key \"{}\": a key has the characters A-Z a-z 0-9 - / _ = and `.`, and no `.` at an end or \
-         beside another",
-        Escaped(key)
-    ))
-}
-
-fn is_conflict(error: &PublishError) -> bool {
-    error.kind() == PublishErrorKind::WrongLastSequence
-        || matches!(code(error), Some((ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT, _)))
-}
-
-/// The server's own error, if it sent one.
-fn code(error: &PublishError) -> Option<(ErrorCode, String)> {
-    let error = error.source()?.downcast_ref::<jetstream::Error>()?;
-    Some((error.error_code(), error.to_string()))
-}
-
-fn unavailable(error: &dyn std::error::Error) -> StoreError {
-    StoreError::Unavailable(error.to_string())
 }
 
 impl Store for NatsStore {

@@ -7,7 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Called, Host, Payload, StreamError, Streamed};
+use super::object::Payload;
+use super::{Called, Host, StreamError, Streamed};
 use crate::accounts::{Kind, Violation};
 use crate::store::Store;
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Called, Entry, Host, Object, Trap};
+use super::object::Object;
+use super::{Called, Entry, Host, Trap};
 
 /// How much a host keeps for one guest at a time. A call that would exceed a limit traps, and its message names the limit.
 ///

@@ -11,10 +11,13 @@
 
 use std::sync::Arc;
 
-use super::{Called, Details, Host, Object, Payload};
+use super::changes::StoreChange;
+use super::object::Object;
+use super::reply::{Opened, Reply};
+use super::{Called, Host};
 use crate::accounts::Kind;
 use crate::content::{Content, IntoContent as _};
-use crate::events::{Change, Event};
+use crate::events::Event;
 use crate::store::{Answer, MemoryStore, Store, StoreCall, StoreError};
 
 /// The name of the bucket that events come from, unless a host sets another one: `watched`.
@@ -70,132 +73,6 @@ impl<T> Asked<T> {
     /// Waits for the store on this thread.
     pub fn block(self) -> Answered<T> {
         Answered { pending: self.pending, answer: self.answer.block() }
-    }
-}
-
-/// The answer of a store, and what the guest gets for it.
-pub trait Reply: Sized {
-    /// A handle for each content and for each opened bucket, and everything else as it is.
-    type Given;
-
-    /// Makes the handles.
-    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<Self::Given>;
-
-    /// The number that the store answered, with 1 for `true`.
-    fn number(&self) -> u64 {
-        0
-    }
-}
-
-/// The answer to `open-bucket`.
-#[derive(Debug)]
-pub struct Opened(());
-
-impl Reply for Opened {
-    type Given = u32;
-
-    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<u32> {
-        host.make(Kind::Bucket, call.as_str(), Object::Bucket(Some(Arc::clone(bucket))))
-    }
-}
-
-impl Reply for Content {
-    type Given = u32;
-
-    fn give(self, host: &mut Host, call: StoreCall, _bucket: &Arc<str>) -> Called<u32> {
-        let kept = self.len_in_memory();
-        host.make(Kind::Payload, call.as_str(), Object::Payload(Payload { content: self, kept }))
-    }
-}
-
-impl Reply for Vec<Content> {
-    type Given = Vec<u32>;
-
-    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<Vec<u32>> {
-        self.into_iter().map(|content| content.give(host, call, bucket)).collect()
-    }
-}
-
-impl Reply for Vec<String> {
-    type Given = Self;
-
-    fn give(self, host: &mut Host, call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
-        host.admit_bytes(call.as_str(), self.iter().map(|key| key.len() as u64).sum())?;
-        Ok(self)
-    }
-}
-
-impl Reply for () {
-    type Given = ();
-
-    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<()> {
-        Ok(())
-    }
-}
-
-impl Reply for bool {
-    type Given = Self;
-
-    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
-        Ok(self)
-    }
-
-    fn number(&self) -> u64 {
-        u64::from(*self)
-    }
-}
-
-impl Reply for u64 {
-    type Given = Self;
-
-    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
-        Ok(self)
-    }
-
-    fn number(&self) -> u64 {
-        *self
-    }
-}
-
-/// A change that the guest made to the store.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct StoreChange {
-    /// The bucket.
-    pub bucket: String,
-    /// The change, as the event that a watcher of the bucket would get.
-    pub event: Event,
-}
-
-/// The changes of an event.
-#[derive(Debug, Default)]
-pub(super) struct Changes {
-    kept: Vec<StoreChange>,
-    kept_bytes: u64,
-    total: u64,
-}
-
-impl Changes {
-    /// The most changes that are kept, and the most of their bytes.
-    const MOST: usize = 4096;
-    const MOST_BYTES: u64 = 64 * 1024 * 1024;
-
-    #[inline]
-    pub(super) fn begin(&mut self) {
-        if self.total > 0 {
-            *self = Self::default();
-        }
-    }
-
-    fn note(&mut self, bucket: &str, event: Event, details: Details) {
-        self.total += 1;
-        let content = if let Change::Set(content) = &event.change { content.len_in_memory() } else { 0 };
-        let bytes = (bucket.len() + event.key.len()) as u64 + content;
-        let fits = self.kept.len() < Self::MOST && self.kept_bytes.saturating_add(bytes) <= Self::MOST_BYTES;
-        if details == Details::Collected && fits {
-            self.kept_bytes += bytes;
-            self.kept.push(StoreChange { bucket: bucket.to_owned(), event });
-        }
     }
 }
 

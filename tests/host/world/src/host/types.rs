@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use super::{Body, Called, Details, Host, Input, Object, Output, Payload};
+use super::object::{Body, Input, Object, Output, Payload};
+use super::{Called, Details, Host};
 use crate::accounts::{Fault, Kind};
 use crate::table::Life;
 

@@ -9,7 +9,8 @@
 #![allow(clippy::missing_errors_doc, reason = "the module's documentation states the one error of all functions")]
 
 use super::decorator::Step;
-use super::{Called, Host, Input, Object, Output, StreamError, Streamed};
+use super::object::{Input, Object, Output};
+use super::{Called, Host, StreamError, Streamed};
 use crate::accounts::{Fault, Kind};
 
 impl Host {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Fault, Kind};
-use crate::host::Payload;
 use crate::host::decorator::{Decorator, Inner};
+use crate::host::object::Payload;
 
 /// What becomes of a payload's handle when the guest consumes the payload. Every guest must work with both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Personality;
+use crate::host::Called;
 use crate::host::decorator::{Decorator, Inner};
-use crate::host::{Called, Payload};
+use crate::host::object::Payload;
 use crate::store::{Refusing, Store, StoreCall};
 
 #[derive(Debug)]

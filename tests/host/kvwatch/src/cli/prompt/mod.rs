@@ -1,7 +1,10 @@
 //! The prompt: the user types commands and events.
+//!
+//! The documentation of [`kvwatch::sources`] says why the prompt is not a source.
 
 mod command;
 mod helper;
+mod pasted;
 
 use std::cell::RefCell;
 use std::env;
@@ -11,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use kvwatch::ByteSize;
-use kvwatch::sources::Pasted;
 use kvwatch::world::{Content, Event, open_events};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -19,6 +21,7 @@ use rustyline::{Behavior, ColorMode, CompletionType, Config, Editor};
 
 use self::command::{Command, HELP};
 use self::helper::Helper;
+use self::pasted::Pasted;
 use super::run::{ReadLimits, replay_file};
 use super::runner::Runner;
 use super::stats::plural;

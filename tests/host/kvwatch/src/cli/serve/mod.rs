@@ -8,6 +8,7 @@ mod options;
 mod redis;
 mod reload;
 mod run;
+mod text;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

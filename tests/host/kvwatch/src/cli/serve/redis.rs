@@ -3,7 +3,8 @@
 use kvwatch::sources::nats;
 use kvwatch::sources::redis::{self, Auth};
 
-use super::options::{Letters, Options, PASSWORD, Parse, Text};
+use super::options::{Options, PASSWORD};
+use super::text::{Letters, Parse, Text};
 use crate::cli::Result;
 
 /// Where events come from.

@@ -4,36 +4,40 @@ use std::collections::VecDeque;
 ///
 /// A terminal gives a paste of several lines as one text. The prompt runs each line in turn. After a line that it refuses, it
 /// [clears](Self::clear) the others, because they may depend on the refused line.
-///
-/// ```
-/// use kvwatch::sources::Pasted;
-///
-/// let mut pasted = Pasted::default();
-/// pasted.add("set a 1\r\n\nset b 2\n");
-/// assert_eq!(pasted.next_line().as_deref(), Some("set a 1"));
-/// assert_eq!(pasted.clear(), 1);
-/// assert_eq!(pasted.next_line(), None);
-/// ```
 #[derive(Debug, Default)]
-pub struct Pasted {
+pub(crate) struct Pasted {
     lines: VecDeque<String>,
 }
 
 impl Pasted {
     /// Adds the lines of a text. Empty lines are left out.
-    pub fn add(&mut self, text: &str) {
+    pub(crate) fn add(&mut self, text: &str) {
         // A terminal pastes a line's end as a carriage return.
         let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
         self.lines.extend(lines.map(str::to_owned));
     }
 
     /// The next line.
-    pub fn next_line(&mut self) -> Option<String> {
+    pub(crate) fn next_line(&mut self) -> Option<String> {
         self.lines.pop_front()
     }
 
     /// Drops the lines that were not run, and returns their number.
-    pub fn clear(&mut self) -> usize {
+    pub(crate) fn clear(&mut self) -> usize {
         std::mem::take(&mut self.lines).len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paste_is_cut_into_lines_that_can_be_dropped() {
+        let mut pasted = Pasted::default();
+        pasted.add("set a 1\r\n\nset b 2\n");
+        assert_eq!(pasted.next_line().as_deref(), Some("set a 1"));
+        assert_eq!(pasted.clear(), 1);
+        assert_eq!(pasted.next_line(), None);
     }
 }

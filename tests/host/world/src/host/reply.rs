@@ -1,0 +1,97 @@
+//! What a guest gets for the answer of a store.
+
+use std::sync::Arc;
+
+use super::object::{Object, Payload};
+use super::{Called, Host};
+use crate::accounts::Kind;
+use crate::content::Content;
+use crate::store::StoreCall;
+
+/// The answer of a store, and what the guest gets for it.
+pub trait Reply: Sized {
+    /// A handle for each content and for each opened bucket, and everything else as it is.
+    type Given;
+
+    /// Makes the handles.
+    ///
+    /// # Errors
+    ///
+    /// The host traps when the guest exceeds a limit.
+    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<Self::Given>;
+
+    /// The number that the store answered, with 1 for `true`.
+    fn number(&self) -> u64 {
+        0
+    }
+}
+
+/// The answer to `open-bucket`.
+#[derive(Debug)]
+pub struct Opened(pub(super) ());
+
+impl Reply for Opened {
+    type Given = u32;
+
+    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<u32> {
+        host.make(Kind::Bucket, call.as_str(), Object::Bucket(Some(Arc::clone(bucket))))
+    }
+}
+
+impl Reply for Content {
+    type Given = u32;
+
+    fn give(self, host: &mut Host, call: StoreCall, _bucket: &Arc<str>) -> Called<u32> {
+        let kept = self.len_in_memory();
+        host.make(Kind::Payload, call.as_str(), Object::Payload(Payload { content: self, kept }))
+    }
+}
+
+impl Reply for Vec<Content> {
+    type Given = Vec<u32>;
+
+    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<Vec<u32>> {
+        self.into_iter().map(|content| content.give(host, call, bucket)).collect()
+    }
+}
+
+impl Reply for Vec<String> {
+    type Given = Self;
+
+    fn give(self, host: &mut Host, call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
+        host.admit_bytes(call.as_str(), self.iter().map(|key| key.len() as u64).sum())?;
+        Ok(self)
+    }
+}
+
+impl Reply for () {
+    type Given = ();
+
+    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<()> {
+        Ok(())
+    }
+}
+
+impl Reply for bool {
+    type Given = Self;
+
+    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
+        Ok(self)
+    }
+
+    fn number(&self) -> u64 {
+        u64::from(*self)
+    }
+}
+
+impl Reply for u64 {
+    type Given = Self;
+
+    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
+        Ok(self)
+    }
+
+    fn number(&self) -> u64 {
+        *self
+    }
+}
