@@ -2,11 +2,11 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 
-/// Why there is no watcher, or no engine to run it.
+/// Why a watcher cannot be loaded, or an engine cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The engine cannot be set up as it was asked for.
+    /// The engine cannot be set up with these settings.
     #[error("the WebAssembly engine cannot be set up")]
     Engine(#[source] Cause),
     /// The component's file cannot be read.
@@ -14,82 +14,82 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// It is a core module.
+    /// The bytes are a core module and not a component.
     #[error(
         "{watcher} is a core module, not a component: build it with `cargo component build` or for the target \
          wasm32-wasip2, or give `kvwatch` the folder of its package"
     )]
     CoreModule {
-        /// What it was loaded from.
+        /// The watcher's name in messages.
         watcher: String,
     },
-    /// It is no WebAssembly at all.
+    /// The bytes are not WebAssembly.
     #[error("{watcher} is not WebAssembly: give the `.wasm` file of a component, or the folder of its package")]
     NotWasm {
-        /// What it was loaded from.
+        /// The watcher's name in messages.
         watcher: String,
     },
-    /// It looks like a component and is not a valid one.
+    /// The bytes begin like a component, but the component is not valid.
     #[error(
         "{watcher} is not a valid component: it may be damaged, or made for another component model; build it again"
     )]
     Invalid {
-        /// What it was loaded from.
+        /// The watcher's name in messages.
         watcher: String,
-        /// What is wrong with it.
+        /// The cause.
         source: Cause,
     },
-    /// It asks for more than kvwatch compiles for a watcher.
+    /// The component exceeds a limit for what kvwatch compiles.
     #[error("{watcher} is too large: {reason}; build a smaller component")]
     TooLarge {
-        /// What it was loaded from.
+        /// The watcher's name in messages.
         watcher: String,
-        /// What there is too much of.
+        /// The limit that the component exceeds.
         reason: String,
     },
-    /// It does not export `handle-watch`.
+    /// The component does not export `handle-watch`.
     #[error(
         "{watcher} has no `wasi:keyvalue/handle-watch` export: put `#[handle_watch]` on the watcher ({})",
         list("it exports", exports)
     )]
     NoExport {
-        /// What it was loaded from.
+        /// The watcher's name in messages.
         watcher: String,
-        /// What it does export.
+        /// The names that the component exports.
         exports: Vec<String>,
     },
-    /// It imports what no host of this world has.
+    /// The component imports an interface that kvwatch does not offer.
     #[error(
         "{watcher} cannot run here: {}; a watcher has the interfaces of the draft, and {WASI_OFFERED}; build it without the \
          rest, or replace an interface by traps with `--stub INTERFACE`",
         list("it imports", imports)
     )]
     UnknownImports {
-        /// What it was loaded from.
+        /// The watcher's name in messages.
         watcher: String,
-        /// The imports that there is nothing for.
+        /// The imports that kvwatch does not offer.
         imports: Vec<String>,
     },
-    /// It has the right imports and exports, of another type.
+    /// The names of the imports and exports are right, but a type is not the one of the world.
     #[error("{watcher} does not fit the world: build it with bindings of the same WIT as this host's")]
     Mismatch {
-        /// What it was loaded from.
+        /// The watcher's name in messages.
         watcher: String,
-        /// What does not fit.
+        /// The difference.
         source: Cause,
     },
 }
 
-/// What kvwatch offers of WASI.
+/// The part of WASI that kvwatch offers.
 const WASI_OFFERED: &str =
     if cfg!(feature = "http") { "WASI 0.2 with outgoing requests of wasi:http" } else { "WASI 0.2 without wasi:http" };
 
 type Cause = Box<dyn StdError + Send + Sync>;
 
-/// How many names a message lists: a file can have a hundred thousand.
+/// A message lists at most this many names. A file can have a hundred thousand.
 const MOST: usize = 10;
 
 fn list(verb: &str, names: &[String]) -> String {

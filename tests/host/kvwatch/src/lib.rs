@@ -1,7 +1,7 @@
 //! A host for key-value watchers: runs components of the world `wasi:keyvalue/inbound-keyvalue`.
 //!
-//! A [`Watcher`] is a compiled component, a [`Session`] gives it events, and an [`Outcome`] tells what became of one.
-//! [`Watched`] is a store in memory whose changes go to a watcher. [`build`] makes components of cargo packages.
+//! A [`Watcher`] is a compiled component. A [`Session`] gives it events. An [`Outcome`] is the result of one event. [`Watched`]
+//! is a store in memory whose changes go to a watcher. [`build`] makes components of cargo packages.
 //!
 //! ```no_run
 //! use kvwatch::{Engine, Output, Watcher};
@@ -15,8 +15,8 @@
 //! # Ok::<(), kvwatch::Error>(())
 //! ```
 //!
-//! What the host does is [`inbound_keyvalue_host::Host`], the one that native tests run against, with the same
-//! [`Personality`](inbound_keyvalue_host::Personality): nothing of the draft is decided here.
+//! The functions of the draft are those of [`inbound_keyvalue_host::Host`], which native tests use too, with the same
+//! [`Personality`](inbound_keyvalue_host::Personality). This crate decides nothing about the draft.
 
 pub mod build;
 mod engine;
@@ -35,7 +35,7 @@ pub use engine::{
     Resource, Session, SessionBuilder, Sink, Stream, Trapped, Watched, Watcher,
 };
 pub use error::Error;
-/// The world from the host's side, whose types this crate's signatures name.
+/// The world from the host's side. The signatures of this crate name its types.
 pub use inbound_keyvalue_host as world;
 pub use inbound_keyvalue_host::Operation;
 pub use units::{ByteSize, ByteSizeError};

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A number of bytes, written as `64MiB`.
+/// A number of bytes, which text writes with a unit: `64MiB`.
 ///
 /// ```
 /// use kvwatch::ByteSize;
@@ -12,7 +12,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(pub u64);
 
-/// What is no number of bytes.
+/// The text is not a number of bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is a whole number of bytes, or of KiB, MiB or GiB, as 64MiB")]
 pub struct ByteSizeError(());

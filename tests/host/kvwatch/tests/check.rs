@@ -48,7 +48,7 @@ fn says_what_a_component_has() {
              wasi:cli/stdout@0.2.9\n  \
              wasi:cli/environment@0.2.9    no variables without --env NAME[=VALUE]\n  \
              wasi:filesystem/types@0.2.9   no folders without --dir HOST::GUEST[:ro]\n  \
-             wasi:sockets/tcp@0.2.9        every address is refused: there is no flag for it\n",
+             wasi:sockets/tcp@0.2.9        every address is refused, and no flag changes this\n",
             "--stub",
         ),
         (blobs.to_owned(), "\nsize ", "fits the world"),

@@ -50,7 +50,7 @@ fn a_new_package_overwrites_nothing() {
     fs::create_dir(folder.path().join("mine")).unwrap();
     let output = new(folder.path(), "mine");
     assert_eq!(output.status.code(), Some(2));
-    assert!(output.stderr.starts_with(b"error: mine is there already: nothing in it was touched"));
+    assert!(output.stderr.starts_with(b"error: mine exists already, and was not changed"));
     assert_eq!(fs::read_dir(folder.path().join("mine")).unwrap().count(), 0);
 }
 

@@ -185,7 +185,7 @@ fn pasted_lines_run_in_turn_up_to_the_first_bad_one() {
     let mut terminal = Terminal::start(folder.path(), &[], None);
     terminal.type_in("\x1b[200~set a 1\rset b 2\r\rnonsense\rset c 3\x1b[201~\r");
     terminal.expect("there is no command `nonsense`");
-    terminal.expect("1 line behind it not run");
+    terminal.expect("1 line after it did not run");
     terminal.type_in("keys\r");
     let keys = terminal.expect("2 keys");
     assert!(keys.contains("  a") && keys.contains("  b") && !keys.contains("  c"), "{keys}");

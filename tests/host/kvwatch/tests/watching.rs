@@ -168,13 +168,13 @@ fn rows() -> Vec<Row> {
                 Prints("old"),
                 Says("waiting"),
                 Rename("w/src", "away"),
-                Says("goes on as it was"),
+                Says("the old watcher continues"),
                 Write("away/lib.rs", source("\"new\"")),
                 Rename("away", "w/src"),
                 Prints("new"),
                 Says("waiting"),
                 Rename("w/src", "away"),
-                Says("goes on as it was"),
+                Says("the old watcher continues"),
                 Write("away/lib.rs", source("\"newest\"")),
                 Rename("away", "w/src"),
                 Prints("newest"),
@@ -366,11 +366,11 @@ fn a_package_is_built_again_when_its_source_changes() {
     watching.expect("waiting for a change");
     fs::write(&source, text.replace("is set to", "no longer is text;")).unwrap();
     watching.expect("building");
-    watching.expect("the store is as it was");
+    watching.expect("the store has not changed");
     // It is a fresh instance, which counts again.
     watching.expect_of_watcher("1: users/ada no longer is text; 12 characters");
     watching.expect("waiting for a change");
     fs::write(&source, "no Rust").unwrap();
     watching.expect("src/lib.rs:1:");
-    watching.expect("the watcher goes on as it was");
+    watching.expect("the old watcher continues");
 }

@@ -14,7 +14,7 @@ use cargo_metadata::{Artifact, CrateType, Message};
 use super::select::Library;
 use super::{Build, Colour, Error, Line, inputs, tell};
 
-/// Builds the library, and returns everything that cargo made or found made.
+/// Builds the library. Returns every artifact, also those that were already there.
 pub(super) fn build(build: &Build, library: &Library, line: &Mutex<Option<Line<'_>>>) -> Result<Vec<Artifact>, Error> {
     let dir = || build.dir.clone();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
@@ -44,7 +44,7 @@ pub(super) fn build(build: &Build, library: &Library, line: &Mutex<Option<Line<'
     };
     let Some(mut child) = spawned.map_err(cannot_run)? else { return Err(Error::Stopped { dir: dir() }) };
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    // Both are read at once: if only one is read, cargo waits for ever when the other is full.
+    // Both streams are read at the same time. If only one is read, cargo waits for ever when the other is full.
     let artifacts = thread::scope(|scope| {
         let artifacts = scope.spawn(|| artifacts(stdout, line));
         let mut read = Ok(());

@@ -20,7 +20,7 @@ pub enum Error {
     Target {
         /// The target.
         target: Target,
-        /// Why not.
+        /// The cause.
         source: wasm_targets::Error,
     },
     /// Cargo cannot be run.
@@ -36,7 +36,7 @@ pub enum Error {
     Messages {
         /// The package.
         dir: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// Cargo cannot read the manifest, or a manifest of the workspace.
@@ -44,19 +44,19 @@ pub enum Error {
     Manifest {
         /// The package.
         dir: PathBuf,
-        /// What cargo says.
+        /// The message of cargo.
         message: String,
         /// The files that cargo names. They need not exist.
         inputs: Vec<PathBuf>,
     },
-    /// Cargo failed, and its messages say why.
+    /// Cargo failed. Its messages say why.
     #[error("cargo did not build {} for {target} ({status}): the messages of cargo above say why", dir.display())]
     Failed {
         /// The package.
         dir: PathBuf,
         /// The target.
         target: Target,
-        /// How cargo ended.
+        /// The exit status of cargo.
         status: ExitStatus,
         /// Files and folders in which a change can be the remedy: the sources and manifests of the packages on this machine that
         /// take part, and files that the compiler could not read. They need not exist. The files that the compiler could not
@@ -69,7 +69,7 @@ pub enum Error {
         /// The package.
         dir: PathBuf,
     },
-    /// The package has a library, which is not built as a WebAssembly module.
+    /// The package has a library that is not built as a WebAssembly module.
     #[error("{} builds no component: put `crate-type = [\"cdylib\"]` under [lib] in its Cargo.toml", dir.display())]
     NoLibrary {
         /// The package.
@@ -108,7 +108,7 @@ pub enum Error {
     Artifact {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// No component can be made from the core module.
@@ -116,7 +116,7 @@ pub enum Error {
     Encode {
         /// The core module.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
 }

@@ -1,4 +1,4 @@
-//! Which files a build read, or tried to read.
+//! Finds the files that a build read, or tried to read.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ pub(super) fn of(library: &Library, artifact: &Path, artifacts: &[Artifact]) -> 
     let dep_info = fs::read_to_string(artifact.with_extension("d")).unwrap_or_default();
     let mut inputs: BTreeSet<PathBuf> =
         prerequisites(&dep_info).into_iter().map(|path| library.workspace.join(path)).collect();
-    // The packages on this machine, which have no other source than a path.
+    // The packages on this machine. They have no other source than a path.
     let local = artifacts.iter().filter(|artifact| artifact.package_id.repr.starts_with("path+"));
     inputs.extend(local.map(|artifact| artifact.manifest_path.clone().into_std_path_buf()));
     inputs.insert(library.manifest.clone());
@@ -31,7 +31,7 @@ pub(super) fn of(library: &Library, artifact: &Path, artifacts: &[Artifact]) -> 
 /// The files and folders in which a change can be the remedy for a build that failed. Such a build writes no list of the files
 /// that it read.
 pub(super) fn of_failed(build: &Build, library: &Library, unreadable: Vec<PathBuf>) -> Vec<PathBuf> {
-    // A package with a dependency that is missing has no other metadata than without its dependencies.
+    // If a dependency is missing, cargo gives the metadata of a package only without its dependencies.
     let metadata = select::metadata(build, &["--offline", "--filter-platform", build.target.as_str()])
         .or_else(|_| select::metadata(build, &["--no-deps"]));
     let packages = metadata.map(|metadata| metadata.packages).unwrap_or_default();
@@ -62,7 +62,7 @@ pub(super) fn quoted(message: &str) -> Vec<PathBuf> {
     message.split('`').skip(1).step_by(2).map(PathBuf::from).filter(|path| path.is_absolute()).collect()
 }
 
-/// The files behind the colon of each rule of a makefile, in which a backslash stands before a space.
+/// The files after the colon of each rule of a makefile. A backslash stands before a space in a name.
 fn prerequisites(makefile: &str) -> Vec<String> {
     let mut paths = Vec::new();
     for rule in makefile.lines().filter(|line| !line.starts_with('#')) {

@@ -1,4 +1,4 @@
-//! Components of cargo packages, with no tool but cargo.
+//! Builds components from cargo packages. It needs no tool except cargo.
 //!
 //! ```no_run
 //! use kvwatch::build::{self, Target};
@@ -38,14 +38,14 @@ pub struct Built {
     pub component: Vec<u8>,
     /// The file that cargo made: the component, or the core module in it.
     pub artifact: PathBuf,
-    /// The files that the build read: sources, files of `include_str!`, manifests, and those of path dependencies. Files of
-    /// packages from a registry are not among them.
+    /// The files that the build read: sources, files of `include_str!`, manifests, and the files of path dependencies. Files of
+    /// packages from a registry are not in the list.
     pub inputs: Vec<PathBuf>,
     /// The manifest of the package.
     pub manifest: PathBuf,
 }
 
-/// What is built, and how.
+/// A build: the package and the options.
 ///
 /// ```no_run
 /// use kvwatch::build::{Build, Target};
@@ -66,19 +66,19 @@ pub struct Build {
     stop: Option<Stop>,
 }
 
-/// Whether cargo uses colours.
+/// Sets whether cargo uses colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colour {
-    /// If its standard error is a terminal.
+    /// Cargo uses colours if its standard error is a terminal.
     #[default]
     Auto,
-    /// Always.
+    /// Cargo always uses colours.
     Always,
-    /// Never.
+    /// Cargo never uses colours.
     Never,
 }
 
-/// Takes a line that cargo writes.
+/// A function that receives each line that cargo writes.
 type Line<'a> = &'a mut (dyn FnMut(&str) + Send);
 
 /// Builds the package in `dir` as `cargo build --release` does, and makes a component of the result.
@@ -87,7 +87,7 @@ type Line<'a> = &'a mut (dyn FnMut(&str) + Send);
 ///
 /// # Errors
 ///
-/// When the package does not build, or builds no component.
+/// When the build fails, or its result is not a component.
 pub fn package(dir: impl AsRef<Path>, target: Target) -> Result<Built, Error> {
     Build::new(dir.as_ref()).target(target).run()
 }
@@ -106,31 +106,31 @@ impl Build {
         }
     }
 
-    /// The target. Without it: `wasm32-wasip2`.
+    /// Sets the target. The default is `wasm32-wasip2`.
     pub fn target(mut self, target: Target) -> Self {
         self.target = target;
         self
     }
 
-    /// The package of the workspace, as `cargo build --package` takes it.
+    /// Selects a package of the workspace, as `cargo build --package` does.
     pub fn package(mut self, name: impl Into<String>) -> Self {
         self.package = Some(name.into());
         self
     }
 
-    /// Features to build with, as `cargo build --features` takes them.
+    /// Turns on features, as `cargo build --features` does.
     pub fn features<S: Into<String>>(mut self, features: impl IntoIterator<Item = S>) -> Self {
         self.features.extend(features.into_iter().map(Into::into));
         self
     }
 
-    /// The profile, as `cargo build --profile` takes it.
+    /// Sets the profile, as `cargo build --profile` does.
     pub fn profile(mut self, profile: impl Into<String>) -> Self {
         self.profile = profile.into();
         self
     }
 
-    /// Whether cargo uses colours.
+    /// Sets whether cargo uses colours.
     pub fn colour(mut self, colour: Colour) -> Self {
         self.colour = colour;
         self
@@ -147,16 +147,16 @@ impl Build {
     ///
     /// # Errors
     ///
-    /// When the package does not build, or builds no component.
+    /// When the build fails, or its result is not a component.
     pub fn run(&self) -> Result<Built, Error> {
         self.build(None)
     }
 
-    /// Builds, and gives each line that cargo would write to standard error to `line`.
+    /// Builds. Passes each line that cargo would write to standard error to `line`.
     ///
     /// # Errors
     ///
-    /// When the package does not build, or builds no component.
+    /// When the build fails, or its result is not a component.
     pub fn run_with(&self, mut line: impl FnMut(&str) + Send) -> Result<Built, Error> {
         self.build(Some(&mut line))
     }
@@ -185,12 +185,11 @@ impl Build {
     }
 }
 
-/// Makes a component of a core module that contains the WIT it was built with. Cargo makes such modules for the targets that
-/// know nothing of components.
+/// Makes a component from a core module that contains its WIT. Cargo makes such modules for targets without components.
 ///
 /// # Errors
 ///
-/// When the module has no such WIT, or does not fit it.
+/// When the module contains no WIT, or does not fit it.
 pub fn encode(module: &[u8]) -> Result<Vec<u8>, Box<dyn StdError + Send + Sync>> {
     Ok(ComponentEncoder::default().module(module)?.adapter(ADAPTER_NAME, ADAPTER)?.validate(true).encode()?)
 }

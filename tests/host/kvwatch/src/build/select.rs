@@ -1,4 +1,4 @@
-//! Which library of a package or a workspace is the watcher.
+//! Finds the library of a package or a workspace that is the watcher.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub(super) struct Library {
     pub(super) output: PathBuf,
 }
 
-/// Finds the library before anything is built.
+/// Finds the library. This happens before the build.
 pub(super) fn library(build: &Build) -> Result<Library, Error> {
     let dir = || build.dir.clone();
     let metadata = metadata(build, &["--no-deps"])?;
@@ -64,7 +64,7 @@ fn only<'a>(build: &Build, packages: &[&'a Package]) -> Result<&'a Package, Erro
     }
 }
 
-/// What cargo knows of the packages, with more options of `cargo metadata`.
+/// The metadata of the packages, with more options of `cargo metadata`.
 pub(super) fn metadata(build: &Build, options: &[&str]) -> Result<Metadata, Error> {
     let mut command = MetadataCommand::new().cargo_command();
     command.args(options).current_dir(&build.dir);

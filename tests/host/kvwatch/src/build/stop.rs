@@ -1,7 +1,8 @@
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Ends the builds that were started with it, from any thread: cargo and the compilers that it runs.
+/// Ends builds from any thread: cargo and the compilers that it runs. A build is given its `Stop` with
+/// [`Build::stop`](super::Build::stop).
 ///
 /// ```
 /// use kvwatch::build::Stop;
@@ -18,14 +19,14 @@ pub struct Stop {
 #[derive(Debug, Default)]
 struct State {
     stopped: bool,
-    /// The processes of cargo that run, each the leader of its process group.
+    /// The running processes of cargo. Each is the leader of its process group.
     running: Vec<u32>,
 }
 
 impl Stop {
-    /// Ends the builds that run. Builds that are started later fail at once.
+    /// Ends the running builds. Builds that are started later fail at once.
     ///
-    /// Where there are no process groups (not Unix), the builds that run go on to their end.
+    /// Systems other than Unix have no process groups. There the running builds continue to their end.
     pub fn stop(&self) {
         let mut state = self.state();
         state.stopped = true;
@@ -40,10 +41,10 @@ impl Stop {
 
     /// Starts a program that [`stop`](Self::stop) ends, or `None` after it was called.
     pub(super) fn spawn(&self, command: &mut Command) -> std::io::Result<Option<Child>> {
-        // With its own group, one signal reaches the compilers too.
+        // The group is its own, so that one signal reaches the compilers too.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(command, 0);
-        // The lock is held until the process is known, so that none escapes.
+        // The lock is held until the process is known, so that no process escapes.
         let mut state = self.state();
         if state.stopped {
             return Ok(None);
@@ -53,7 +54,8 @@ impl Stop {
         Ok(Some(child))
     }
 
-    /// Forgets a program. It must be called before the program is waited for: afterwards another process may get its number.
+    /// Forgets a program. The caller must call this before it waits for the program: afterwards another process may get its
+    /// number.
     pub(super) fn forget(&self, child: &Child) {
         self.state().running.retain(|id| *id != child.id());
     }
@@ -69,7 +71,7 @@ fn end_group(leader: u32) {
     use nix::unistd::Pid;
 
     if let Ok(leader) = i32::try_from(leader) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = killpg(Pid::from_raw(leader), Signal::SIGTERM);
     }
 }

@@ -1,4 +1,4 @@
-//! Values of arguments.
+//! Parses the values of arguments.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,8 +14,8 @@ use super::{chain, style};
 
 /// `500ms`, `2s` or `1m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "a time is a whole number of ms, s or m, as 500ms".to_owned();
-    // `m` is the end of none of the others; `s` is that of `ms`.
+    let wrong = || "a time is a whole number of ms, s or m, for example 500ms".to_owned();
+    // No other unit ends in `m`. `ms` ends in `s`, so it comes first.
     let (number, millis) = [("ms", 1), ("s", 1000), ("m", 60_000)]
         .into_iter()
         .find_map(|(unit, millis)| Some((text.strip_suffix(unit)?, millis)))
@@ -25,7 +25,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(millis))
 }
 
-/// Where compiled watchers are kept, unless `--no-cache` was given. A folder that cannot be used costs a warning.
+/// The cache of compiled watchers, unless `--no-cache` was given. If the folder cannot be used, the user gets a warning.
 pub(crate) fn cache(no_cache: bool) -> Option<Cache> {
     if no_cache {
         return None;
@@ -45,14 +45,15 @@ pub(crate) fn warn_of_cache(error: &dyn std::error::Error) {
     ));
 }
 
-/// An engine with these limits. `pool` is the number of instances in its pool, for a watcher that gets a new instance for each event:
-/// without a pool, instantiation takes longer than most events. Not every machine has room for a pool. Then the engine has none.
+/// An engine with these limits. `pool` is the number of instances in its pool. Use a pool for a watcher that gets a new instance
+/// for each event: without a pool, making an instance takes longer than most events. A machine may not have enough memory for a
+/// pool. Then the engine has none.
 pub(crate) fn engine(limits: &EngineBuilder, pool: Option<u32>) -> super::Result<Engine> {
     let pooled = pool.and_then(|instances| limits.clone().pooled(instances).build().ok());
     Ok(pooled.map_or_else(|| limits.clone().build(), Ok)?)
 }
 
-/// What the flags `--env`, `--dir` and `--stub` grant.
+/// The grants of the flags `--env`, `--dir` and `--stub`.
 pub(crate) fn grants(env: &[String], dirs: &[String], stubs: &[String]) -> super::Result<Grants> {
     let mut grants = Grants::new();
     for variable in env {
@@ -79,7 +80,7 @@ pub(crate) fn grants(env: &[String], dirs: &[String], stubs: &[String]) -> super
     Ok(stubs.iter().fold(grants, Grants::stub))
 }
 
-/// What the flag `--allow-host` grants.
+/// The grants of the flag `--allow-host`.
 #[cfg(all(feature = "http", feature = "serve"))]
 pub(crate) fn allow_hosts(grants: Grants, hosts: &[String]) -> super::Result<Grants> {
     hosts.iter().try_fold(grants, |grants, host| {
@@ -88,7 +89,7 @@ pub(crate) fn allow_hosts(grants: Grants, hosts: &[String]) -> super::Result<Gra
     })
 }
 
-/// As above, in a kvwatch that has no client of HTTP.
+/// The same for a kvwatch without an HTTP client.
 #[cfg(all(not(feature = "http"), feature = "serve"))]
 pub(crate) fn allow_hosts(grants: Grants, hosts: &[String]) -> super::Result<Grants> {
     match hosts {
@@ -97,7 +98,7 @@ pub(crate) fn allow_hosts(grants: Grants, hosts: &[String]) -> super::Result<Gra
     }
 }
 
-/// The name of a personality, or a file that has one in it.
+/// Parses the name of a personality, or reads one from a file.
 pub(crate) fn personality(text: &str) -> Result<Personality, String> {
     if let Some(personality) = Personality::named(text) {
         return Ok(personality);
@@ -114,7 +115,7 @@ pub(crate) fn personality(text: &str) -> Result<Personality, String> {
     serde_json::from_slice(&json).map_err(|error| format!("it is not a personality: {}", chain(&error)))
 }
 
-/// Parses as [`personality`] does, and knows the names, for shells to complete.
+/// Parses like [`personality`]. It also knows the names, so that shells can complete them.
 #[derive(Clone, Debug)]
 pub(crate) struct PersonalityParser;
 

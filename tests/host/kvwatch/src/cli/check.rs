@@ -13,21 +13,21 @@ use super::style::{self, STRONG};
 use super::watcher::WatcherArgs;
 use super::{Result, args, chain, escape, screen};
 
-/// What the names of the modules that `wit-component` adds start with.
+/// The start of the names of modules that `wit-component` adds.
 const ADAPTER: &str = "wit-component:adapter:";
 
-/// Tell whether a watcher fits the world, what it imports beyond it, and how large it is
+/// Check whether a watcher fits the world, and show its imports and its size
 ///
-/// Imports beyond the world are told with the target that they come from: a watcher for wasm32-wasip2 imports WASI 0.2 itself,
-/// and one for wasm32-wasip1, which is what `cargo component build` builds for, by an adapter. One for wasm32-unknown-unknown
-/// imports the world and nothing else.
+/// Imports beyond the world are listed with the target that causes them. A watcher for wasm32-wasip2 imports WASI 0.2 itself. A
+/// watcher for wasm32-wasip1, the default of `cargo component build`, imports it through an adapter. A watcher for
+/// wasm32-unknown-unknown imports only the world.
 ///
-/// Beside an import stands what it reaches only with a grant, and the flag of `kvwatch run` for it. An import that kvwatch does not
-/// offer keeps a watcher from being loaded, unless --stub replaces it.
+/// Some imports reach something only with a grant. The list shows the flag of `kvwatch run` for it. A watcher with an import that
+/// kvwatch does not offer cannot be loaded, unless --stub replaces the import.
 ///
 /// The imports and the sizes are also shown for a watcher that does not fit.
 ///
-/// Exits with 0 where it fits, and with 2 where it does not.
+/// The exit code is 0 if the watcher fits, and 2 if it does not.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -57,7 +57,7 @@ impl Check {
     }
 }
 
-/// Writes the page. A reader that closes the pipe early, as `head -1` does, changes no verdict.
+/// Writes the page. If a reader closes the pipe early, as `head -1` does, the exit code stays the same.
 fn show(page: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let page = if stdout.is_terminal() { as_text(page) } else { page.to_owned() };
@@ -73,8 +73,8 @@ fn title(text: &str) -> String {
     if coloured { style::styled(STRONG, text) } else { text.to_owned() }
 }
 
-/// The page with the control characters of its names as text: the name of a component or a module can be any text, and a
-/// terminal would obey it.
+/// The page with the control characters of names as text. The name of a component or a module can be any text, and a terminal
+/// would obey control characters.
 fn as_text(page: &str) -> String {
     let (start, end) = (STRONG.render().to_string(), STRONG.render_reset().to_string());
     let line = |line: &str| match line.strip_prefix(&*start).and_then(|line| line.split_once(&*end)) {
@@ -85,10 +85,10 @@ fn as_text(page: &str) -> String {
 }
 
 fn write_imports(page: &mut String, imports: &[Import], anatomy: &Anatomy) -> Result<()> {
-    list_imports(page, "It imports of the world", &of(imports, Provider::World))?;
+    list_imports(page, "It imports from the world", &of(imports, Provider::World))?;
     let store = of(imports, Provider::Store);
     if !store.is_empty() {
-        list_imports(page, "It imports of the draft's outbound world, to act on the store", &store)?;
+        list_imports(page, "It imports from the draft's outbound world, to act on the store", &store)?;
     }
     let unknown = of(imports, Provider::Unknown);
     if !unknown.is_empty() {
@@ -98,7 +98,7 @@ fn write_imports(page: &mut String, imports: &[Import], anatomy: &Anatomy) -> Re
     if wasi.is_empty() {
         return list(page, "It imports beyond the world", &[]);
     }
-    // Some are imported for their types only, which no module does: they go with the others.
+    // Some interfaces are imported for their types only. No module imports these, so they are listed with the others.
     let has_adapter = anatomy.modules.iter().any(Module::is_adapter);
     let by_adapter = |name: &str| has_adapter && anatomy.importers(name).all(Module::is_adapter);
     let (adapted, own): (Vec<_>, Vec<_>) = wasi.into_iter().partition(|import| by_adapter(&import.name));
@@ -117,7 +117,7 @@ fn of(imports: &[Import], provider: Provider) -> Vec<&Import> {
     imports.iter().filter(|import| import.provider == provider).collect()
 }
 
-/// Lists imports, and beside each what it needs.
+/// Lists imports, each with its need.
 fn list_imports(page: &mut String, heading: &str, imports: &[&Import]) -> Result<()> {
     let width = imports.iter().map(|import| import.name.chars().count()).max().unwrap_or(0);
     let line = |import: &&Import| match need(import) {
@@ -128,7 +128,7 @@ fn list_imports(page: &mut String, heading: &str, imports: &[&Import]) -> Result
     list(page, heading, &lines.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// What an import needs of the user, before a watcher can use it.
+/// The grant or the flag that an import needs before a watcher can use it.
 fn need(import: &Import) -> Option<String> {
     if import.provider == Provider::Unknown {
         return Some(format!("with --stub {}, only its calls trap", import.name));
@@ -137,7 +137,7 @@ fn need(import: &Import) -> Option<String> {
         Resource::Environment => "no variables without --env NAME[=VALUE]".to_owned(),
         Resource::Folders => "no folders without --dir HOST::GUEST[:ro]".to_owned(),
         Resource::Hosts => "every request is denied without --allow-host NAME[:PORT]".to_owned(),
-        Resource::Sockets => "every address is refused: there is no flag for it".to_owned(),
+        Resource::Sockets => "every address is refused, and no flag changes this".to_owned(),
         _ => return None,
     })
 }
@@ -185,7 +185,7 @@ fn other_adapter(module: &Module) -> Option<&str> {
     module.name.as_deref()?.strip_prefix(ADAPTER).filter(|_| !module.is_adapter())
 }
 
-/// What a core module is in the component.
+/// The role of a core module in the component.
 fn part(index: usize, module: &Module) -> String {
     match module.name.as_deref() {
         Some("main") => "main, the watcher".to_owned(),

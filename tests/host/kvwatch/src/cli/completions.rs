@@ -11,7 +11,7 @@ const EXAMPLES: &str = r#"Examples:
   kvwatch completions zsh > "${fpath[1]}/_kvwatch"
   kvwatch completions fish > ~/.config/fish/completions/kvwatch.fish"#;
 
-/// Write what lets a shell complete kvwatch's arguments
+/// Write a script with which a shell completes the arguments of kvwatch
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Completions {
@@ -21,7 +21,7 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        // Made as a whole first: the generator panics where it cannot write.
+        // The script is made in memory first, because the generator panics if it cannot write.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "kvwatch", &mut script);
         std::io::stdout().write_all(&script)?;

@@ -1,18 +1,18 @@
-//! Text of guests, stores and files, made safe for a terminal.
+//! Makes text of guests, stores and files safe for a terminal.
 
 use std::fmt::Write as _;
 
-/// The text with all characters escaped that control a terminal or change the order of the text. Tabs stay.
+/// The text with escapes for all characters that control a terminal or change the order of the text. Tabs do not change.
 pub(crate) fn line(text: &str) -> String {
     escape(text, |c| c == '\t')
 }
 
-/// As [`line`], and line ends stay.
+/// Like [`line`], but line ends do not change.
 pub(crate) fn lines(text: &str) -> String {
     escape(text, |c| matches!(c, '\t' | '\n'))
 }
 
-/// As [`lines`], and sequences that set a colour or a weight stay (`ESC [ 1 ; 31 m`), as cargo and rustc write them.
+/// Like [`lines`], but sequences that set a colour or a weight (`ESC [ 1 ; 31 m`) do not change. cargo and rustc write them.
 pub(crate) fn coloured(text: &str) -> String {
     let mut parts = text.split('\x1b');
     let mut kept = lines(parts.next().unwrap_or_default());
@@ -31,7 +31,7 @@ pub(crate) fn coloured(text: &str) -> String {
     kept
 }
 
-/// Bytes as text. What is not UTF-8 is escaped as `\xff`.
+/// Bytes as text. A byte that is not UTF-8 is escaped as `\xff`.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

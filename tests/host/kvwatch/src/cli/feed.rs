@@ -1,4 +1,4 @@
-//! `--feed`: what a watcher changes in the bucket that it watches comes back to it as events.
+//! `--feed`: the changes of a watcher in the watched bucket come back to it as events.
 
 use std::collections::VecDeque;
 
@@ -7,10 +7,10 @@ use kvwatch::world::{Change, Event};
 
 use super::stats::plural;
 
-/// After one event of the source, no more changes come back.
+/// The most changes that come back after one event of the source.
 const MOST_EVENTS: u64 = 10_000;
 
-/// No more bytes of changes wait.
+/// The most bytes of changes that wait.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The changes that come back to the watcher after one event of the source.
@@ -20,10 +20,10 @@ pub(crate) struct Feed {
     waiting: VecDeque<(u32, Event)>,
     waiting_bytes: u64,
     taken: u64,
-    /// The changes that did not come back: in the round after the last one, and for the other reasons.
+    /// The numbers of changes that did not come back: those of the round after the last one, and the others.
     too_deep: u64,
     too_many: u64,
-    /// A key of those in the round after the last one.
+    /// A key that was changed in the round after the last one.
     example: Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl Feed {
 
     /// Adds the changes that the watcher made in `bucket` in an event of this round. The source's events are round 0.
     pub(crate) fn add(&mut self, round: u32, bucket: &str, outcome: &Outcome) {
-        // What the outcome does not list may be in any bucket.
+        // Changes that the outcome does not list may be in any bucket.
         self.too_many += outcome.change_count - outcome.changes.len() as u64;
         for change in outcome.changes.iter().filter(|change| change.bucket == bucket) {
             let event = &change.event;
@@ -61,14 +61,14 @@ impl Feed {
         Some((round, event))
     }
 
-    /// Why not all changes came back, if that is so.
+    /// Says why some changes did not come back. `None` if all did.
     pub(crate) fn stopped(&self, bucket: &str) -> Option<String> {
         let Self { depth, too_deep, too_many, .. } = self;
         let deep = self.example.as_ref().map(|key| {
             format!(
                 "--feed {depth} has ended: in round {depth} the watcher made {} of {bucket:?}, for example of the key {key:?}, \
-                 and kvwatch does not give it back. A watcher that writes the keys that it watches must leave its own writes \
-                 alone, or it runs for ever; if it only needs more rounds, give a larger DEPTH",
+                 and kvwatch does not give it back. A watcher that writes the keys that it watches must ignore its own writes, \
+                 or it runs for ever. If it only needs more rounds, give a larger DEPTH",
                 plural(*too_deep, "more change")
             )
         });

@@ -1,4 +1,4 @@
-//! The output of a watcher: a pipe gets the same bytes, and a terminal gets text.
+//! Shows the output of a watcher. A pipe gets the same bytes, and a terminal gets text.
 
 use std::io::{self, IsTerminal as _, Write as _};
 

@@ -1,4 +1,4 @@
-//! The command, a module a subcommand.
+//! The command line. Each subcommand has a module.
 
 mod args;
 mod check;
@@ -30,30 +30,30 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Whatever keeps a subcommand from being carried out; it is told with its sources, and the exit code is [`UNABLE`].
+/// The result of a subcommand. An error is shown with its sources, and the exit code is [`UNABLE`].
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The exit code where the watcher failed.
+/// The exit code if the watcher failed.
 const FAILED: u8 = 1;
 
-/// The exit code where it was not even tried, or not to the end. It is clap's too, for arguments that make no sense.
+/// The exit code if the subcommand could not be started or finished. clap uses the same code for wrong arguments.
 const UNABLE: u8 = 2;
 
-/// The exit code where the store of `kvwatch serve` is missing.
+/// The exit code if the store of `kvwatch serve` is missing.
 #[cfg(all(feature = "serve", unix))]
 const MISSING: u8 = 4;
-/// The exit code where standard output could not be written.
+/// The exit code if standard output could not be written.
 const OUTPUT_FAILED: u8 = 3;
 
 /// The exit codes of all subcommands, as the help of `run` shows them.
 const EXIT_CODES: &str = "\
 Exit codes:
-    0  all events were handled; or the reader of standard output had enough
+    0  all events were handled, or the reader of standard output closed it
     1  an event failed, or the watcher broke a rule for handles
     2  the watcher or the arguments cannot be used, the events cannot be read
        to their end, --strict met a line that is not an event, or the file of
        --store cannot be read or written
-    3  standard output cannot be written (a full disk)
+    3  standard output cannot be written, for example because a disk is full
   130  Ctrl-C ended the run; 143: SIGTERM did";
 
 /// Runs key-value watchers: components of the world wasi:keyvalue/inbound-keyvalue
@@ -68,12 +68,12 @@ const EXAMPLES: &str = "\
 Examples:
   kvwatch new my-watcher                   make a watcher's package
   kvwatch run my-watcher --watch           type events, and rebuild as you edit
-  kvwatch run my-watcher events.jsonl      give it the events of a file
-  kvwatch run my_watcher.wasm --json - <f  tell programs what became of events
-  kvwatch check my-watcher                 what it imports, and how large it is
+  kvwatch run my-watcher events.jsonl      run it on the events of a file
+  kvwatch run my_watcher.wasm --json - <f  report each event as JSON
+  kvwatch check my-watcher                 show its imports and its size
 
-Colours go where a terminal is; NO_COLOR=1 and CLICOLOR=0 turn them off, and
-CLICOLOR_FORCE=1 turns them on.";
+A terminal gets colours. NO_COLOR=1 and CLICOLOR=0 turn them off, and
+CLICOLOR_FORCE=1 turns them on for pipes and files too.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -99,7 +99,7 @@ pub(crate) fn main() -> ExitCode {
     }
     watcher::stop_builds();
     result.unwrap_or_else(|error| {
-        // A reader of standard output that has enough is not a failure.
+        // It is no failure when the reader of standard output closes it.
         if is_broken_pipe(&*error) {
             return ExitCode::SUCCESS;
         }
@@ -112,7 +112,7 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// An error with all its sources, but for those that the one before has told already.
+/// The text of an error and of its sources. A source that an earlier text contains is left out.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

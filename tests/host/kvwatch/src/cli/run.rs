@@ -25,34 +25,38 @@ const EXAMPLES: &str = r#"Events:
   {"op":"set","key":"avatars/ada","base64":"iVBORw0KGgo="}
   {"op":"set","key":"avatars/bob","file":"bob.png"}
   {"op":"delete","key":"users/ada"}
-A "file" is relative to the file of events. Other fields are passed over.
+A "file" is relative to the file of events. Unknown fields are ignored.
 
 --json writes an object for each event, one for each bad line, and a summary.
 docs/json.md describes them."#;
 
-/// Give a watcher events, and tell what became of them
+/// Give a watcher events, and report the result of each
 ///
-/// Events are lines of JSON, of a file or of standard input. Where that is a terminal, they are typed at a prompt: `help` there tells how.
+/// Events are lines of JSON in a file or on standard input. If standard input is a terminal, you type them at a prompt. Type
+/// `help` there to see the commands.
 ///
-/// What the watcher writes is shown as it comes; what kvwatch says goes to standard error. An event that traps has failed, and
-/// the next one goes to a fresh instance.
+/// The output of the watcher is shown at once. kvwatch itself writes to standard error. If an event traps, it has failed, and the
+/// next event goes to a fresh instance.
 ///
-/// With --watch, a package is built and loaded again when a file changes that its build read (path dependencies and files of
-/// `include_str!` are among them), and a component when its file changes. The store stays as it is, and the watcher starts with a
-/// fresh instance. The new watcher gets the events of a file again; it also gets them when that file changes. When a build fails,
-/// the old watcher goes on; before the first build that succeeds, kvwatch waits for a change. A build script that fails because a file
-/// outside of the package is missing does not tell cargo about that file: after you made it, save a file of the package too.
+/// With --watch, kvwatch builds and loads a package again when a file changes that its build read. Path dependencies and files of
+/// `include_str!` are among these files. A component is loaded again when its file changes. The store does not change, and the
+/// watcher starts with a fresh instance. The new watcher gets the events of a file again. It also gets them when that file
+/// changes.
 ///
-/// A watcher may act on the store that its events come from. With --store, the store is that of a file, in the format of events: a
-/// line `{"op":"set","key":…,"value":…}` for every key. The field `bucket` names another bucket than the watched one. The file is
-/// replaced as a whole at the end of the run, and at the prompt after each command.
+/// If a build fails, the old watcher continues. Before the first build that succeeds, kvwatch waits for a change. If a build
+/// script fails because a file outside of the package is missing, it does not tell cargo about that file. After you made the
+/// file, save a file of the package too.
 ///
-/// What a watcher writes does not come back to it as an event, unless --feed asks for it.
+/// A watcher may act on the store that its events come from. With --store, the store is loaded from a file. The file has the
+/// format of events, with a line `{"op":"set","key":…,"value":…}` for each key. The field `bucket` names another bucket than the
+/// watched one. kvwatch replaces the file as a whole at the end of the run, and at the prompt after each command.
 ///
-/// A line that is not an event is reported and passed over. Alone it does not make the run fail, even if no line was an event
-/// (the summary says so). With --strict, the first such line ends the run with the exit code 2.
+/// The watcher's own writes do not come back to it as events, unless you give --feed.
 ///
-/// Ctrl-C and SIGTERM end a run after the event in hand, with the summary. A second one ends it at once.
+/// A line that is not an event is reported and skipped. Such lines do not make the run fail, even if no line was an event. The
+/// summary says so then. With --strict, the first such line ends the run with the exit code 2.
+///
+/// Ctrl-C and SIGTERM end a run after the current event, with the summary. A second one ends the run at once.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
@@ -60,15 +64,16 @@ pub(crate) struct Run {
     #[command(flatten)]
     watcher: WatcherArgs,
 
-    /// A file of events, or `-` for standard input; without it, standard input, or a prompt where that is a terminal
+    /// A file of events, or `-` for standard input. Without it, events come from standard input, or from a prompt if that is a
+    /// terminal
     #[arg(value_hint = ValueHint::FilePath)]
     events: Option<PathBuf>,
 
-    /// Keep the store in a file, which is made if there is none
+    /// Load the store from a file, and save it there. The file is made if it does not exist
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     store: Option<PathBuf>,
 
-    /// Give the watcher what it writes to the watched bucket as events, at most so many times in a row
+    /// Give the watcher its own writes of the watched bucket as events, at most DEPTH times in a row
     #[arg(long, value_name = "DEPTH", default_value_t = 0, hide_default_value = true)]
     feed: u32,
 
@@ -76,7 +81,7 @@ pub(crate) struct Run {
     #[arg(long)]
     watch: bool,
 
-    /// How the host deviates: a name, or a .json file; a name that there is not gets the list of them
+    /// Let the host deviate from the usual behaviour: a name, or a .json file. An unknown name shows the list of names
     #[arg(long, value_name = "NAME|FILE.json", value_parser = args::PersonalityParser, hide_possible_values = true)]
     personality: Option<Personality>,
 
@@ -84,44 +89,44 @@ pub(crate) struct Run {
     #[arg(long)]
     fresh: bool,
 
-    /// Stop at a line that is no event
+    /// Stop at a line that is not an event
     #[arg(long)]
     strict: bool,
 
-    /// Refuse a line that is longer
+    /// Refuse lines that are longer
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     max_line: ByteSize,
 
-    /// Let an event take no longer, as 500ms or 2s
+    /// Limit the time of an event, for example 500ms or 2s
     #[arg(long, value_name = "TIME", value_parser = args::duration)]
     time: Option<Duration>,
 
-    /// Let an instance have no more memory, its tables included, as 64MiB
+    /// Limit the memory of an instance, with its tables, for example 64MiB
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
 
-    /// Let an event consume no more fuel, which is about an instruction
+    /// Limit the fuel of an event. An instruction consumes about one unit
     #[arg(long, value_name = "NUMBER")]
     fuel: Option<u64>,
 
-    /// Set an environment variable of the watcher; without a value, to what kvwatch itself has
+    /// Set an environment variable of the watcher. Without a value, it gets the value that kvwatch has
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
 
-    /// Let the watcher read and write a folder, or only read it
+    /// Let the watcher read and write a folder. With `:ro`, it can only read it
     #[arg(long, value_name = "HOST::GUEST[:ro]")]
     dir: Vec<String>,
 
-    /// Let the watcher send HTTP requests to a host, on one port or on all; `*` is every host
+    /// Let the watcher send HTTP requests to a host, on one port or on all. `*` stands for every host
     #[cfg(feature = "http")]
     #[arg(long, value_name = "NAME[:PORT]")]
     allow_host: Vec<kvwatch::AllowedHost>,
 
-    /// Replace an interface that kvwatch does not have by functions that trap
+    /// Replace an interface that kvwatch does not offer with functions that trap
     #[arg(long, value_name = "INTERFACE")]
     stub: Vec<String>,
 
-    /// Write a JSON object to standard output for every event, with what the watcher wrote in it, and one for the summary
+    /// Write a JSON object to standard output for each event, with the output of the watcher, and one for the summary
     #[arg(long)]
     json: bool,
 }
@@ -164,7 +169,7 @@ impl Run {
         let output = if self.json { Output::captured() } else { Output::to(GuestOutput::new()) };
         let session = watcher.session().personality(personality).output(output).timed();
         let store = Watched::over(kept, session, EVENT_BUCKET);
-        // At the prompt, there is somebody to read it all.
+        // At the prompt, a person reads every change.
         let changes_left = if matches!(source, Source::Prompt) { u64::MAX } else { Plain::CHANGES };
         let report: Box<dyn Report> =
             if self.json { Box::new(Json) } else { Box::new(Plain { has_stderr, changes_left }) };
@@ -197,13 +202,13 @@ impl Run {
     }
 }
 
-/// How much of the events is held in memory.
+/// The limit for events in memory.
 #[derive(Clone, Copy)]
 pub(super) struct ReadLimits {
     max_line: usize,
 }
 
-/// Saves the store, tells the summary, and chooses the exit code.
+/// Saves the store, reports the summary, and chooses the exit code.
 fn finish(runner: &mut Runner, ended: Result<bool>, signal: Option<u8>) -> Result<ExitCode> {
     let saved = runner.save();
     let code = conclude(runner, ended, signal)?;
@@ -218,7 +223,7 @@ fn conclude(runner: &mut Runner, ended: Result<bool>, signal: Option<u8>) -> Res
     let complete = match ended {
         Ok(complete) => complete,
         Err(error) if is_broken_pipe(&*error) => {
-            // The reader had enough. Only the summary on standard error is still read.
+            // The reader has closed standard output. The summary on standard error is still read.
             let stats = runner.summary().unwrap_or_default();
             return Ok(if stats.is_clean() { ExitCode::SUCCESS } else { FAILED.into() });
         }
@@ -241,7 +246,7 @@ fn conclude(runner: &mut Runner, ended: Result<bool>, signal: Option<u8>) -> Res
     })
 }
 
-/// Gives the watcher the events of a file that is open.
+/// Gives the watcher the events of an open file.
 pub(super) fn replay_file(
     runner: &mut Runner,
     path: &Path,
@@ -266,9 +271,9 @@ pub(super) fn replay_file(
     runner.replay(&mut Lines::new(name, events), None)
 }
 
-/// Gives it to them again, with every change, for as long as it is let.
+/// Gives the watcher the events of the file again after every change, until a signal ends it.
 fn follow(runner: &mut Runner, path: &Path, watch: &Watch, limits: ReadLimits, signals: &Signals) -> Result<()> {
-    // Between two replays there is no event to wait for, and the summary was told.
+    // Between two replays no event is running, and the summary is already written.
     signals.end_at_once();
     loop {
         runner.summary()?;
@@ -279,7 +284,7 @@ fn follow(runner: &mut Runner, path: &Path, watch: &Watch, limits: ReadLimits, s
         if let Change::Watcher(watcher) = watch.wait()? {
             runner.reload(*watcher);
         }
-        // A file that is gone now is back with the next change.
+        // A file that is missing now may be back with the next change.
         let replayed = open_events(path).map_err(Into::into);
         let replayed = replayed.and_then(|file| replay_file(runner, path, file, limits, Some(signals)));
         match replayed {

@@ -1,4 +1,4 @@
-//! The terminal, which the lines that are said share with a progress bar, or with a prompt that somebody types at.
+//! Writes to the terminal. The messages share it with a progress bar, or with a prompt at which a user types.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -9,13 +9,13 @@ use rustyline::ExternalPrinter;
 
 use super::stdout;
 
-/// The bar that is drawn, if one is.
+/// The bar, while one is drawn.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// What gets a line past the prompt, if there is one.
+/// Prints lines above the prompt, while there is a prompt.
 static PROMPT: Mutex<Option<Box<dyn ExternalPrinter + Send>>> = Mutex::new(None);
 
-/// Whether standard error is a terminal. The system is asked once: it may be needed for each event.
+/// Whether standard error is a terminal. The answer is kept, because it may be needed for each event.
 pub(crate) fn is_watched() -> bool {
     static IS_TERMINAL: LazyLock<bool> = LazyLock::new(|| io::stderr().is_terminal());
     *IS_TERMINAL
@@ -44,7 +44,7 @@ pub(crate) fn show(bar: ProgressBar) -> Shown {
     Shown(())
 }
 
-/// While it lives, a bar is drawn.
+/// The bar is drawn until this value is dropped.
 #[must_use]
 pub(crate) struct Shown(());
 
@@ -56,12 +56,12 @@ impl Drop for Shown {
     }
 }
 
-/// Writes to standard output, with the bar out of the way if both are on a terminal.
+/// Writes to standard output. If the bar is on the same terminal, it is removed during the write.
 pub(crate) fn to_stdout<T>(write: impl FnOnce() -> T) -> T {
     if stdout::is_terminal() { past_the_bar(write) } else { write() }
 }
 
-/// Writes, with the bar out of the way.
+/// Writes while the bar is removed.
 pub(crate) fn past_the_bar<T>(write: impl FnOnce() -> T) -> T {
     match &*lock(&BAR) {
         Some(bar) => bar.suspend(write),
@@ -69,12 +69,12 @@ pub(crate) fn past_the_bar<T>(write: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Has a prompt, from now on.
+/// Prints messages of other threads above this prompt from now on.
 pub(crate) fn set_prompt(printer: impl ExternalPrinter + Send + 'static) {
     *lock(&PROMPT) = Some(Box::new(printer));
 }
 
-/// Writes a line while somebody may be typing: above what is typed. `false` is that there is no prompt.
+/// Writes a line above the prompt, at which the user may be typing. Returns `false` if there is no prompt.
 pub(crate) fn above_the_prompt(line: &str) -> bool {
     let Some(printer) = &mut *lock(&PROMPT) else { return false };
     let line = if is_coloured() { line.to_owned() } else { anstream::adapter::strip_str(line).to_string() };
@@ -82,6 +82,6 @@ pub(crate) fn above_the_prompt(line: &str) -> bool {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each is set as a whole, or not.
+    // A panic leaves no value half set.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,8 +9,8 @@ pub(crate) use imp::Signals;
 /// The exit code of the signal that ends the process at once, or 0.
 static ENDING: AtomicU8 = AtomicU8::new(0);
 
-/// The exit code of the signal that is ending the process at once. The command may see first that its build has ended, and then its
-/// own result does not matter.
+/// The exit code of the signal that is ending the process at once. The command may notice first that its build has ended. Its own
+/// result does not matter then.
 pub(crate) fn ending() -> Option<ExitCode> {
     match ENDING.load(Ordering::SeqCst) {
         0 => None,
@@ -65,7 +65,7 @@ mod imp {
                 let (mut arrived, handler) = UnixStream::pair()?;
                 handlers.push(low_level::pipe::register(signal, handler)?);
                 let (caught, at_once, mut waker) = (Arc::clone(&caught), Arc::clone(&at_once), waker.try_clone()?);
-                // A handler of signals may do nearly nothing, so a thread does it.
+                // A signal handler may do very little, so a thread does the work.
                 thread::Builder::new().name("kvwatch signals".into()).spawn(move || {
                     while arrived.read_exact(&mut [0]).is_ok() {
                         if at_once.swap(true, Ordering::SeqCst) {
@@ -74,7 +74,7 @@ mod imp {
                             process::exit(exit_code(signal).into());
                         }
                         caught.store(exit_code(signal), Ordering::SeqCst);
-                        // The reader that waits is gone only when the run has ended.
+                        // The waiting reader is gone only when the run has ended.
                         let _ = waker.write_all(&[0]);
                     }
                 })?;
@@ -82,7 +82,7 @@ mod imp {
             Ok(Self { caught, at_once, wake: Arc::new(wake), handlers: handlers.into() })
         }
 
-        /// Leaves the signals to handlers that were installed since.
+        /// Leaves the signals to handlers that were installed later.
         #[cfg(feature = "serve")]
         pub(crate) fn leave(self) {
             for handler in self.handlers.iter() {
@@ -122,7 +122,7 @@ mod imp {
 
     impl<R: Read + AsFd> Read for Stoppable<R> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            // Nobody waits for output while this waits for input.
+            // Output is written first, because this may wait for input for a long time.
             stdout::flush_aside();
             loop {
                 let mut waited = [

@@ -7,13 +7,13 @@ use std::time::SystemTime;
 
 /// The files and folders that are compared. They need not exist.
 ///
-/// They are asked for by their path each time. Notifications of the system follow a file or a folder, and lose it when it is
-/// replaced, as git does between branches; they also do not follow symbolic links or reach into most network folders.
+/// Each comparison looks up the paths again. Notifications of the system follow a file or a folder, and lose it when it is
+/// replaced, as git does between branches. They also do not follow symbolic links, and do not work in most network folders.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
     pub(crate) files: Vec<PathBuf>,
-    /// Every file in them, at any depth, except for hidden files, backups of editors, and what cargo makes. A path that is not a
-    /// folder is compared like a file.
+    /// Folders: every file in them, at any depth, except for hidden files, backups of editors, and the output of cargo. A path
+    /// that is not a folder is compared like a file.
     pub(crate) folders: Vec<PathBuf>,
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct Places {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot(BTreeMap<PathBuf, Option<State>>);
 
-/// Two equal states are the same content. A file that is replaced has another number, even with the same time.
+/// Two equal states stand for the same content. A file that is replaced has another number, even if its time is the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct State {
     modified: Option<SystemTime>,
@@ -78,7 +78,7 @@ impl Places {
 
 fn state(path: &Path) -> Option<State> {
     let metadata = fs::metadata(path).ok()?;
-    // The time of a folder changes with its entries, which are not all of interest.
+    // The time of a folder changes with all of its entries, and not all entries matter.
     let modified = if metadata.is_dir() { None } else { metadata.modified().ok() };
     let len = if metadata.is_dir() { 0 } else { metadata.len() };
     Some(State { modified, len, number: number(&metadata) })

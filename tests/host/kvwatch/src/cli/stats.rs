@@ -167,7 +167,7 @@ impl Figures {
 
 impl Default for Figures {
     fn default() -> Self {
-        // A histogram fails only with more than five digits.
+        // A histogram can fail only with more than five digits.
         let times = Histogram::new(3).unwrap_or_else(|_| unreachable!("a histogram of three digits"));
         let zero = Duration::ZERO;
         Self { events: 0, failed: 0, violations: 0, time: zero, longest: zero, peak_memory: 0, times }

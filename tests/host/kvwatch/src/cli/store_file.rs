@@ -1,4 +1,4 @@
-//! `--store`: a store that outlives the run.
+//! `--store`: a store that is kept in a file after the run.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write as _};
@@ -11,15 +11,15 @@ use tempfile::{Builder, NamedTempFile};
 
 use super::{Result, escape};
 
-/// The file of a store. It is replaced as a whole, so that it is never half written.
+/// The file of a store. It is replaced as a whole, so it is never half written.
 #[derive(Debug)]
 pub(crate) struct StoreFile {
     path: PathBuf,
-    /// What the file was when kvwatch read or wrote it last. `None` is no file.
+    /// The version of the file when kvwatch last read or wrote it. `None` stands for no file.
     known: Option<Version>,
 }
 
-/// Two versions of a file differ in this.
+/// Identifies a version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Version {
     len: u64,
@@ -34,7 +34,7 @@ impl StoreFile {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let mut file = Self { path, known: None };
         file.known = file.version()?;
-        // It is better to fail now than after the run.
+        // A failure now is better than a failure after the run.
         file.temporary().map_err(|error| file.cannot("write", &error))?;
         let store = MemoryStore::new();
         if file.known.is_some() {
@@ -44,7 +44,7 @@ impl StoreFile {
             store.load(lines.max_line(max_line).files_in(folder), watched).map_err(|bad| match bad.problem {
                 Problem::Io(error) => file.cannot("read", &error),
                 Problem::Event(error) => format!(
-                    "{}:{}: {error}\nthe store is not loaded, and the file stays as it is: correct the line, or name another file",
+                    "{}:{}: {error}\nthe store is not loaded, and the file is not changed: correct the line, or name another file",
                     file.name(),
                     bad.line
                 ),
@@ -54,10 +54,10 @@ impl StoreFile {
         Ok((file, store))
     }
 
-    /// Writes the store in the place of the file.
+    /// Replaces the file with the store.
     pub(crate) fn save(&mut self, store: &MemoryStore, watched: &str) -> Result<()> {
         let temporary = self.write(store, watched).map_err(|error| {
-            format!("{}; the file is as it was before, without the changes since then", self.cannot("write", &error))
+            format!("{}; the file has its old content, without the changes of this run", self.cannot("write", &error))
         })?;
         if self.version()? != self.known {
             let kept = temporary.into_temp_path().keep()?;
@@ -87,14 +87,14 @@ impl StoreFile {
         Ok(temporary)
     }
 
-    /// A file beside the file: only within a file system can one take the place of the other.
+    /// A file in the same folder. A file can replace another only in the same file system.
     fn temporary(&self) -> io::Result<NamedTempFile> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut prefix = self.path.file_name().unwrap_or_default().to_owned();
         prefix.push(".kvwatch-");
         let mut builder = Builder::new();
         builder.prefix(&prefix);
-        // What the process may not grant is taken away by its umask, as for every other new file.
+        // The umask of the process removes permissions, as for every other new file.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         builder.tempfile_in(folder)
@@ -106,7 +106,7 @@ impl StoreFile {
                 Ok(Some(Version { len: metadata.len(), modified: metadata.modified().ok() }))
             }
             Ok(_) => Err(format!(
-                "--store {} is not a regular file: name a file, or one that is yet to be made",
+                "--store {} is not a regular file: name a regular file, or a path where there is no file yet",
                 self.name()
             )
             .into()),

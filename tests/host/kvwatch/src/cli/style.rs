@@ -1,5 +1,5 @@
-//! What the command says on standard error. `anstream` removes the colours if the output is not a terminal or the user does not
-//! want them.
+//! Writes messages to standard error. `anstream` removes the colours if the output is not a terminal or the user does not want
+//! them.
 
 use std::io::{self, Write as _};
 
@@ -42,7 +42,7 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
 
 /// Writes a message to standard error without escaping it: text from a guest, a file or cargo must have been escaped before.
 pub(crate) fn say(message: &str) {
-    // If standard error is closed, nobody can be told.
+    // If standard error is closed, nobody can read a message about it.
     stdout::flush_aside();
     let stderr = || AutoStream::new(io::stderr(), screen::stderr_colours());
     let _ = screen::past_the_bar(|| writeln!(stderr(), "{message}"));
@@ -53,14 +53,14 @@ pub(crate) fn say_of_cargo(message: &str) {
     say(&escape::coloured(message));
 }
 
-/// As [`say`], from another thread than the one that may wait at its prompt.
+/// Like [`say`], from a thread other than the one of the prompt.
 pub(crate) fn say_aside(message: &str) {
     if !screen::above_the_prompt(message) {
         say(message);
     }
 }
 
-/// Writes to standard output, as the result of a subcommand.
+/// Writes a line of the subcommand's result to standard output.
 pub(crate) fn print(line: &str) -> io::Result<()> {
     stdout::flush()
         .and_then(|()| {
@@ -84,18 +84,18 @@ pub(crate) fn check_stdout() -> io::Result<()> {
     stdout::check().map_err(CannotWrite::named)
 }
 
-/// Writes to standard output what waits to be written.
+/// Writes the output that is still in memory to standard output.
 pub(crate) fn flush() -> io::Result<()> {
     stdout::flush().map_err(CannotWrite::named)
 }
 
 /// Standard output cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write to standard output, and what follows would be lost: {0}")]
+#[error("cannot write to standard output, and further output would be lost: {0}")]
 pub(crate) struct CannotWrite(io::Error);
 
 impl CannotWrite {
-    /// The same error, which now says what could not be written. Its kind stays.
+    /// The same error with a message that says what could not be written. Its kind does not change.
     pub(crate) fn named(error: io::Error) -> io::Error {
         io::Error::new(error.kind(), Self(error))
     }

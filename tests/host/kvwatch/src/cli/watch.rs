@@ -1,4 +1,4 @@
-//! `--watch`: builds a watcher again when its source changes, on another thread than the one that runs it.
+//! `--watch`: builds a watcher again when its source changes. The build and the watcher run on different threads.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -16,10 +16,10 @@ use super::{Result, chain, escape, style};
 /// The time between two looks at the files.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// If the files did not change for this time, their author has saved all of them.
+/// If the files did not change for this time, the author has saved all of them.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// After this time, files that never stop to change are taken as they are.
+/// After this time, the build starts even if the files still change.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// A change.
@@ -74,7 +74,7 @@ impl Watch {
     }
 }
 
-/// Tells the user that only a change of a file leads on.
+/// Tells the user that kvwatch waits for a change of a file.
 pub(crate) fn say_waiting() {
     style::say(&style::styled(style::FAINT, "waiting for a change: Ctrl-C ends it"));
 }
@@ -86,7 +86,7 @@ struct Rebuild {
     /// The files that decide about the watcher.
     places: Places,
     events: Places,
-    /// The file with the events, as it was when a change of it was last reported.
+    /// The state of the file with the events when its last change was reported.
     seen: Snapshot,
     loaded: Option<Component>,
     send: Sender<Change>,
@@ -138,12 +138,12 @@ impl Rebuild {
         }
     }
 
-    /// Builds, and returns the new watcher if it differs from the old one. It breaks when the process is about to end.
+    /// Builds. Returns the new watcher if it differs from the old one. It breaks when the process is about to end.
     fn rebuild(&mut self) -> ControlFlow<(), Option<Watcher>> {
         let begun = Instant::now();
         let is_first = self.loaded.is_none();
         let component = if is_first { self.args.component() } else { self.component_aside() };
-        // A build that failed does not tell what it read, so any file of the package can be the remedy.
+        // A failed build does not report the files that it read, so any file of the package can be the remedy.
         self.places.folders = self.args.places().folders;
         let error = component.as_ref().err().and_then(|error| error.downcast_ref());
         if let Some(build::Error::Failed { inputs, .. } | build::Error::Manifest { inputs, .. }) = error {
@@ -166,13 +166,13 @@ impl Rebuild {
             Ok(Some(watcher)) => {
                 if !is_first {
                     let name = escape::line(watcher.name());
-                    let message = format!("{name} {took}; the store is as it was");
+                    let message = format!("{name} {took}; the store has not changed");
                     style::say_aside(&style::labelled(style::NOTE, "reloaded", &message));
                 }
                 ControlFlow::Continue(Some(watcher))
             }
             Ok(None) => {
-                let message = format!("the change makes no difference to the watcher, {took}");
+                let message = format!("the change does not affect the watcher, {took}");
                 style::say_aside(&style::styled(style::FAINT, &message));
                 ControlFlow::Continue(None)
             }
@@ -183,7 +183,7 @@ impl Rebuild {
                     style::say(&style::labelled(style::ERROR, "error", &error));
                     say_waiting();
                 } else {
-                    let message = format!("{error}; the watcher goes on as it was");
+                    let message = format!("{error}; the old watcher continues");
                     style::say_aside(&style::labelled(style::ERROR, "error", &message));
                 }
                 ControlFlow::Continue(None)

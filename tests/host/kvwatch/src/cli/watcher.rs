@@ -32,7 +32,7 @@ pub(crate) struct WatcherArgs {
     #[arg(long, short, value_name = "NAME")]
     package: Option<String>,
 
-    /// The features that a package is built with, as cargo takes them
+    /// The features that a package is built with, in the form that cargo takes
     #[arg(long, value_name = "FEATURES")]
     features: Vec<String>,
 
@@ -40,7 +40,7 @@ pub(crate) struct WatcherArgs {
     #[arg(long, value_name = "NAME", default_value = "release")]
     profile: String,
 
-    /// Compile the watcher at each start, and leave the folder with compiled watchers alone
+    /// Compile the watcher at each start, and do not use the folder with compiled watchers
     #[arg(long)]
     pub(crate) no_cache: bool,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Component {
 /// The builds of this process.
 static BUILDS: LazyLock<Stop> = LazyLock::new(Stop::default);
 
-/// Ends the builds that run, with cargo and its compilers: the process is about to end.
+/// Ends the running builds, with cargo and its compilers, because the process is about to end.
 pub(crate) fn stop_builds() {
     BUILDS.stop();
 }
@@ -103,17 +103,17 @@ impl WatcherArgs {
         let here = env::current_dir().ok();
         let artifact = here.and_then(|here| built.artifact.strip_prefix(here).ok()).unwrap_or(&built.artifact);
         let name = artifact.display().to_string();
-        // A file that is new in this folder can become part of the package.
+        // A new file in this folder can become part of the package.
         let folders = vec![built.manifest.with_file_name("src")];
         Ok(Component { name, bytes: built.component, places: Places { files: built.inputs, folders } })
     }
 
-    /// The files that decide about the component as long as no build has told which ones it read.
+    /// The files that decide about the component before a build has reported which files it read.
     pub(crate) fn places(&self) -> Places {
         let mut files = vec![self.watcher.clone()];
         let folder = self.package_dir();
         if let Some(folder) = folder.as_ref().and_then(|folder| folder.canonicalize().ok()) {
-            // One of these can be the manifest of the workspace.
+            // One of these may be the manifest of the workspace.
             files.extend(folder.ancestors().skip(1).map(|folder| folder.join("Cargo.toml")));
         }
         Places { files, folders: folder.into_iter().collect() }
@@ -141,7 +141,8 @@ impl Component {
     }
 }
 
-/// The step that cargo has reached, as `Compiling sha2 v0.10.9`, if the line reports one: its verb ends in the twelfth column.
+/// The step that cargo has reached, for example `Compiling sha2 v0.10.9`. `None` if the line does not report one. The verb of
+/// such a line ends in the twelfth column.
 pub(crate) fn cargo_status(line: &str) -> Option<String> {
     let line = anstream::adapter::strip_str(line).to_string();
     let (column, rest) = line.split_at_checked(12)?;

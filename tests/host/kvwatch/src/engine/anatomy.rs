@@ -5,7 +5,7 @@ use wasmparser::{BinaryReaderError, ComponentName, CustomSectionReader, KnownCus
 
 use super::interface::are_compatible;
 
-/// What a component is made of, and how large each part is.
+/// The parts of a component and their sizes.
 ///
 /// ```
 /// let anatomy = kvwatch::Anatomy::of(b"\0asm\x0d\0\x01\0")?;
@@ -15,11 +15,11 @@ use super::interface::are_compatible;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Anatomy {
-    /// How large the component is.
+    /// The size of the component in bytes.
     pub bytes: u64,
-    /// Its core modules, in their order.
+    /// The core modules of the component, in their order.
     pub modules: Vec<Module>,
-    /// How much of it are custom sections of its own, outside the core modules: names, and who made it.
+    /// The bytes of the custom sections outside the core modules. They contain names and the tools that made the component.
     pub custom: u64,
 }
 
@@ -27,26 +27,26 @@ pub struct Anatomy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Module {
-    /// Its name, if it was left in: `main` is what the author's code was compiled to.
+    /// The name, if the component has it. `main` is the module with the author's code.
     pub name: Option<String>,
-    /// How large it is.
+    /// The size of the module in bytes.
     pub bytes: u64,
-    /// How much of it is code.
+    /// The bytes of code.
     pub code: u64,
-    /// How much of it is data.
+    /// The bytes of data.
     pub data: u64,
-    /// How much of it are custom sections: names, debug information, who made it.
+    /// The bytes of custom sections: names, debug information, and the tools that made the module.
     pub custom: u64,
-    /// The interfaces that it imports functions of.
+    /// The interfaces whose functions the module imports.
     pub imports: Vec<String>,
 }
 
 impl Anatomy {
-    /// Takes a component apart.
+    /// Reads the parts of a component.
     ///
     /// # Errors
     ///
-    /// When it is not WebAssembly to its end.
+    /// When the bytes are not WebAssembly, or end too early.
     pub fn of(component: &[u8]) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         Ok(Self::parse(component)?)
     }
@@ -54,9 +54,9 @@ impl Anatomy {
     fn parse(component: &[u8]) -> Result<Self, BinaryReaderError> {
         let mut anatomy = Self { bytes: component.len() as u64, ..Self::default() };
         let mut names = Vec::new();
-        // Which of the modules are its own, and not those of a component within, which have numbers of their own.
+        // Whether each module belongs to the component itself. The modules of a component inside it have numbers of their own.
         let mut own = Vec::new();
-        // Whether what is being read is a module, for each thing that it is in.
+        // Whether each of the nested parts that are being read is a module.
         let mut within = vec![false];
         for payload in Parser::new(0).parse_all(component) {
             let payload = payload?;
@@ -78,7 +78,7 @@ impl Anatomy {
                     module.name = module_name(section).or(module.name.take());
                 }
                 (Payload::ImportSection(section), Some(module)) => {
-                    // There can be a hundred thousand.
+                    // A component can have a hundred thousand modules.
                     let mut known: HashSet<&str> = HashSet::new();
                     for import in section.clone().into_imports() {
                         let interface = import?.module;
@@ -110,34 +110,34 @@ impl Anatomy {
         Ok(anatomy)
     }
 
-    /// How much of it is neither a core module nor a custom section: the types, and how its parts are put together.
+    /// The bytes outside the core modules and the custom sections: the types, and the instructions that connect the parts.
     #[must_use]
     pub fn rest(&self) -> u64 {
         let modules: u64 = self.modules.iter().map(|module| module.bytes).sum();
         self.bytes.saturating_sub(modules).saturating_sub(self.custom)
     }
 
-    /// The core modules that import functions of an interface, of this version or a compatible one.
+    /// The core modules that import functions of an interface, in this version or a compatible one.
     pub fn importers<'a>(&'a self, interface: &'a str) -> impl Iterator<Item = &'a Module> {
         self.modules.iter().filter(move |module| module.imports.iter().any(|import| are_compatible(import, interface)))
     }
 }
 
 impl Module {
-    /// Whether it is the adapter that makes a component of a module for `wasm32-wasip1`.
+    /// Whether the module is the adapter with which a module for `wasm32-wasip1` becomes a component.
     #[must_use]
     pub fn is_adapter(&self) -> bool {
         self.name.as_deref() == Some("wit-component:adapter:wasi_snapshot_preview1")
     }
 
-    /// How much of it is neither code nor data nor a custom section.
+    /// The bytes outside code, data and custom sections.
     #[must_use]
     pub fn rest(&self) -> u64 {
         self.bytes.saturating_sub(self.code).saturating_sub(self.data).saturating_sub(self.custom)
     }
 }
 
-/// The name that a module has for itself.
+/// The name in a module's own name section.
 fn module_name(section: &CustomSectionReader<'_>) -> Option<String> {
     let KnownCustom::Name(names) = section.as_known() else { return None };
     names.into_iter().find_map(|name| match name {

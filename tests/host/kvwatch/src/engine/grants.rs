@@ -1,4 +1,4 @@
-//! What a watcher may import, and what it is granted beyond the world. Nothing else decides either.
+//! Decides what a watcher may import, and what it is granted beyond the world. No other module decides either.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ const WORLD: [&str; 2] = ["wasi:keyvalue/types", "wasi:keyvalue/wasi-io"];
 /// The packages of WASI 0.2 that a guest's standard library uses.
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
-/// What of WASI 0.2 sends HTTP requests. The interface for requests that come in is no part of it.
+/// The interfaces of WASI 0.2 that send HTTP requests. The interface for requests that come in is not among them.
 const HTTP: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/types"];
 
-/// What of WASI never waits for anything: no file, no clock, no stream.
+/// The interfaces of WASI that never wait: without files, clocks and streams.
 const NEVER_WAITS: [&str; 5] =
     ["wasi:random/", "wasi:cli/environment", "wasi:cli/exit", "wasi:cli/terminal-", "wasi:clocks/wall-clock"];
 
-/// Where an import comes from.
+/// Who provides an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Provider {
@@ -38,7 +38,7 @@ pub enum Provider {
     Unknown,
 }
 
-/// What an import of WASI reaches only as far as it is [granted](Grants).
+/// Something outside the watcher that an import of WASI reaches only with a [grant](Grants).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resource {
@@ -53,7 +53,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// What an import of WASI reaches, if a grant decides it.
+    /// The resource that an import of WASI reaches, if a grant decides about it.
     pub(crate) fn of(import: &str) -> Option<Self> {
         let by_name = [
             ("wasi:cli/environment@", Self::Environment),
@@ -65,7 +65,7 @@ impl Resource {
     }
 }
 
-/// What watchers are granted beyond the world. The default is nothing.
+/// The grants of watchers beyond the world. The default grants nothing.
 ///
 /// ```
 /// use kvwatch::{Engine, Grants};
@@ -173,7 +173,7 @@ impl Grants {
         Ok(())
     }
 
-    /// Gives an instance what is granted.
+    /// Gives an instance the grants.
     pub(crate) fn apply(&self, wasi: &mut WasiCtxBuilder) -> wasmtime::Result<()> {
         wasi.envs(&self.env);
         for Dir { host, guest, read_only } in &self.dirs {

@@ -23,13 +23,13 @@ use wasmtime_wasi_http::{
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedHost {
-    /// `None` is every host.
+    /// `None` stands for every host.
     name: Option<String>,
-    /// `None` is every port.
+    /// `None` stands for every port.
     port: Option<u16>,
 }
 
-/// The text is no host, with or without a port.
+/// The text is not a host with or without a port.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a host: write a name or an address, with a port or without, as example.org:8443 or [::1]:8080, or * for all"
@@ -53,7 +53,7 @@ impl FromStr for AllowedHost {
         let wrong = || AllowedHostError(text.to_owned());
         let authority: Authority = text.parse().map_err(|_| wrong())?;
         let (name, port) = (authority.host(), authority.port_u16());
-        // The rest of an authority is a user's name, or a port that is none.
+        // The rest of an authority is a user name, or a port that is not valid.
         let rest = text.strip_prefix(name).ok_or_else(wrong)?;
         let is_whole = match port {
             Some(port) => rest == format!(":{port}"),
@@ -73,7 +73,7 @@ impl fmt::Display for AllowedHost {
     }
 }
 
-/// What an instance has of HTTP.
+/// The state of an instance for HTTP.
 pub(crate) struct Http {
     pub(crate) context: WasiHttpCtx,
     pub(crate) gate: Gate,
@@ -90,7 +90,7 @@ impl Http {
         Self { context: WasiHttpCtx::new(), gate: Gate { allowed, denied: Vec::new() } }
     }
 
-    /// The hosts, with their ports, that a request was denied to since the last call.
+    /// The hosts, with their ports, to which a request was denied since the last call.
     pub(crate) fn take_denied(&mut self) -> Vec<String> {
         std::mem::take(&mut self.gate.denied)
     }

@@ -1,25 +1,26 @@
 //! The names of interfaces, with their versions.
 
-/// `wasi:cli/stdout` of `wasi:cli/stdout@0.2.6`.
+/// The name without its version: `wasi:cli/stdout` for `wasi:cli/stdout@0.2.6`.
 pub(crate) fn without_version(name: &str) -> &str {
     name.split_once('@').map_or(name, |(interface, _)| interface)
 }
 
-/// Whether one interface can stand for the other: the names are equal, and the versions are compatible as semver has it.
+/// Whether one interface can replace the other: the names are equal, and the versions are compatible by the rules of semver.
 ///
-/// The tools that build components merge such versions, and so does a host that links them.
+/// Tools that build components merge compatible versions, and so does a host that links them.
 pub(crate) fn are_compatible(one: &str, other: &str) -> bool {
     without_version(one) == without_version(other) && track(one) == track(other)
 }
 
-/// What two compatible versions have in common: `0.2` of `0.2.6`, `1` of `1.4.0`. The whole of a pre-release.
+/// The part that compatible versions have in common: `0.2` for `0.2.6`, `1` for `1.4.0`. A pre-release is compatible only with
+/// itself.
 pub(crate) fn track(name: &str) -> Option<&str> {
     let (_, version) = name.split_once('@')?;
     if version.contains('-') {
         return Some(version);
     }
     let version = version.split('+').next().unwrap_or(version);
-    // Up to the first number that is not 0, and that.
+    // All numbers up to the first one that is not 0, which is included.
     let mut end = 0;
     for number in version.split('.') {
         end += number.len();

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{ResourceLimiter, Result};
 
-/// The memories and tables of an instance: counted together, and limited.
+/// Counts and limits the memories and the tables of an instance together.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// The bytes of linear memory.
     memories: usize,
-    /// The bytes of the host that tables take.
+    /// The bytes of the host's memory that tables take.
     tables: usize,
-    /// What was added last to either, in case that it cannot be had.
+    /// The last addition to either number, to undo it if the allocation fails.
     granted: (usize, usize),
     limit: Option<usize>,
     refused: bool,
@@ -28,7 +28,7 @@ impl Memory {
         self.refused = false;
     }
 
-    /// How many bytes of linear memory there are. It does not shrink: this is also the most that there have been.
+    /// The bytes of linear memory. It never shrinks, so this is also the peak.
     pub(crate) fn size(&self) -> u64 {
         self.memories as u64
     }
@@ -76,13 +76,13 @@ impl ResourceLimiter for Memory {
     }
 }
 
-/// The time that an event has used. It stands still while the host passes on what the watcher writes: a slow reader of the
-/// output is not the watcher's fault.
+/// The time that an event has used. The clock is stopped while the host passes on the output of the watcher, because a slow
+/// reader of the output is not the watcher's fault.
 #[derive(Debug)]
 pub(crate) struct Clock {
     limit: Duration,
     made: Instant,
-    /// When the event began, and how long the clock has stood still since, in nanoseconds.
+    /// The begin of the event, and the time for which the clock has been stopped since, in nanoseconds.
     begun: AtomicU64,
     stopped: AtomicU64,
 }
@@ -98,7 +98,7 @@ impl Clock {
         self.stopped.store(0, Relaxed);
     }
 
-    /// Does something in no time.
+    /// Does something while the clock is stopped.
     pub(crate) fn uncounted<T>(&self, act: impl FnOnce() -> T) -> T {
         let before = Instant::now();
         let result = act();
@@ -106,7 +106,7 @@ impl Clock {
         result
     }
 
-    /// How much time is left, or `None` if the event has used it up.
+    /// The time that is left. `None` if the event has used it up.
     pub(crate) fn left(&self) -> Option<Duration> {
         let uncounted = self.begun.load(Relaxed).saturating_add(self.stopped.load(Relaxed));
         let used = Duration::from_nanos(nanos(self.made.elapsed()).saturating_sub(uncounted));

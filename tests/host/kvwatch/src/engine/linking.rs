@@ -1,7 +1,6 @@
-//! The world as wasmtime has it: every import is the function of the same name of [`inbound_keyvalue_host::Host`](Keyvalue).
+//! Links a component with wasmtime. Every import is the function of the same name of [`inbound_keyvalue_host::Host`](Keyvalue).
 //!
-//! It is written out where bindings could be generated, which would copy each key and each payload once more on its way to the
-//! guest.
+//! The functions are written by hand. Generated bindings would copy each key and each payload once more on its way to the guest.
 
 use std::sync::Arc;
 
@@ -21,14 +20,14 @@ use super::outbound;
 /// The interface that every watcher exports.
 pub(crate) const HANDLE_WATCH: &str = "wasi:keyvalue/handle-watch";
 
-/// What stands behind one instance.
+/// The state of the host for one instance.
 pub(crate) struct State {
     pub(crate) keyvalue: Keyvalue,
     pub(crate) memory: Memory,
-    /// How many calls of this event ended with an error of the draft: the guest is told, and nobody else.
+    /// The number of calls in this event that ended with an error of the draft. Only the guest sees the error itself.
     pub(crate) failures: u64,
     counts_fuel: bool,
-    /// What was granted and cannot be had.
+    /// The grants that could not be given.
     denied: Option<wasmtime::Error>,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -67,7 +66,7 @@ impl State {
         Vec::new()
     }
 
-    /// Fails if the instance does not have all that was granted.
+    /// Fails if the instance does not have everything that was granted.
     pub(crate) fn granted(&mut self) -> Result<()> {
         self.denied.take().map_or(Ok(()), Err)
     }
@@ -105,7 +104,7 @@ macro_rules! define {
     };
 }
 
-/// All that a watcher may import, for a watcher that never waits.
+/// All functions that a watcher may import. For a watcher that never waits.
 pub(crate) fn direct(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
@@ -116,7 +115,7 @@ pub(crate) fn direct(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     Ok(linker)
 }
 
-/// All that a watcher may import, for a watcher that may wait: it runs in a fiber.
+/// All functions that a watcher may import. For a watcher that may wait, which runs in a fiber.
 pub(crate) fn waiting(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -150,11 +149,11 @@ pub(crate) fn stub(linker: &mut Linker<State>, component: &Component, import: &s
     Ok(())
 }
 
-/// Fuel for a call of the host, and the number of bytes that the host moves for one more.
+/// The fuel for a call of the host, and the number of bytes that the host moves for one unit of fuel more.
 const FUEL_FOR_A_CALL: u64 = 100;
 const BYTES_FOR_FUEL: u64 = 8;
 
-/// Counts a call that failed, and takes the fuel for a call: otherwise a guest could have the host work for it.
+/// Counts a call that failed, and takes the fuel for a call. Without this cost, a guest could make the host work without a limit.
 #[inline]
 pub(crate) fn account(mut guest: StoreContextMut<'_, State>, result: &impl Answer) -> Result<()> {
     guest.data_mut().failures += u64::from(result.failed());
@@ -167,9 +166,9 @@ pub(crate) fn account(mut guest: StoreContextMut<'_, State>, result: &impl Answe
     left.map(|_| ()).ok_or_else(|| Trap::OutOfFuel.into())
 }
 
-/// What a function of the host gives the guest.
+/// The answer of a host function to the guest.
 pub(crate) trait Answer {
-    /// How many bytes the host moved for it.
+    /// The number of bytes that the host moved for this answer.
     fn moved(&self) -> u64 {
         0
     }
@@ -206,9 +205,9 @@ impl<T: Moved<E>, E> Answer for (Result<T, E>,) {
     }
 }
 
-/// What the host gives where it does not fail with an `E`.
+/// The part of an answer that is not an error `E`.
 pub(crate) trait Moved<E> {
-    /// How many bytes the host moved.
+    /// The number of bytes that the host moved.
     fn bytes(&self) -> u64 {
         0
     }
@@ -237,17 +236,17 @@ impl<E> Moved<E> for (u64, bool) {
     }
 }
 
-/// Of a stream, it is the number of bytes.
+/// A call on a stream answers the number of bytes.
 impl Moved<StreamError> for u64 {
     fn bytes(&self) -> u64 {
         *self
     }
 }
 
-/// Of the store, it is a number that the store has.
+/// A call on the store answers a number of the store.
 impl Moved<u32> for u64 {}
 
-/// The world's own functions, without `open-bucket`: the store may answer it later, so each linker has its own.
+/// The world's own functions, without `open-bucket`. The store may answer that call later, so each linker has its own.
 fn world(linker: &mut Linker<State>) -> Result<()> {
     define! { linker.instance("wasi:keyvalue/wasi-io")?;
         "read" => |host, src: u32, len: u64| streamed(host.read(src, len));
@@ -294,14 +293,14 @@ fn streamed<T>(streamed: Streamed<T>) -> Result<(Result<T, StreamError>,)> {
     called(streamed.map(|result| result.map_err(|_| StreamError { dummy: 0 })))
 }
 
-/// The exports of one instance, as the world's `handle-watch` has them.
+/// The exports of one instance: the functions of the world's `handle-watch`.
 #[derive(Clone, Copy)]
 pub(crate) struct HandleWatch {
     pub(crate) on_set: TypedFunc<(u32, &'static str, u32), ()>,
     pub(crate) on_delete: TypedFunc<(u32, &'static str), ()>,
 }
 
-/// A component with all that it imports, and where its exports are.
+/// A linked component, and the indexes of its exports.
 #[derive(Clone)]
 pub(crate) struct HandleWatchPre {
     instance: InstancePre<State>,

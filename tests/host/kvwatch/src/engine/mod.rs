@@ -1,4 +1,4 @@
-//! wasmtime behind the world: linking, sessions, limits and what a watcher prints.
+//! Runs watchers with wasmtime: linking, sessions, limits and the output of a watcher.
 
 mod anatomy;
 mod cache;

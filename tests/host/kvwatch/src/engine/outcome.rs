@@ -1,4 +1,4 @@
-//! What became of an event.
+//! The result of an event.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,47 +10,47 @@ use wasmtime_wasi::I32Exit;
 use super::runtime::Limits;
 use crate::units::ByteSize;
 
-/// What became of an event.
+/// The result of an event.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// How it ended.
+    /// How the event ended.
     pub ending: Ending,
-    /// What the watcher did wrong with handles: the first 64 of it. Empty if the session is
+    /// The rules for handles that the watcher broke: the first 64 violations. Empty if the session is
     /// [counted](crate::SessionBuilder::counted).
     pub violations: Vec<Violation>,
-    /// How often the watcher did something wrong with a handle.
+    /// The number of violations.
     pub violation_count: u64,
-    /// What was written to each `Value` that the watcher made, in the order of their making.
+    /// The content of each `Value` that the watcher made, in the order in which it made them.
     pub values: Vec<Written>,
-    /// What the watcher changed in the store, in this order: the first 4096 changes.
+    /// The watcher's changes of the store, in their order: the first 4096 changes.
     pub changes: Vec<StoreChange>,
-    /// How many changes the watcher made in the store.
+    /// The number of the watcher's changes of the store.
     pub change_count: u64,
-    /// The hosts, with their ports, that the watcher sent HTTP requests to and is not [allowed](crate::Grants::allow_host) to: the
-    /// first 16.
+    /// The hosts, with their ports, to which kvwatch denied an HTTP request because they are not
+    /// [allowed](crate::Grants::allow_host): the first 16.
     pub denied_hosts: Vec<String>,
-    /// How many calls to the host failed. The host told the watcher, and a watcher that ignores it looks as if it had handled the
-    /// event.
+    /// The number of calls to the host that failed. The watcher got an error each time. If it ignored the error, the event counts
+    /// as handled.
     pub host_failures: u64,
-    /// How many calls the watcher made to the host.
+    /// The number of calls that the watcher made to the host.
     pub calls: u64,
-    /// How long it took, the making of an instance included where one had to be made. Only where the session is
+    /// The time that the event took. It includes making the instance, if the event got a new one. `None` unless the session is
     /// [timed](crate::SessionBuilder::timed).
     pub duration: Option<Duration>,
-    /// The bytes of linear memory that the instance had at most, up to the end of this event.
+    /// The most bytes of linear memory that the instance has had up to the end of this event.
     pub peak_memory: u64,
-    /// The fuel that it consumed, where the engine counts that.
+    /// The fuel that the event consumed. `None` unless the engine counts fuel.
     pub fuel: Option<u64>,
-    /// What it wrote to standard output, where that is [captured](crate::Output::captured).
+    /// The text that the watcher wrote to standard output. Empty unless the output is [captured](crate::Output::captured).
     pub stdout: String,
-    /// What it wrote to standard error, where that is [captured](crate::Output::captured).
+    /// The text that the watcher wrote to standard error. Empty unless the output is [captured](crate::Output::captured).
     pub stderr: String,
-    /// How many bytes of the standard output follow those that were [captured](crate::Output::captured).
+    /// The number of bytes of standard output that were not [captured](crate::Output::captured). They follow the captured ones.
     pub stdout_missing: u64,
-    /// How many bytes of the standard error follow those that were [captured](crate::Output::captured).
+    /// The number of bytes of standard error that were not [captured](crate::Output::captured). They follow the captured ones.
     pub stderr_missing: u64,
-    /// Whether the watcher wrote to its standard error. A watcher that handles its own failure reports it there.
+    /// Whether the watcher wrote to its standard error. A watcher that handles its own failure reports the failure there.
     pub wrote_stderr: bool,
 }
 
@@ -60,27 +60,29 @@ pub struct Outcome {
 pub enum Ending {
     /// The handler returned.
     Handled,
-    /// The event trapped, and took the instance with it. The next one goes to a fresh instance.
+    /// The event trapped, which ended the instance. The next event gets a fresh instance.
     Trapped(Box<Trapped>),
 }
 
-/// An event that trapped. Its `Display` is the [headline](Self::headline), and beneath it the last words.
+/// An event that trapped. Its `Display` is the [headline](Self::headline), followed by the last words and the backtrace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Trapped {
-    /// Which handler was called.
+    /// The handler that was called.
     pub operation: Operation,
-    /// The key.
+    /// The key of the event.
     pub key: String,
-    /// Whether there was no instance yet: the making of one trapped.
+    /// Whether the trap came while the instance was made.
     pub starting: bool,
-    /// Why.
+    /// The cause of the trap.
     pub cause: Cause,
-    /// The last lines that the watcher wrote to its standard error. A failed handler's error is told there, and a panic.
+    /// The last lines that the watcher wrote to its standard error. The error of a handler and the message of a panic are among
+    /// them.
     pub last_words: Vec<String>,
-    /// The innermost functions of the watcher that were running, the innermost first, as far as it has names for them.
+    /// The functions of the watcher that were running, the innermost first. Functions without a name are left out.
     pub backtrace: Vec<String>,
-    /// The memory limit in bytes, if it refused the watcher memory in this event. That may be why the watcher gave up.
+    /// The memory limit in bytes, if the watcher asked for more memory in this event and was refused. This may be the cause of
+    /// the trap.
     pub refused_memory: Option<u64>,
 }
 
@@ -88,28 +90,28 @@ pub struct Trapped {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The host ended it, for this reason.
+    /// The host ended the event, for this reason.
     Host(String),
-    /// The guest's own code did, as wasmtime says it.
+    /// The code of the guest trapped. The text is the message of wasmtime.
     Wasm(String),
-    /// The guest ended its instance as a program ends its process.
+    /// The guest called `exit`, which ends the instance.
     Exit,
-    /// It ran into the time limit.
+    /// The event exceeded the time limit.
     Time(Duration),
-    /// It ran into the memory limit, which is so many bytes.
+    /// The event exceeded the memory limit, in bytes.
     Memory(u64),
-    /// It ran into the fuel limit.
+    /// The event exceeded the fuel limit.
     Fuel(u64),
 }
 
 impl Outcome {
-    /// Whether the event was handled, and nothing done wrong with handles.
+    /// Whether the event was handled without a violation.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.is_handled() && self.violation_count == 0
     }
 
-    /// How it trapped, if it did.
+    /// The trap, if the event trapped.
     #[must_use]
     pub fn trapped(&self) -> Option<&Trapped> {
         match &self.ending {
@@ -124,11 +126,11 @@ impl Outcome {
         matches!(self.ending, Ending::Handled)
     }
 
-    /// Fails the test unless the event was handled, and nothing done wrong with handles.
+    /// Fails the test unless the event was handled without a violation.
     ///
     /// # Panics
     ///
-    /// With the trap and the violations, if there are any.
+    /// If the event trapped or there are violations. The message has both.
     #[track_caller]
     pub fn expect_handled(&self) {
         if let Ending::Trapped(trapped) = &self.ending {
@@ -140,11 +142,11 @@ impl Outcome {
         }
     }
 
-    /// Fails the test unless the event trapped, and gives the trap.
+    /// Fails the test unless the event trapped. Returns the trap.
     ///
     /// # Panics
     ///
-    /// When the event was handled.
+    /// If the event was handled.
     #[track_caller]
     #[must_use]
     pub fn expect_trapped(self) -> Trapped {
@@ -156,7 +158,7 @@ impl Outcome {
 }
 
 impl Trapped {
-    /// One line: the operation, the key and the cause.
+    /// One line with the operation, the key and the cause.
     ///
     /// `on-set of "users/ada" trapped: wasm `unreachable` instruction executed`
     #[must_use]
@@ -184,7 +186,7 @@ impl fmt::Display for Trapped {
 }
 
 impl Cause {
-    /// `starting` tells whether the error came from making an instance, and `refused` whether memory was refused.
+    /// `starting` says whether the error came from making an instance, and `refused` whether memory was refused.
     pub(crate) fn of(error: &wasmtime::Error, limits: Limits, starting: bool, refused: bool) -> Self {
         if let Some(trap) = error.downcast_ref::<Trap>() {
             return Self::Host(trap.to_string());
@@ -196,7 +198,7 @@ impl Cause {
         match (trap, limits) {
             (Some(wasmtime::Trap::Interrupt), Limits { time: Some(limit), .. }) => return Self::Time(limit),
             (Some(wasmtime::Trap::OutOfFuel), Limits { fuel: Some(limit), .. }) => return Self::Fuel(limit),
-            // An instance that does not get its first memory cannot be made. All other guests are told, and may go on.
+            // An instance cannot be made if its first memory is refused. Later, a guest gets an error and can continue.
             (None, Limits { memory: Some(limit), .. }) if refused && starting => return Self::Memory(limit),
             _ => {}
         }
@@ -217,13 +219,13 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The names of the functions that were running, where there are names.
+/// The names of the functions that were running. Functions without a name are left out.
 pub(crate) fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     const LONGEST: usize = 200;
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let name = |frame: &wasmtime::FrameInfo| {
         let name = frame.func_name()?;
-        // Without the hash at its end. A name that rustc did not mangle stays as it is.
+        // Without the hash at its end. A name that rustc did not mangle does not change.
         let name = format!("{:#}", rustc_demangle::demangle(name));
         // A name is text from a file: it must not control a terminal.
         Some(name.escape_debug().take(LONGEST).collect::<String>())

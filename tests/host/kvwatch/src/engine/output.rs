@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 
 pub(super) use console::{Console, Words};
 
-/// What becomes of what a watcher writes to its standard output and standard error.
+/// Where the output of a watcher goes: its standard output and its standard error.
 #[derive(Default)]
 pub struct Output(Target);
 
@@ -22,7 +22,7 @@ enum Target {
 
 type Lines = dyn FnMut(Stream, &str) + Send;
 
-/// Receives what a watcher writes, byte for byte and as soon as it is written.
+/// Receives the bytes that a watcher writes, as soon as it writes them.
 pub trait Sink: Send {
     /// The watcher wrote `bytes`. They may end in the middle of a line or of a character.
     fn write(&mut self, stream: Stream, bytes: &[u8]);
@@ -41,46 +41,46 @@ pub enum Stream {
 }
 
 impl Output {
-    /// It goes nowhere.
+    /// Discards the output.
     #[must_use]
     pub fn discarded() -> Self {
         Self(Target::Discarded)
     }
 
-    /// The bytes go unchanged to the standard output and standard error of this process.
+    /// Passes the bytes unchanged to the standard output and standard error of this process.
     ///
-    /// Use it only where these are not a terminal, or where the watcher is trusted: a terminal obeys escape sequences.
+    /// Use it only if these are not a terminal, or if you trust the watcher: a terminal obeys escape sequences.
     #[must_use]
     pub fn inherited() -> Self {
         Self::to(Inherited)
     }
 
-    /// The bytes go unchanged to `sink`.
+    /// Passes the bytes unchanged to `sink`.
     #[must_use]
     pub fn to(sink: impl Sink + 'static) -> Self {
         Self(Target::Sink(Box::new(sink)))
     }
 
-    /// It goes, line by line, to this process's own streams, each line behind `prefix`.
+    /// Writes each line, with `prefix` before it, to the same stream of this process.
     #[must_use]
     pub fn prefixed(prefix: impl Into<String>) -> Self {
         Self(Target::Prefixed(prefix.into()))
     }
 
-    /// It goes to each event's [`Outcome`](crate::Outcome): the first MiB of either stream.
+    /// Puts the output into the [`Outcome`](crate::Outcome) of each event: the first MiB of each stream.
     #[must_use]
     pub fn captured() -> Self {
         Self(Target::Captured)
     }
 
-    /// It goes to `line`, line by line and without their ends.
+    /// Passes each line to `line`, without its end.
     #[must_use]
     pub fn lines(line: impl FnMut(Stream, &str) + Send + 'static) -> Self {
         Self(Target::Lines(Box::new(line)))
     }
 }
 
-/// This process's own streams.
+/// The streams of this process.
 struct Inherited;
 
 impl Sink for Inherited {

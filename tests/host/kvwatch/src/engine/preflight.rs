@@ -1,43 +1,43 @@
-//! What a component's bytes say before anything is compiled: its imports, its exports, and how much work it asks for.
+//! Reads from a component's bytes, before anything is compiled: its imports, its exports, and how much work it causes.
 //!
-//! A file of 5 KB can describe two million instances. wasmtime flattens all of them when it compiles. Everything is therefore
-//! counted first, in one pass, and in time that grows linearly with the file.
+//! A file of 5 KB can describe two million instances, and wasmtime flattens all of them when it compiles. So this module counts
+//! everything first. It reads the file once, in time that grows linearly with its size.
 
 use wasmparser::{
     BinaryReaderError, ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
     ComponentTypeRef, Instance, Parser, Payload,
 };
 
-/// How deep components may be nested in components.
+/// The deepest nesting of components in components.
 const MOST_NESTING: usize = 32;
 
-/// How many instances, of components and of core modules, one instance of the watcher may have.
+/// The most instances, of components and of core modules, that one instance of the watcher may have.
 const MOST_INSTANCES: u64 = 1_000;
 
-/// How many aliases, functions of the canonical ABI, imports and exports all of these instances may have together.
+/// The most aliases, functions of the canonical ABI, imports and exports that all of these instances may have together.
 const MOST_ITEMS: u64 = 500_000;
 
-/// How many functions all core modules may have together.
+/// The most functions that all core modules may have together.
 const MOST_FUNCTIONS: u64 = 1_000_000;
 
-/// How many core modules and components there may be in the file.
+/// The most core modules and components in the file.
 const MOST_PARTS: u64 = 2_000;
 
-/// What was counted.
+/// The result of the count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Preflight {
-    /// The names of what it imports, in their order.
+    /// The names of the imports, in their order.
     pub(crate) imports: Vec<String>,
-    /// The names of what it exports, in their order.
+    /// The names of the exports, in their order.
     pub(crate) exports: Vec<String>,
-    /// What one instance of it needs.
+    /// The needs of one instance of the component.
     pub(crate) needs: Needs,
-    /// How many functions its core modules have.
+    /// The number of functions in its core modules.
     pub(crate) functions: u64,
     parts: u64,
 }
 
-/// What an instance needs, with all the instances in it.
+/// The needs of an instance, with all the instances in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     pub(crate) instances: u64,
@@ -52,9 +52,9 @@ pub(crate) struct Needs {
 /// Why a component is refused before it is compiled.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// It cannot be read.
+    /// The bytes cannot be read.
     Damaged(BinaryReaderError),
-    /// It asks for too much.
+    /// The component exceeds a limit.
     TooLarge(String),
 }
 
@@ -92,7 +92,7 @@ impl Needs {
 struct Frame {
     is_module: bool,
     needs: Needs,
-    /// What an instance of each component, and of each core module, needs. `None` is one that comes from outside.
+    /// The needs of an instance of each component, and of each core module. `None` stands for one that comes from outside.
     components: Vec<Option<Needs>>,
     modules: Vec<Option<Needs>>,
 }
@@ -172,7 +172,7 @@ impl Preflight {
                 for export in section {
                     let export = export?;
                     frame.needs.items += 1;
-                    // An export defines what it exports once more.
+                    // An export adds the exported item to the index space once more.
                     frame.again(export.kind, export.index);
                     if is_outermost {
                         self.exports.push(export.name.name.to_owned());
@@ -211,7 +211,7 @@ impl Preflight {
 }
 
 impl Frame {
-    /// Adds what an instance needs, if it is known: the outer `None` is an index that does not exist.
+    /// Adds the needs of an instance, if they are known. The outer `None` stands for an index that does not exist.
     #[expect(clippy::option_option, reason = "an entry of the index space, and what is known of it")]
     fn instantiate(&mut self, needs: Option<Option<Needs>>, what: &str) -> Result<(), Refused> {
         match needs {
@@ -222,7 +222,7 @@ impl Frame {
             Some(None) => Err(Refused::TooLarge(format!(
                 "it makes an instance of {what} that it imports or takes from an instance, which cannot be counted"
             ))),
-            // The validation tells that there is no such thing.
+            // The validation reports that this index does not exist.
             None => Ok(()),
         }
     }

@@ -10,8 +10,8 @@ use super::session::{Session, SessionBuilder};
 
 /// A bucket of a store in memory whose changes go to a watcher. The watcher acts on the same store.
 ///
-/// A change is made before the watcher hears of it, and stays whatever the watcher makes of it. The watcher's own changes are
-/// [in the outcome](Outcome::changes), and are no events.
+/// A change is made before the watcher gets the event, and it stays when the event fails. The watcher's own changes are [in the
+/// outcome](Outcome::changes), and do not cause events.
 ///
 /// ```no_run
 /// use kvwatch::{Engine, Watched, Watcher};
@@ -36,7 +36,7 @@ impl Watched {
         Self::over(MemoryStore::new(), session, bucket)
     }
 
-    /// A bucket of this store, watched in a session. What the store has already is no event.
+    /// A bucket of this store, watched in a session. The keys that the store has already cause no events.
     ///
     /// ```no_run
     /// use kvwatch::world::store::MemoryStore;
@@ -63,7 +63,7 @@ impl Watched {
         self.session.set(key, content)
     }
 
-    /// Deletes a key. The watcher gets the event also if the key was not set: a recorded delete has happened.
+    /// Deletes a key. The watcher gets the event even if the key was not set, because a recorded delete has happened.
     #[must_use = "a watcher's failure is only known from here"]
     pub fn delete(&mut self, key: &str) -> Outcome {
         self.store.remove(&self.bucket, key);

@@ -1,4 +1,4 @@
-//! What a watcher writes is passed on while its clock stands still.
+//! Passes on the output of a watcher while the event's clock is stopped.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::limits::Clock;
 
-/// An output whose time is not the event's.
+/// An output stream whose time does not count for the event.
 pub(crate) struct Uncounted<S> {
     inner: S,
     clock: Arc<Clock>,

@@ -13,29 +13,29 @@ use tokio::time::sleep;
 
 use super::limits::Clock;
 
-/// The threads that clocks, sockets and files of synchronous sessions run on. A session must not use the runtime of the program
-/// that it is in: that runtime may have a single thread, which is the one that waits for the session.
+/// The threads for clocks, sockets and files of synchronous sessions. A session must not use the runtime of the program around
+/// it: that runtime may have a single thread, which waits for the session.
 pub(crate) fn runtime() -> io::Result<&'static Handle> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime.handle());
     }
     let made = Builder::new_multi_thread().worker_threads(1).thread_name("kvwatch waiting").enable_all().build()?;
-    // Another thread may have been quicker; the runtime that was not needed ends in the background.
+    // Another thread may have been quicker. The runtime that is not needed ends in the background.
     if let Err(unneeded) = RUNTIME.set(made) {
         unneeded.shutdown_background();
     }
     RUNTIME.get().map(Runtime::handle).ok_or_else(|| io::Error::other("the runtime is gone"))
 }
 
-/// Waits on this thread for a future, within a tokio runtime or without.
+/// Waits on this thread for a future, inside or outside of a tokio runtime.
 pub(crate) fn wait_for<F: Future>(runtime: &Handle, future: F) -> F::Output {
     let _entered = runtime.enter();
-    // Within a task of tokio's, its budget for one poll would run out, and then nothing would ever be ready.
+    // Inside a tokio task, the budget of the task for one poll would run out, and then nothing would become ready any more.
     block_on(unconstrained(future))
 }
 
-/// The future's output, or `None` if the event's time is used up first. The future is dropped then, and its work with it.
+/// The output of the future. `None` if the event's time is used up first: then the future is dropped, and its work ends.
 pub(crate) async fn within<F: Future>(clock: Option<&Clock>, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     // Most events never wait, and need no timer.

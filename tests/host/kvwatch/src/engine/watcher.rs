@@ -15,7 +15,7 @@ use super::session::SessionBuilder;
 use super::waiting;
 use crate::error::Error;
 
-/// A component that watches, compiled and known to fit the world. Cheap to clone.
+/// A watcher: a compiled component that fits the world. A clone is cheap.
 #[derive(Clone)]
 pub struct Watcher {
     engine: Engine,
@@ -30,9 +30,9 @@ pub struct Watcher {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Import {
-    /// Its name, as `wasi:cli/stdout@0.2.6`.
+    /// The name, for example `wasi:cli/stdout@0.2.6`.
     pub name: String,
-    /// Who has it.
+    /// Who provides it.
     pub provider: Provider,
 }
 
@@ -41,18 +41,18 @@ impl Watcher {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, is no component, or does not fit the world.
+    /// When the file cannot be read, is not a component, or does not fit the world.
     pub fn load(engine: &Engine, path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let bytes = fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::from_bytes(engine, &path.display().to_string(), &bytes)
     }
 
-    /// Compiles a component. `name` is what messages call it.
+    /// Compiles a component. Messages call it `name`.
     ///
     /// # Errors
     ///
-    /// When it is no component, or does not fit the world.
+    /// When the bytes are not a component, or do not fit the world.
     pub fn from_bytes(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Self, Error> {
         let watcher = || name.to_owned();
         let preflight = preflight(name, bytes)?;
@@ -82,7 +82,7 @@ impl Watcher {
     ///
     /// # Errors
     ///
-    /// When the bytes are not a component, are damaged, or are too large. `name` is what messages call it.
+    /// When the bytes are not a component, are damaged, or are too large. Messages call the component `name`.
     pub fn imports_in(engine: &Engine, name: &str, bytes: &[u8]) -> Result<Vec<Import>, Error> {
         let preflight = preflight(name, bytes)?;
         Ok(preflight.imports.into_iter().map(|name| Import::of(name, engine)).collect())
@@ -96,35 +96,35 @@ impl Watcher {
         if unknown.is_empty() { Ok(imports) } else { Err(unknown) }
     }
 
-    /// What messages call it.
+    /// The name in messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it imports.
+    /// The imports of the component.
     #[must_use]
     pub fn imports(&self) -> &[Import] {
         &self.imports
     }
 
-    /// What it runs on.
+    /// The engine that runs it.
     #[must_use]
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// A session to be made, in which this watcher is given events.
+    /// Begins a session, which gives this watcher events.
     pub fn session(&self) -> SessionBuilder {
         SessionBuilder::new(self.clone())
     }
 
-    /// The wasmtime engine that it was compiled for.
+    /// The wasmtime engine that compiled the component.
     pub(crate) fn wasm(&self) -> &wasmtime::Engine {
         &self.wasm
     }
 
-    /// Where it waits, if it may wait.
+    /// The runtime on which it waits, if it may wait.
     pub(crate) fn runtime(&self) -> Option<&'static Handle> {
         self.runtime
     }
@@ -140,7 +140,7 @@ impl fmt::Debug for Watcher {
     }
 }
 
-/// Reads a component, and refuses what is none, is damaged or is too large.
+/// Reads a component. Refuses bytes that are not a component, are damaged or are too large.
 fn preflight(name: &str, bytes: &[u8]) -> Result<Preflight, Error> {
     let watcher = || name.to_owned();
     match Binary::of(bytes) {
@@ -155,7 +155,7 @@ fn preflight(name: &str, bytes: &[u8]) -> Result<Preflight, Error> {
 }
 
 impl Import {
-    /// What this import reaches only as far as it is granted. `None` if no grant concerns it.
+    /// The resource that this import reaches only with a grant. `None` if no grant concerns it.
     ///
     /// ```
     /// use kvwatch::{Engine, Resource, Watcher};
@@ -193,7 +193,7 @@ fn compile<'a>(engine: &'a Engine, preflight: &Preflight, bytes: &[u8]) -> wasmt
     })
 }
 
-/// What the first bytes of WebAssembly say it is.
+/// The kind of WebAssembly that the first bytes name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Binary {
     Module,
@@ -202,7 +202,7 @@ pub(crate) enum Binary {
 
 impl Binary {
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
-        // The version of the two is followed by which of them it is.
+        // Both have a version, and the next two bytes tell them apart.
         match bytes.strip_prefix(b"\0asm")?.get(2..4)? {
             [0, 0] => Some(Self::Module),
             [1, 0] => Some(Self::Component),

@@ -7,15 +7,16 @@ use clap::{Args, ValueHint};
 
 use super::{Result, style};
 
-/// Make the package of a new watcher: a small one that works, with its test and recorded events
+/// Make a package with a small watcher that works, its test and recorded events
 #[derive(Args, Debug)]
 pub(crate) struct New {
-    /// Its name, or the path of its folder, whose last part is the name
+    /// The name of the package, or the path of its folder. The last part of the path is the name
     #[arg(value_name = "NAME", value_hint = ValueHint::DirPath)]
     path: PathBuf,
 }
 
-/// What is in a new package. Cargo would take a file of the name `Cargo.toml` for a package of its own.
+/// The files of a new package. The manifest has another name here, because cargo would take a file named `Cargo.toml` for a
+/// package of its own.
 const FILES: [(&str, &str); 5] = [
     ("Cargo.toml", include_str!("template/manifest.toml")),
     ("src/lib.rs", include_str!("template/lib.rs")),
@@ -24,7 +25,7 @@ const FILES: [(&str, &str); 5] = [
     (".gitignore", include_str!("template/gitignore")),
 ];
 
-/// What stands for the name in them.
+/// The placeholder for the name in the files.
 const NAME: &str = "{{name}}";
 
 impl New {
@@ -40,7 +41,7 @@ impl New {
         }
         fs::create_dir(&self.path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                format!("{} is there already: nothing in it was touched; choose another name", self.path.display())
+                format!("{} exists already, and was not changed; choose another name", self.path.display())
             }
             _ => format!("cannot make {}: {error}", self.path.display()),
         })?;
@@ -51,9 +52,9 @@ impl New {
         style::say(&format!(
             "made {path}: a watcher in src/lib.rs, its test, and events for it\n\n  \
              cd {path}\n  \
-             cargo test                           its test, natively\n  \
-             kvwatch run . events.jsonl           build it, and give it the events\n  \
-             kvwatch run . --watch                type events, while you edit it"
+             cargo test                           run its test natively\n  \
+             kvwatch run . events.jsonl           build it, and run it on the events\n  \
+             kvwatch run . --watch                type events while you edit it"
         ));
         if let Some(workspace) = workspace_around(&self.path) {
             style::note(&format!(
@@ -70,7 +71,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
     written.map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }
 
-/// The manifest of a workspace that the folder is in.
+/// The manifest of the workspace around the folder.
 fn workspace_around(folder: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
     let manifests = folder.ancestors().skip(1).map(|ancestor| ancestor.join("Cargo.toml"));
@@ -80,7 +81,7 @@ fn workspace_around(folder: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Whether cargo takes it, and the code that is generated works under it.
+/// Whether cargo accepts the name, and the generated code works with it.
 fn name_is_good(name: &str) -> std::result::Result<(), &'static str> {
     const TAKEN: [&str; 8] = ["alloc", "build", "core", "deps", "examples", "proc_macro", "std", "test"];
     const KEYWORDS: [&str; 52] = [
@@ -91,18 +92,18 @@ fn name_is_good(name: &str) -> std::result::Result<(), &'static str> {
         "yield",
     ];
     match name {
-        _ if !name.starts_with(|c: char| c.is_ascii_alphabetic()) => Err("the first character is a letter"),
+        _ if !name.starts_with(|c: char| c.is_ascii_alphabetic()) => Err("the first character must be a letter"),
         _ if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') => {
-            Err("only letters of ASCII, digits, - and _ are in one")
+            Err("it may contain only ASCII letters, digits, - and _")
         }
-        _ if name.replace('-', "_") == "inbound_keyvalue" => Err("that is the SDK's"),
+        _ if name.replace('-', "_") == "inbound_keyvalue" => Err("that is the name of the SDK"),
         _ if KEYWORDS.contains(&name) => Err("it is a keyword of Rust"),
-        _ if TAKEN.contains(&name) => Err("cargo and Rust keep it for themselves"),
+        _ if TAKEN.contains(&name) => Err("cargo or Rust reserves it"),
         _ => Ok(()),
     }
 }
 
-/// A name that would do.
+/// A similar name that cargo accepts.
 fn better_name(name: &str) -> Option<String> {
     let kept = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' };
     let mut better = String::new();

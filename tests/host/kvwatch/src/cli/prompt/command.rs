@@ -64,18 +64,18 @@ An event may be typed or pasted too, as it is in a file:
 Tab completes commands, keys and files, and the arrow keys bring back what was
 typed.";
 
-/// What is wrong with a line, and how to correct it.
+/// The fault in a line, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadCommand {
     #[error("there is no command `{0}`{hint}", hint = suggestion(.0))]
     Unknown(String),
     #[error("a quote is not closed: quote with '…' or \"…\", and a quote itself with a backslash before it")]
     OpenQuote,
-    #[error("`{name}` is given too little: {name} {usage}{hint}", hint = comment_hint(*.has_hash))]
+    #[error("`{name}` needs more arguments: {name} {usage}{hint}", hint = comment_hint(*.has_hash))]
     TooFew { name: &'static str, usage: &'static str, has_hash: bool },
-    #[error("`{name}` is given too much: {name} {usage}; what has spaces in it is quoted, as 'Ada Lovelace'")]
+    #[error("`{name}` has too many arguments: {name} {usage}; quote text with spaces, as 'Ada Lovelace'")]
     TooMany { name: &'static str, usage: &'static str },
-    #[error("`{0}` takes nothing more")]
+    #[error("`{0}` takes no arguments")]
     Alone(&'static str),
     #[error("{0}")]
     Event(String),
@@ -84,12 +84,12 @@ pub(crate) enum BadCommand {
 fn suggestion(name: &str) -> String {
     match closest(name) {
         Some(known) => format!(": did you mean `{known}`?"),
-        None => ": `help` shows those that there are".to_owned(),
+        None => ": `help` lists the commands".to_owned(),
     }
 }
 
 fn comment_hint(has_hash: bool) -> &'static str {
-    if has_hash { "; what starts with # is quoted, as '#1'" } else { "" }
+    if has_hash { "; quote text that starts with #, as '#1'" } else { "" }
 }
 
 fn closest(name: &str) -> Option<&'static str> {
@@ -279,20 +279,20 @@ mod tests {
     }
 
     #[test]
-    fn advises_whoever_typed_something_else() {
+    fn a_mistyped_command_gets_advice() {
         for (line, advice) in [
             ("sett a b", "there is no command `sett`: did you mean `set`?"),
             ("rm a", "there is no command `rm`: did you mean `delete`?"),
             ("DELETE a", "there is no command `DELETE`: did you mean `delete`?"),
-            ("xyzzy", "there is no command `xyzzy`: `help` shows those that there are"),
-            ("set", "`set` is given too little: set KEY VALUE|@FILE"),
-            ("set a", "`set` is given too little: set KEY VALUE|@FILE"),
-            ("set a #1", "`set` is given too little: set KEY VALUE|@FILE; what starts with # is quoted, as '#1'"),
+            ("xyzzy", "there is no command `xyzzy`: `help` lists the commands"),
+            ("set", "`set` needs more arguments: set KEY VALUE|@FILE"),
+            ("set a", "`set` needs more arguments: set KEY VALUE|@FILE"),
+            ("set a #1", "`set` needs more arguments: set KEY VALUE|@FILE; quote text that starts with #, as '#1'"),
             (
                 "set a Ada Lovelace",
-                "`set` is given too much: set KEY VALUE|@FILE; what has spaces in it is quoted, as 'Ada Lovelace'",
+                "`set` has too many arguments: set KEY VALUE|@FILE; quote text with spaces, as 'Ada Lovelace'",
             ),
-            ("stats all", "`stats` takes nothing more"),
+            ("stats all", "`stats` takes no arguments"),
         ] {
             assert_eq!(parsed(line), advice);
         }

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_at_what_a_command_takes() {
+    fn hints_at_the_arguments_of_a_command() {
         let helper = Helper::new(Rc::default());
         let history = DefaultHistory::new();
         let hint = |line: &str| helper.hint(line, line.len(), &Context::new(&history));

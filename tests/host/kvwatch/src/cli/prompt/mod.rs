@@ -60,7 +60,7 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
         keys => format!("with {}", plural(keys, "key")),
     };
     style::say(&format!(
-        "{} watches a store {has}; type {} to see what you can do",
+        "{} watches a store {has}; type {} for the commands",
         escape::line(runner.watcher_name()),
         style::styled(STRONG, "help")
     ));
@@ -109,7 +109,7 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
         if !handled {
             let left = pasted.clear() as u64;
             if left > 0 {
-                style::say(&style::styled(FAINT, &format!("{} behind it not run", plural(left, "line"))));
+                style::say(&style::styled(FAINT, &format!("{} after it did not run", plural(left, "line"))));
             }
         }
     }
@@ -118,7 +118,7 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
 
 /// Reads the content of a file.
 fn value_of(path: &Path) -> io::Result<Vec<u8>> {
-    // To open a named pipe could wait for ever, and a device may have no end.
+    // Opening a named pipe may wait for ever, and a device may have no end.
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::other(if metadata.is_dir() { "it is a folder" } else { "it is not a regular file" }));
@@ -139,21 +139,21 @@ fn carry_out(command: Command, runner: &mut Runner, last: &mut Option<Event>, li
         },
         Command::Delete(key) => {
             if runner.get(&key, None).is_none() {
-                style::say(&style::styled(FAINT, "the store has no such key; the watcher is told all the same"));
+                style::say(&style::styled(FAINT, "the store has no such key; the watcher gets the event nevertheless"));
             }
             Event::delete(key)
         }
         Command::Event(event) => event,
         Command::Again => {
             let Some(event) = last.clone() else {
-                style::error("there was no event yet: `set KEY VALUE` makes one");
+                style::error("there was no event yet: make one with `set KEY VALUE`");
                 return Ok(false);
             };
             event
         }
         Command::Fresh => {
             runner.renew();
-            style::say(&style::styled(FAINT, "the next event goes to a new instance; the store is as it was"));
+            style::say(&style::styled(FAINT, "the next event goes to a new instance; the store has not changed"));
             return Ok(true);
         }
         Command::Get(key, bucket) => return show(&key, bucket.as_deref(), runner),
@@ -213,7 +213,7 @@ fn load(path: &Path, runner: &mut Runner, limits: ReadLimits) -> Result<bool> {
 fn show(key: &str, bucket: Option<&str>, runner: &Runner) -> Result<bool> {
     let Some(content) = runner.get(key, bucket) else {
         let of = bucket.map(|bucket| format!(" in the bucket {bucket:?}")).unwrap_or_default();
-        style::error(&format!("the store has no key {key:?}{of}: `keys` shows those that it has"));
+        style::error(&format!("the store has no key {key:?}{of}: `keys` lists the keys"));
         return Ok(false);
     };
     style::print(&shown(&content.read(0, MOST_SHOWN)?))?;
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_values_that_a_terminal_can_bear() {
+    fn shows_values_without_control_characters() {
         assert_eq!(shown("Größe\n\tx".as_bytes()), "Größe\n\tx");
         assert_eq!(shown(b"\x1b[2J"), "\\u{1b}[2J");
         assert_eq!(shown(b"\x89PNG\n"), "\\x89PNG\\n");

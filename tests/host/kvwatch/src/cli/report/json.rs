@@ -13,7 +13,7 @@ use crate::cli::style;
 /// JSON for programs, on standard output: one object in each line.
 pub(crate) struct Json;
 
-/// The version of the objects. It changes when a field goes away or gets another meaning, not when a field is added.
+/// The version of the objects. It changes when a field is removed or changes its meaning, and not when a field is added.
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -79,7 +79,7 @@ struct ValueObject<'a> {
     value: Option<&'a str>,
 }
 
-/// What the watcher changed in the store.
+/// A change that the watcher made in the store.
 #[derive(Serialize)]
 struct ChangeObject<'a> {
     bucket: &'a str,

@@ -11,7 +11,7 @@ use crate::cli::{escape, style};
 pub(crate) struct Plain {
     /// Whether the watcher has a standard error that it can write messages to.
     pub(crate) has_stderr: bool,
-    /// How many more changes of the store are shown. The others are only counted.
+    /// The number of further changes of the store that are shown. The others are only counted.
     pub(crate) changes_left: u64,
 }
 
@@ -64,7 +64,7 @@ impl Report for Plain {
                 format!("that change came back to the watcher, round {round}: {} of {:?}", operation(event), event.key);
             style::say(&style::styled(style::FAINT, &escape::line(&message)));
         }
-        // The watcher's own messages are on standard error already.
+        // The watcher's own messages are already on standard error.
         if let Some(trapped) = outcome.trapped() {
             style::error(&escape::line(&trapped.headline()));
             for function in &trapped.backtrace {
@@ -104,7 +104,7 @@ impl Report for Plain {
         }
         if stats.unexplained() && !self.has_stderr {
             style::note(
-                "this watcher has no standard error to say on what it failed at: build it for wasm32-wasip2 or wasm32-wasip1",
+                "this watcher has no standard error, so its messages are lost: build it for wasm32-wasip2 or wasm32-wasip1",
             );
         }
         Ok(())

@@ -8,10 +8,10 @@ use super::{Output, Stream, Target};
 /// A longer line is passed on in parts.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// Of each stream, no more of an event's is captured.
+/// The most bytes that are captured of each stream in an event.
 const MOST_CAPTURED: usize = 1024 * 1024;
 
-/// How much of what was written before a trap is told with it.
+/// The number of lines before a trap that are told with it.
 const LAST_WORDS: usize = 8;
 
 /// Both streams of a session's instances.
@@ -21,7 +21,7 @@ pub(crate) struct Console(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     written: Mutex<Written>,
-    /// Whether anything was written in this event. Most events of most watchers write nothing, and are spared the lock.
+    /// Whether anything was written in this event. Most events write nothing, and then the lock is not needed.
     touched: AtomicBool,
 }
 
@@ -30,18 +30,18 @@ struct Written {
     output: Output,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    /// How many bytes of the standard output and the standard error were not captured.
+    /// The number of bytes of standard output and of standard error that were not captured.
     missing: [u64; 2],
     stderr_line: Vec<u8>,
     last_words: VecDeque<String>,
 }
 
-/// What an event has written.
+/// The output of an event.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    /// How many bytes of the standard output and the standard error are missing behind the text.
+    /// The number of bytes of standard output and of standard error that follow the text.
     pub(crate) missing: [u64; 2],
     pub(crate) last: Vec<String>,
 }
@@ -59,9 +59,9 @@ impl Console {
         Self(Arc::new(Inner { written: Mutex::new(written), touched: AtomicBool::new(false) }))
     }
 
-    /// Ends an event: passes on a last line that has no end, and gives what was written.
+    /// Ends an event: passes on a last line that has no end, and returns the output of the event.
     pub(crate) fn end(&self) -> Words {
-        // The guest writes on the thread that ends the event: there is nothing to order.
+        // The guest writes on the thread that ends the event, so no ordering is needed.
         if !self.0.touched.load(Relaxed) {
             return Words::default();
         }
@@ -82,7 +82,7 @@ impl Console {
     }
 
     fn written(&self) -> MutexGuard<'_, Written> {
-        // It is in order between any two bytes: a panic in a `Lines` of the caller's leaves nothing half-done that matters.
+        // The state is consistent between any two bytes. A panic in a caller's `Lines` can only lose a line.
         self.0.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,7 +138,7 @@ impl Written {
     }
 }
 
-/// Calls `line` for each whole line of `bytes`; what is before the first is in `pending`, and what is behind the last goes there.
+/// Calls `line` for each whole line of `bytes`. `pending` has the begin of the first line, and gets the rest after the last line.
 fn each_line(pending: &mut Vec<u8>, bytes: &[u8], mut line: impl FnMut(&[u8])) {
     for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
         let whole = piece.strip_suffix(b"\n");
@@ -158,7 +158,7 @@ fn each_line(pending: &mut Vec<u8>, bytes: &[u8], mut line: impl FnMut(&[u8])) {
 /// Removes the start of a character from the end of the text, and returns its length.
 fn cut_at_character(text: &mut Vec<u8>) -> u64 {
     let tail = text.len().saturating_sub(3);
-    // The tail may start in the middle of a character as well.
+    // The tail may also start in the middle of a character.
     let start = (tail..text.len()).find(|at| text[*at] & 0xc0 != 0x80).unwrap_or(tail);
     let cut = match str::from_utf8(&text[start..]) {
         Err(error) if error.error_len().is_none() => text.len() - start - error.valid_up_to(),
@@ -189,7 +189,7 @@ fn pass_on(target: &mut Target, stream: Stream, line: &[u8]) {
             whole.extend_from_slice(prefix.as_bytes());
             whole.extend_from_slice(line);
             whole.push(b'\n');
-            // Whoever closed the other end wants no more of it: that is not the watcher's failure.
+            // An error is not the watcher's failure: a reader has closed the other end.
             let _ = match stream {
                 Stream::Stdout => io::stdout().write_all(&whole),
                 Stream::Stderr => io::stderr().write_all(&whole),

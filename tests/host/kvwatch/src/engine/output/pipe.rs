@@ -10,7 +10,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use super::Stream;
 use super::console::Console;
 
-/// One stream of a [`Console`], as WASI takes it. Writing to it never waits.
+/// One stream of a [`Console`] for WASI. Writing to it never waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Pipe {
     console: Console,

@@ -1,8 +1,8 @@
-//! A line on standard output for every change: which it is of the instance, the key, and how large its text is.
+//! Prints a line for each change: the number of the change in this instance, the key, and the length of the text.
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 
-/// Lives as long as its instance. Some hosts keep that for all events, others make a fresh one for each.
+/// The state of an instance. Some hosts keep one instance for all events, and others make a new one for each event.
 #[handle_watch]
 #[derive(Default)]
 struct Watcher {
@@ -10,7 +10,7 @@ struct Watcher {
 }
 
 impl HandleWatch for Watcher {
-    /// An error, as `?` gives, fails the event: it traps, and is told on standard error.
+    /// An error from `?` makes the event trap. Its message goes to standard error.
     fn on_set(&mut self, _bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
         let text = payload.into_string()?;
         self.changes += 1;
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_nothing_but_text() {
+    fn a_value_that_is_not_text_fails() {
         let mut host = TestHost::<Watcher>::new();
         let failure = host.set("avatars/ada", &b"\x89PNG"[..]).expect_failure();
         assert!(failure.contains("avatars/ada"), "{failure}");
