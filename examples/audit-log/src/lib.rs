@@ -1,4 +1,4 @@
-//! A line on standard output for every change: the key, and for a set how many bytes it was set to and their SHA-256.
+//! Prints a line for each change: the key, and for a set the size of the value and its SHA-256.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ struct AuditLog;
 impl HandleWatch for AuditLog {
     fn on_set(&mut self, _bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
         let fingerprint = Fingerprint::of(payload)?;
-        // `{:?}` escapes: whoever chooses a key with a newline in it must not write lines of this log.
+        // `{:?}` escapes the key, because a key with a newline could fake a line of this log.
         println!("set {key:?} {fingerprint}");
         Ok(())
     }
@@ -23,7 +23,7 @@ impl HandleWatch for AuditLog {
     }
 }
 
-/// What a log keeps of a payload, however large that is.
+/// The facts about a payload that the log keeps. They are small for a payload of any size.
 #[derive(Debug, PartialEq)]
 struct Fingerprint {
     bytes: u64,
@@ -31,13 +31,13 @@ struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Reads a payload a chunk at a time, so that no more than one is in memory.
+    /// Reads a payload in chunks, so that only one chunk is in memory.
     fn of(payload: Payload) -> Result<Self, Error> {
         let mut bytes = 0;
         let mut sha256 = Sha256::new();
         for chunk in payload.into_stream()?.chunks() {
             let chunk = chunk?;
-            // Counted, not asked for with `size`, which is a hint.
+            // The bytes are counted here, because `size` is only a hint.
             bytes += chunk.len() as u64;
             sha256.update(&chunk);
         }
@@ -58,7 +58,7 @@ mod tests {
 
     use super::{AuditLog, Fingerprint};
 
-    /// What `printf abc | sha256sum` says.
+    /// The output of `printf abc | sha256sum`.
     const ABC: &str = "bytes=3 sha256=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     #[test]

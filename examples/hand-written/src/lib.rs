@@ -1,7 +1,9 @@
-//! The least watcher there is, on the SDK's generated layer alone: bare handles, and every rule of their ownership kept by
-//! hand. For whoever needs a call that the wrapper lacks, and to measure what the wrapper costs.
+//! The smallest watcher, on the SDK's generated layer alone. It has bare handles, and keeps every rule of their ownership by
+//! hand.
+//!
+//! Read it if you need a call that the wrapper lacks, or to measure the cost of the wrapper.
 
-/// What is printed of a set. The generated layer is there on wasm only, so this is all that a native test can reach.
+/// The line that is printed for a set. The generated layer exists on wasm only, so a native test can reach only this function.
 #[cfg(any(target_family = "wasm", test))]
 fn describe(key: &str, value: &[u8]) -> String {
     format!("set {key:?} to {} bytes", value.len())
@@ -17,15 +19,15 @@ mod component {
 
     impl Guest for Component {
         fn on_set(bucket: u32, key: String, payload: u32) {
-            // A handler owns what it is given.
+            // A handler owns the handles that it receives.
             types::drop_bucket(bucket);
-            // Gone after this call, whether it succeeds or not: no `drop-payload`.
+            // The handle of the payload is gone after this call, even if the call fails. So there is no `drop-payload`.
             match types::payload_consume_sync(payload) {
                 Ok(value) => println!("{}", super::describe(&key, &value)),
                 Err(error) => {
                     let trace = types::trace(error);
                     types::drop_error(error);
-                    // A handler has no result: a trap is all that tells the host.
+                    // A handler has no result. Only a trap tells the host that it failed.
                     panic!("{key:?} cannot be read: {trace}");
                 }
             }

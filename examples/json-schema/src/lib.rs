@@ -1,4 +1,4 @@
-//! Checks what is written below `orders/`: each value is an `Order` in JSON, or its event fails.
+//! Checks the values under `orders/`. If a value is not an `Order` in JSON, its event fails.
 
 use std::num::NonZeroU32;
 
@@ -11,16 +11,16 @@ struct JsonSchema;
 
 impl HandleWatch for JsonSchema {
     fn on_set(&mut self, _bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
-        // Other keys are other people's. Their payloads are dropped as they came: not a byte of them is read.
+        // Other keys belong to others. Their payloads are dropped, and not a byte of them is read.
         let Some(number) = key.strip_prefix("orders/") else { return Ok(()) };
-        // What is wrong, at which line and column, is in the error; the key is added on its way to the host.
+        // The error has the fault with its line and column. The SDK adds the key.
         let order: Order = payload.into_json()?;
         println!("order {number}: {} pieces for {}", order.pieces(), order.customer);
         Ok(())
     }
 }
 
-/// The schema: its types say what is valid, and `deny_unknown_fields` that there is nothing else.
+/// The schema. Its types describe valid orders, and `deny_unknown_fields` forbids other fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
@@ -31,7 +31,7 @@ struct Order {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
-    #[expect(dead_code, reason = "checked, and of no use here")]
+    #[expect(dead_code, reason = "the field is checked and not used")]
     article: String,
     quantity: NonZeroU32,
 }

@@ -1,4 +1,4 @@
-//! Measures values of any size in constant memory: no more than one chunk of a value is in the guest at a time.
+//! Measures values of any size in constant memory. At most one chunk of a value is in the guest at a time.
 
 use std::io::{self, BufRead};
 
@@ -22,9 +22,9 @@ struct Measure {
     lines: u64,
 }
 
-/// Counts bytes and lines. What is left after the last newline is a line too.
+/// Counts bytes and lines. The rest after the last newline is a line too.
 ///
-/// `BufRead::lines` would have a whole line in memory, and a value can be one single line.
+/// `BufRead::lines` would keep a whole line in memory, and a value can be a single line.
 fn measure(mut value: impl BufRead) -> io::Result<Measure> {
     let mut measure = Measure::default();
     let mut last = b'\n';
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn measures_a_large_value() {
-        // Made up as it is read, 64 bytes a line: it is in nobody's memory.
+        // The content is generated during the read, with 64 bytes in each line. No memory holds all of it.
         let large = Content::repeat(format!("{:063}\n", 0), 1 << 27);
         let mut host = TestHost::<LargeValues>::new();
         assert_eq!(measure(host.payload(large)).unwrap(), Measure { bytes: 1 << 27, lines: 1 << 21 });

@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[derive(Default)]
 struct Quarantine;
 
-/// What is valid. `deny_unknown_fields` says that there is nothing else.
+/// A valid order. `deny_unknown_fields` forbids other fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
@@ -23,18 +23,19 @@ impl HandleWatch for Quarantine {
         if !key.starts_with("orders/") {
             return Ok(());
         }
-        // Not the payload: since the event, the order may have been replaced by a good one, which must stay where it is.
+        // The store is read, and not the payload. Since the event, a good order may have replaced the bad one, and must stay in
+        // its place.
         let Some(order) = bucket.try_get(key)? else { return Ok(()) };
         let order = order.into_bytes()?;
         let (copy, reason) = (format!("quarantine/{key}"), format!("quarantine-reason/{key}"));
         match serde_json::from_slice::<Order>(&order) {
             Ok(order) => {
-                // An earlier value of this key may have been bad. It is settled with this one.
+                // An earlier value of this key may have been bad. This good value settles it.
                 bucket.delete_many(&[copy, reason])?;
                 println!("{key}: {} pieces for {}", order.quantity, order.customer);
             }
             Err(error) => {
-                // First the copy, and then the original: whatever fails between the two, the value is never lost.
+                // The copy is written before the original is deleted. If something fails between the two, the value is not lost.
                 bucket
                     .set_many([(copy, Value::from_bytes(&order)?), (reason, Value::from_bytes(error.to_string())?)])?;
                 bucket.delete_many(&[key])?;
@@ -93,7 +94,7 @@ mod tests {
         let mut host = TestHost::<Quarantine>::new();
         host.feed(1).set("orders/7", BAD).expect_handled();
         let before = host.bucket("watched").keys();
-        // The same event once more: its order has gone already.
+        // The same event comes again. Its order has been moved already.
         host.bucket("watched").remove("orders/7");
         let (bucket, payload) = (host.event_bucket(), host.payload(BAD));
         inbound_keyvalue::HandleWatch::on_set(&mut Quarantine, bucket, "orders/7", payload).unwrap();

@@ -1,7 +1,7 @@
-//! Adds up sales: whatever `sales/SHOP` is set to is an amount in cents, and `totals/SHOP` is what the shop has sold so far.
+//! Adds up sales. `sales/SHOP` is set to an amount in cents, and `totals/SHOP` is the sum of what the shop has sold.
 //!
-//! The totals are in the store, not in the watcher. So they are right on every host: on one that keeps an instance, on one that makes
-//! a fresh instance for every event, and on one that runs several instances at a time, because `increment` is atomic.
+//! The totals are in the store and not in the watcher, and `increment` is atomic. So the totals are right on every host: on one
+//! that keeps an instance, on one that makes a fresh instance for each event, and on one that runs several instances at a time.
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 
@@ -11,10 +11,10 @@ struct RunningTotals;
 
 impl HandleWatch for RunningTotals {
     fn on_set(&mut self, bucket: Bucket, key: Key, payload: Payload) -> HandlerResult {
-        // The watcher's own `totals/…` may come back as events: it passes over them, as over all other keys.
+        // The watcher's own writes to `totals/…` may come back as events. It ignores them like all other keys.
         let Some(shop) = key.strip_prefix("sales/") else { return Ok(()) };
         let amount = payload.into_string()?.trim().parse()?;
-        // The last step: an event that fails has counted nothing, so the host may try it again.
+        // This is the last step. An event that fails has not changed a total, so the host may try it again.
         let total = bucket.increment(total_of(shop), amount)?;
         println!("{shop}: {amount} cents, {total} in all");
         Ok(())

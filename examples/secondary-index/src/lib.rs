@@ -1,8 +1,8 @@
-//! Keeps an index of users by their email: for each user `users/ID` with an email, there is the key `by-email/EMAIL/ID`, with the email
-//! as `part_of_key` writes it.
+//! Keeps an index of users by their email. For each user `users/ID` with an email there is the key `by-email/EMAIL/ID`.
+//! `part_of_key` writes the email as a part of a key.
 //!
-//! An event only says that a user may have changed. What the user is now, the watcher reads from the store. So an event may come
-//! twice, and two events may come in any order: after the last one, the index fits the store.
+//! An event only says that a user may have changed. The watcher reads the user's present value from the store. So an event may
+//! come twice, and two events may come in any order: after the last one, the index fits the store.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ struct User {
 
 impl HandleWatch for SecondaryIndex {
     fn on_set(&mut self, bucket: Bucket, key: Key, _payload: Payload) -> HandlerResult {
-        // The payload may be old. It is dropped, and not a byte of it is read.
+        // The payload may be old. It is dropped without a read.
         update(&bucket, key)
     }
 
@@ -31,13 +31,13 @@ impl HandleWatch for SecondaryIndex {
 
 /// Makes the index fit the user that the store has now.
 fn update(bucket: &Bucket, key: Key) -> HandlerResult {
-    // The watcher's own keys may come back as events, too: they are not users.
+    // The watcher's own writes may come back as events. They are not users.
     let Some(id) = key.strip_prefix("users/") else { return Ok(()) };
     let email = match bucket.try_get(key)? {
         Some(user) => user.into_json::<User>()?.email,
         None => None,
     };
-    // The email under which the index has the user. Without it, the old entry could not be found.
+    // The email under which the index has the user. Without this note, the old entry could not be found.
     let indexed_as = format!("indexed-as/{id}");
     let before = bucket.try_get(&indexed_as)?.map(Payload::into_string).transpose()?;
     if before != email {
@@ -47,7 +47,7 @@ fn update(bucket: &Bucket, key: Key) -> HandlerResult {
     Ok(())
 }
 
-/// The note is changed last. If the watcher fails before that, the next event of this user does all of it again.
+/// The note is changed last. If the watcher fails before that, the next event of this user repeats all steps.
 fn replace(
     bucket: &Bucket,
     id: &str,
@@ -69,7 +69,8 @@ fn replace(
     }
 }
 
-/// A text as a part of a key that every store takes: NATS allows few characters, and Redis all. Other bytes become `=` and two digits.
+/// A text as a part of a key for every store. NATS allows few characters, and Redis allows all. Every other byte becomes `=` and
+/// two digits.
 fn part_of_key(text: &str) -> String {
     let mut part = String::new();
     for byte in text.bytes() {
@@ -184,7 +185,7 @@ mod tests {
                 host.set("users/1", "{\"email\":\"grace@example.org\"}").expect_handled();
                 host.refuse_next(call, "the store is being moved");
                 let _ = host.event(&event);
-                // What was not asked for in that event is refused in this one.
+                // A call that did not happen in that event is refused in this one.
                 let _ = host.event(&event);
                 host.event(&event).expect_handled();
                 assert_eq!(entries(&host), due(&host), "{call}, {event:?}");

@@ -1,7 +1,7 @@
-//! Tracks live sessions: a session lives from the first set of `sessions/TENANT/USER/SESSION` to the delete of that key, which
-//! is how the store tells that it has expired.
+//! Tracks live sessions. A session begins with the first set of `sessions/TENANT/USER/SESSION`. It ends with the delete of that
+//! key, by which the store reports that it has expired.
 //!
-//! Sessions that began before this instance did are not known to it: see `running-totals` for state that lasts longer.
+//! This instance does not know sessions that began before it. See `running-totals` for state that lasts longer.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -35,13 +35,13 @@ impl HandleWatch for SessionExpiry {
         Ok(())
     }
 
-    /// A trap would take the instance with it, and with that all that is known of the live sessions.
+    /// A trap would end the instance, and lose its knowledge of the live sessions.
     fn on_error(&mut self, failure: Failure) {
         eprintln!("{failure}");
     }
 }
 
-/// What stands in a session's key.
+/// The parts of a session's key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct SessionKey {
     tenant: String,
@@ -50,13 +50,13 @@ struct SessionKey {
 }
 
 impl SessionKey {
-    /// `None` for a key that is none of ours, an error for one that is and makes no sense.
+    /// `None` if the key does not belong to a session. An error if it does, but is malformed.
     fn of(key: Key) -> Result<Option<Self>, MalformedKey> {
         key.strip_prefix(PREFIX).map(str::parse).transpose()
     }
 }
 
-/// From what follows the prefix.
+/// Parses the part after the prefix.
 impl FromStr for SessionKey {
     type Err = MalformedKey;
 

@@ -1,9 +1,9 @@
-//! Streams payloads into values: those of `logs/…` compressed, those of `mirror/…` as they are. Neither is ever whole in
-//! memory. What becomes of a value is up to the host: this world has no call that takes one.
+//! Streams payloads into values: those of `logs/…` compressed, and those of `mirror/…` unchanged. Neither is ever in memory as a
+//! whole. This world has no call that takes a value, so the host decides what happens to it.
 //!
-//! A copy can be made by the host, with the draft's `forward`, and then no byte of it enters the component. But most hosts of
-//! the draft's time trapped on `forward`, and a component cannot catch a trap to fall back. So the choice is made when the
-//! component is built: `io::copy`, which works on every host, unless the feature `forward` is on.
+//! With the draft's `forward`, the host can make a copy, and no byte of it enters the component. But most hosts of the draft's
+//! time trapped on `forward`, and a component cannot catch a trap. So the choice is made when the component is built: it uses
+//! `io::copy`, which works on every host, unless the feature `forward` is on.
 
 use std::io;
 
@@ -32,7 +32,7 @@ impl HandleWatch for Transform {
 fn compress(mut payload: Payload, value: Value) -> io::Result<u64> {
     let mut encoder = GzEncoder::new(value, Compression::default());
     let bytes = io::copy(&mut payload, &mut encoder)?;
-    // A value that is merely dropped cannot tell that a write has failed.
+    // A value that is only dropped cannot report that a write has failed.
     encoder.finish()?.finish()?;
     Ok(bytes)
 }

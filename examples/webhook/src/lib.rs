@@ -1,7 +1,7 @@
-//! Calls a webhook: for each change of a key, it sends a JSON object to the address in the environment variable `WEBHOOK_URL`.
+//! Calls a webhook. For each change of a key, it sends a JSON object to the address in the environment variable `WEBHOOK_URL`.
 //!
-//! The event is handled when the other side has answered with a status from 200 to 299. Otherwise it fails, and the host may try it
-//! again: the other side may get the same object twice.
+//! The event is handled if the receiver answers with a status from 200 to 299. Otherwise the event fails, and the host may try it
+//! again. The receiver may then get the same object twice.
 
 #[cfg_attr(target_os = "wasi", path = "post.rs")]
 #[cfg_attr(not(target_os = "wasi"), path = "no_post.rs")]
@@ -13,7 +13,7 @@ use std::error::Error;
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 use serde_json::{Value, json};
 
-/// The value of a longer payload is not sent, and neither is one of unknown size.
+/// The largest value that is sent, in bytes. A value of unknown size is not sent either.
 const LONGEST: u64 = 64 * 1024;
 
 /// The status of an answer.
