@@ -21,13 +21,13 @@ use core::ptr;
 /// The smallest block is 2 to this power bytes: 16, so that it has room for a pointer and the alignment that C expects.
 const LEAST: u32 = 4;
 
-/// The most that a layout may be aligned to, in bytes: a page of WebAssembly.
+/// The largest alignment of a layout, in bytes: a page of WebAssembly.
 const PAGE: usize = 64 * 1024;
 
-/// How many sizes of blocks there are.
+/// The number of sizes of blocks.
 const SIZES: usize = (usize::BITS - LEAST) as usize + 1;
 
-/// Where an allocator gets its memory from.
+/// The source of an allocator's memory.
 ///
 /// # Safety
 ///

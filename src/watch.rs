@@ -21,7 +21,7 @@ use crate::sys::{self, Reported};
 /// ```
 pub type Key<'a> = &'a str;
 
-/// What a handler returns: nothing, or an error.
+/// The result of a handler: nothing, or an error.
 ///
 /// `?` works on every type that implements [`std::error::Error`], on `Box<dyn Error>`, `&str`, `String`, `anyhow::Error` and
 /// `eyre::Report`. The error keeps its type and its chain of sources.
@@ -61,7 +61,7 @@ pub type HandlerResult = Result<(), Box<dyn StdError>>;
 
 /// A watcher: what happens when a key is set or deleted. The draft's interface `handle-watch`.
 ///
-/// Implement what you need, both methods do nothing by default, and register the type with
+/// Implement the methods that you need: both do nothing by default. Register the type with
 /// [`#[handle_watch]`](macro@crate::handle_watch).
 ///
 /// # State
@@ -71,8 +71,8 @@ pub type HandlerResult = Result<(), Box<dyn StdError>>;
 ///
 /// # Errors
 ///
-/// The draft gives a handler no result. So an error can reach the host in one way only: as a trap.
-/// [`on_error`](Self::on_error) traps unless you override it.
+/// The draft gives a handler no result. So an error can reach the host only as a trap. [`on_error`](Self::on_error) traps unless
+/// you override it.
 ///
 /// ```
 /// use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
@@ -147,7 +147,7 @@ pub trait HandleWatch {
     }
 }
 
-/// Which of the two events a handler was called for. Its `Display` is the draft's name.
+/// The event that a handler was called for. Its `Display` is the draft's name.
 ///
 /// ```
 /// use inbound_keyvalue::Operation;
@@ -209,7 +209,7 @@ pub struct Failure<'a> {
 }
 
 impl<'a> Failure<'a> {
-    /// Which handler failed.
+    /// The handler that failed.
     #[must_use]
     pub fn operation(&self) -> Operation {
         self.operation
@@ -221,13 +221,13 @@ impl<'a> Failure<'a> {
         self.key
     }
 
-    /// What the handler returned.
+    /// The error that the handler returned.
     #[must_use]
     pub fn error(&self) -> &(dyn StdError + 'static) {
         &*self.error
     }
 
-    /// What the handler returned, owned.
+    /// The error that the handler returned, owned.
     #[must_use]
     pub fn into_error(self) -> Box<dyn StdError> {
         self.error.into_inner()

@@ -3,9 +3,9 @@ use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::{Attribute, Error, Generics, Result, Token, Visibility};
 
-/// What is to be known of a type to register it.
+/// The parts of a type that its registration needs.
 pub(crate) struct Item {
-    /// The conditions written below `#[handle_watch]`, which the compiler has yet to look at: without the type there is
+    /// The conditions (`cfg`) below `#[handle_watch]`, which the compiler has not evaluated yet. Without the type there is
     /// nothing to register.
     pub(crate) cfgs: Vec<Attribute>,
     pub(crate) name: Ident,
@@ -45,10 +45,10 @@ fn generic(name: &Ident, generics: &Generics) -> Error {
     Error::new_spanned(generics, message)
 }
 
-/// The error for all that is neither a struct nor an enum, at the keyword that says what it is.
+/// The error for an item that is neither a struct nor an enum. It points at the keyword that says what the item is.
 fn misplaced(input: ParseStream<'_>) -> Error {
     let mut error = input.error("`#[handle_watch]` goes on a `struct` or an `enum`, one that implements `HandleWatch`");
-    // `const`, `unsafe` and the like come before the keyword that counts.
+    // `const`, `unsafe` and similar words come before the keyword of the item.
     while let Ok(word) = input.call(Ident::parse_any) {
         let advice = match &*word.to_string() {
             "fn" => {

@@ -1,7 +1,7 @@
 //! The attribute `#[handle_watch]` of `inbound-keyvalue`, which re-exports it.
 //!
-//! It checks the item, does not change it, and adds a call of the macro `register!` in the SDK's module `export`. Code that can be
-//! in that macro is not here.
+//! It checks the item, does not change it, and adds a call of the macro `register!` in the SDK's module `export`. As much code as
+//! possible is in that macro.
 
 mod item;
 mod options;
@@ -20,7 +20,7 @@ pub fn handle_watch(options: proc_macro::TokenStream, item: proc_macro::TokenStr
 
 fn expand(options: TokenStream, mut item: TokenStream) -> TokenStream {
     let glue = Item::parse(item.clone()).map_or_else(syn::Error::into_compile_error, |item| glue(options, &item));
-    // The item comes first and unchanged, also after a mistake, so that code that uses it causes no further errors.
+    // The item comes first and unchanged, even after a mistake. So code that uses it causes no further errors.
     item.extend(glue);
     item
 }
@@ -30,7 +30,7 @@ fn glue(options: TokenStream, item: &Item) -> TokenStream {
     let error = error.map(syn::Error::into_compile_error);
     let Item { cfgs, name } = item;
     let init = match init {
-        // A watcher that cannot be made is registered nevertheless, so that the tests that use it cause no further errors.
+        // A watcher that cannot be made is registered nevertheless. So tests that use it cause no further errors.
         _ if error.is_some() => quote!(= ::core::unreachable!()),
         None => TokenStream::new(),
         Some(init) => quote!(= #init),

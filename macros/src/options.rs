@@ -65,7 +65,7 @@ impl Options {
         if name == "init" {
             self.init = Some(value);
         } else {
-            // Unknown from here on, unless this is a path.
+            // If this is not a path, the path stays unknown.
             self.sdk = None;
             self.sdk = Some(path(value)?);
         }
@@ -74,7 +74,7 @@ impl Options {
     }
 }
 
-/// The tokens up to the comma that ends them, which is not one of those in `::<A, B>` or `<A as B<C, D>>`.
+/// The tokens up to the comma that ends them. A comma in `::<A, B>` or `<A as B<C, D>>` does not end them.
 fn value(input: ParseStream<'_>) -> TokenStream {
     let mut value = TokenStream::new();
     let (mut depth, mut before) = (0_usize, ':');

@@ -113,13 +113,13 @@ fn a_comma_ends_a_value_unless_it_is_in_brackets() {
 }
 
 #[test]
-fn nothing_given() {
+fn without_options() {
     assert_eq!(init(""), None);
     assert_eq!(Options::parse(TokenStream::new()).sdk.unwrap().to_string(), ":: inbound_keyvalue");
 }
 
 #[test]
-fn each_mistake_is_told() {
+fn each_mistake_has_a_message() {
     let mistakes = |options: &str| {
         let error = Options::parse(options.parse().unwrap()).error;
         error.into_iter().flatten().map(|error| error.to_string()).collect::<Vec<_>>()

@@ -7,9 +7,9 @@ use crate::sys::atomic;
 
 /// Numbers that several guests change: the draft's interface `atomic`. Needs the feature `outbound`.
 ///
-/// A component imports the interface if it calls one of these functions. The draft does not say what a number is in bytes. `TestHost`
-/// and `kvwatch` keep it as decimal text, as Redis does, so that [`get_string`](Bucket::get_string) reads it. On them, another content
-/// under the key is an error.
+/// A component imports the interface if it calls one of these functions. The draft does not say which bytes represent a number.
+/// `TestHost` and `kvwatch` keep a number as decimal text, as Redis does, so [`get_string`](Bucket::get_string) reads it. On
+/// these hosts, a key with another content causes an error.
 impl Bucket {
     /// Adds `delta` to the number under `key`, and returns the new number: the draft's `increment`, one call. The call is atomic: of
     /// several guests that increment one key, none loses its part. A key that is not set counts as 0.

@@ -23,7 +23,8 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] with the keys and the host's reason. If one of the keys is not set, that is an error, and there is no payload.
+    /// [`Error::Store`] with the keys and the host's reason. If one of the keys is not set, the call fails, and there is no
+    /// payload.
     ///
     /// ```
     /// # use inbound_keyvalue::{Bucket, Error, Payload};
@@ -91,7 +92,7 @@ impl Bucket {
     /// Removes those of `keys` that are set, and passes over the others: the draft's `delete-many`, one call. The draft does not say
     /// that the call is atomic.
     ///
-    /// With one key this is a [`delete`](Self::delete) for which a key that is not set is no error.
+    /// With one key, this is a [`delete`](Self::delete) that succeeds even if the key is not set.
     ///
     /// # Errors
     ///
@@ -121,7 +122,8 @@ impl Bucket {
 ///     Ok(bytes)
 /// }
 /// ```
-// Handles and not `Payload`s: the compiler then sees that a payload is new, and leaves out the code for those that were read.
+// The type holds handles and not `Payload`s. So the compiler sees that a payload is new, and leaves out the code for payloads
+// that were read.
 #[derive(Debug)]
 pub struct Payloads(vec::IntoIter<Handle<PayloadResource>>);
 

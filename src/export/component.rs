@@ -78,7 +78,7 @@ impl<W: Registered> Guest for Export<W> {
     }
 }
 
-/// Gives the instance's watcher an event, and its failure to `on_error`.
+/// Gives the instance's watcher an event. Passes a failure to `on_error`.
 #[inline]
 fn during<'a, W: Registered>(
     operation: Operation,
@@ -99,7 +99,7 @@ fn failed<W: Registered>(watcher: &mut W, failure: Failure<'_>) {
     watcher.on_error(failure);
 }
 
-/// Without a standard error, nobody can read which event a panic belongs to.
+/// Without a standard error, nobody can read this message.
 #[cfg(not(target_os = "wasi"))]
 mod panic_report {
     use crate::watch::{Key, Operation};
@@ -110,7 +110,7 @@ mod panic_report {
     }
 }
 
-/// Writes to standard error during which event a handler panicked.
+/// Names the event of a panic on standard error.
 #[cfg(target_os = "wasi")]
 mod panic_report {
     use core::cell::Cell;

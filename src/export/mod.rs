@@ -1,4 +1,4 @@
-//! What `#[handle_watch]` expands to: registration, and on wasm the component's export.
+//! The expansion of `#[handle_watch]`: registration, and on wasm the component's export.
 
 #[cfg(target_family = "wasm")]
 mod component;
@@ -8,7 +8,8 @@ pub use component::{Export, Slot};
 
 use crate::watch::HandleWatch;
 
-/// Registers `$watcher`: what `#[handle_watch]` adds to a type. The attribute checks, and this macro has the code.
+/// Registers `$watcher`. `#[handle_watch]` adds a call of this macro to a type. The attribute has the checks, and this macro has
+/// the code.
 ///
 /// It takes every name from `$crate`, so no name of the author can replace one. It adds no name to the author's scope, other than
 /// `__one_component_has_one_watcher` in the root of the crate: a macro, because only macros reach the root from any module, and
@@ -46,7 +47,7 @@ macro_rules! __register {
                 () => {};
             }
 
-            // The generator's macro takes a name and no path. Hygiene does not cover names of types, so this one is unusual.
+            // The generator's macro takes a name and not a path. Hygiene does not cover names of types, so this name is unusual.
             type __InboundKeyvalueExport = $crate::__private::Export<$watcher>;
             $crate::bindings::export!(__InboundKeyvalueExport with_types_in $crate::bindings);
         };

@@ -6,7 +6,7 @@ use inbound_keyvalue_host::{Violation, Written};
 
 use super::stored::StoreChange;
 
-/// What an event did: how it ended, what the watcher wrote, and what it did wrong.
+/// The result of an event: how it ended, the values that the watcher wrote, and its violations.
 ///
 /// Two outcomes are equal if all their parts are. Errors are compared by their text.
 ///
@@ -33,14 +33,14 @@ use super::stored::StoreChange;
 pub struct Outcome {
     /// How the event ended.
     pub ending: Ending,
-    /// What the watcher did wrong with handles.
+    /// The rules for handles that the watcher broke.
     pub violations: Vec<Violation>,
-    /// What was written to each `Value` of the watcher, in the order in which it made them.
+    /// The content of each `Value` of the watcher, in the order in which it made them.
     pub values: Vec<Written>,
-    /// What the watcher changed in the store, in this order: the first 4096 changes, and 64 MiB of their contents. A call that failed
-    /// is not in it, even if the store did a part of it.
+    /// The watcher's changes of the store, in their order: the first 4096 changes, and 64 MiB of their contents. A call that
+    /// failed is not among them, even if the store did a part of it.
     pub changes: Vec<StoreChange>,
-    /// What came of the watcher's own changes, if the test [feeds](super::TestHost::feed) them to it.
+    /// The outcomes of the watcher's own changes, if the test [feeds](super::TestHost::feed) them to it.
     pub fed: Vec<Outcome>,
     /// How many calls the watcher made to the host.
     pub calls: u64,

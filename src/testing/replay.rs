@@ -26,11 +26,11 @@ use inbound_keyvalue_host::{BadLine, Event, Events, open_events};
 pub struct ReplayError {
     /// The file.
     pub path: PathBuf,
-    /// What went wrong with it.
+    /// The cause.
     pub cause: ReplayCause,
 }
 
-/// What went wrong with a file of recorded events.
+/// The cause of a [`ReplayError`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReplayCause {
@@ -53,7 +53,7 @@ impl StdError for ReplayError {}
 
 impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Quoted: a path must not control the terminal that shows it.
+        // The path is quoted, because it must not control the terminal that shows it.
         let path = self.path.to_string_lossy();
         match &self.cause {
             // This message names the path already.

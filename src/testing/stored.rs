@@ -5,8 +5,8 @@ use inbound_keyvalue_host::{Change, IntoContent};
 
 /// A bucket of the store behind a [`TestHost`](super::TestHost), for the test to fill and to look into.
 ///
-/// What the test does here is no event: [`TestHost::set`](super::TestHost::set) and [`delete`](super::TestHost::delete) make events. No
-/// refusal of the host concerns it.
+/// The functions of this type cause no events. [`TestHost::set`](super::TestHost::set) and [`delete`](super::TestHost::delete)
+/// do. A refusal that the test has asked for does not affect them.
 ///
 /// ```
 /// # use inbound_keyvalue::{HandleWatch, handle_watch};
@@ -83,14 +83,14 @@ pub struct StoreChange {
     pub bucket: String,
     /// The key.
     pub key: String,
-    /// What the key was set to. `None` if it was deleted.
+    /// The new content of the key. `None` if the key was deleted.
     pub content: Option<Vec<u8>>,
 }
 
 impl StoreChange {
     pub(super) fn new(change: inbound_keyvalue_host::StoreChange) -> Self {
         let content = match change.event.change {
-            // A content that a guest wrote is in memory.
+            // The content that a guest wrote is always in memory.
             Change::Set(content) => Some(content.read(0, content.len()).unwrap_or_default()),
             Change::Delete => None,
         };

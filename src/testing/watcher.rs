@@ -29,16 +29,16 @@ use crate::watch::{Failure, HandleWatch, Operation, deliver_delete, deliver_set}
 ///
 /// # Outside an event
 ///
-/// [`payload`](Self::payload) and [`event_bucket`](Self::event_bucket) make what a function takes that is tested alone. They stay
-/// usable when an event comes and ends, until [`settle`](Self::settle).
+/// [`payload`](Self::payload) and [`event_bucket`](Self::event_bucket) make arguments for a function that is tested alone. You
+/// can use them before, during and after events, until [`settle`](Self::settle).
 ///
 /// # The store
 ///
-/// Behind the host is a store in memory. A bucket is there for every name. Events come from the bucket `watched`, unless the test calls
-/// [`watching`](Self::watching), and [`set`](Self::set) and [`delete`](Self::delete) change that bucket before they deliver the event.
-/// [`bucket`](Self::bucket) fills a bucket and looks into it. The host keeps 1 MiB of each value, and refuses to store a longer one: call
-/// [`Host::keep_written`] through [`host_mut`](Self::host_mut) for it. A watcher's own changes are no events, unless the test calls
-/// [`feed`](Self::feed).
+/// Behind the host is a store in memory. It has a bucket for every name. Events come from the bucket `watched`, unless the test
+/// calls [`watching`](Self::watching). [`set`](Self::set) and [`delete`](Self::delete) change that bucket before they deliver the
+/// event. With [`bucket`](Self::bucket), the test fills a bucket and looks into it. The host keeps 1 MiB of each value, and
+/// refuses to store a longer one. To change this, call [`Host::keep_written`] through [`host_mut`](Self::host_mut). A watcher's
+/// own changes cause no events, unless the test calls [`feed`](Self::feed).
 ///
 /// A thread can have several hosts. Each handle goes to the host that made it, inside and outside events.
 /// [`Bucket::open`](crate::Bucket::open), [`Value::new`](crate::Value::new) and `from_raw` have no handle that names a host. They
@@ -73,7 +73,7 @@ pub struct TestHost<W, F = fn() -> W> {
     entered: Entered,
     store: MemoryStore,
     refusals: Refusing,
-    /// How many times in a row a watcher gets its own changes.
+    /// The number of times in a row that a watcher gets its own changes.
     feed: u32,
 }
 
@@ -106,8 +106,8 @@ impl<W: Registered> TestHost<W> {
 }
 
 impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
-    /// A host whose watcher `init` makes: a watcher with other settings, one that is not registered, or one that borrows from the
-    /// test.
+    /// A host with an `init` that makes the watcher. Use it for a watcher with other settings, for one that is not registered, or
+    /// for one that borrows from the test.
     ///
     /// `init` is called for each fresh instance.
     ///
@@ -163,7 +163,7 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
     ///
     /// # Panics
     ///
-    /// As [`set`](Self::set).
+    /// See [`set`](Self::set).
     #[track_caller]
     pub fn delete(&mut self, key: impl AsRef<str>) -> Outcome {
         let key = key.as_ref();
@@ -294,7 +294,7 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
 }
 
 impl<W, F> TestHost<W, F> {
-    /// Leaves violations to the test. They are in [`Outcome::violations`], and do not fail the test.
+    /// Lets the test decide about violations. They are in [`Outcome::violations`], and do not fail the test.
     pub fn tolerate(&mut self) -> &mut Self {
         self.tolerant = true;
         self
@@ -312,13 +312,13 @@ impl<W, F> TestHost<W, F> {
         self
     }
 
-    /// A payload outside an event, for a function that takes one.
+    /// Makes a payload outside an event, for a function that takes one.
     pub fn payload<C>(&mut self, content: impl IntoContent<C>) -> Payload {
         let given = self.host.borrow_mut().give_payload(content.into_content());
         Payload::adopt(self.entered.raw(given))
     }
 
-    /// The bucket that events come from, as a handler gets it, outside an event: for a function that takes one.
+    /// Makes the bucket of an event outside an event, for a function that takes one.
     pub fn event_bucket(&mut self) -> Bucket {
         let given = self.host.borrow_mut().give_bucket();
         Bucket::adopt(self.entered.raw(given))
@@ -361,7 +361,7 @@ impl<W, F> TestHost<W, F> {
     /// use inbound_keyvalue::testing::TestHost;
     ///
     /// let mut host = TestHost::<Quiet>::new();
-    /// // As the draft's text says of a key that is not set.
+    /// // The draft's text says that `exists` fails for a key that is not set.
     /// host.refuse_next(StoreCall::Exists, "there is no such key");
     /// ```
     pub fn refuse_next(&mut self, call: StoreCall, reason: impl Into<String>) -> &mut Self {
@@ -381,16 +381,15 @@ impl<W, F> TestHost<W, F> {
         self
     }
 
-    /// Delivers the changes that a watcher makes to its own bucket as events, as Redis does: Redis cannot tell who wrote a key. The
-    /// changes that the watcher makes then are delivered too, up to `depth` times in a row. [`Outcome::fed`] has what came of them. With
-    /// 0, which is the default, no own change is an event.
+    /// Delivers the changes that a watcher makes to its own bucket as events. Redis does this too, because it cannot tell who
+    /// wrote a key. The changes that the watcher makes then are delivered too, up to `depth` times in a row. [`Outcome::fed`] has
+    /// their outcomes. The default is 0: the watcher's own changes cause no events.
     pub fn feed(&mut self, depth: u32) -> &mut Self {
         self.feed = depth;
         self
     }
 
-    /// Forgets all handles that were made outside events, and returns what was done wrong with them. A handle that is still alive
-    /// is a leak.
+    /// Forgets all handles that were made outside events. Returns their violations. A handle that is still alive is a leak.
     pub fn settle(&mut self) -> Vec<Violation> {
         self.host.borrow_mut().end()
     }

@@ -204,7 +204,7 @@ fn o8_a_host_sees_a_handle_dropped_twice_and_names_it() {
         texts[0].starts_with("`drop-bucket` was called with bucket 3, which was dropped before (from `on-"),
         "{texts:?}"
     );
-    assert_eq!(texts[1], "`drop-output-stream` was called with output-stream 77, which there is not");
+    assert_eq!(texts[1], "`drop-output-stream` was called with output-stream 77, which does not exist");
 }
 
 #[test]

@@ -309,7 +309,7 @@ export class Host {
   #advance(src, len, call) {
     const input = this.#get('input-stream', src, call);
     if (len === 0n) {
-      this.#violations.push(`\`${call}\` was called with input-stream ${src} for no bytes at all`);
+      this.#violations.push(`\`${call}\` was called with input-stream ${src} for 0 bytes`);
     }
     if (input.ended) {
       this.#violations.push(`\`${call}\` was called with input-stream ${src} after its end`);
@@ -329,7 +329,7 @@ export class Host {
   #output(dst, len, call) {
     const chunks = this.#get('output-stream', dst, call);
     if (len === 0n) {
-      this.#violations.push(`\`${call}\` was called with output-stream ${dst} for no bytes at all`);
+      this.#violations.push(`\`${call}\` was called with output-stream ${dst} for 0 bytes`);
       throw new Failed(STREAM_ERROR);
     }
     return chunks;

@@ -123,10 +123,10 @@ test('the order of streams and values, their ends and empty calls are watched', 
     world.dropOutputStream(body);
   };
   assert.deepEqual(violations(guest), [
-    '`read` was called with input-stream 0 for no bytes at all',
+    '`read` was called with input-stream 0 for 0 bytes',
     '`read` was called with input-stream 0 after its end',
     '`value-write-body` was called for value 0 a second time',
-    '`write` was called with output-stream 0 for no bytes at all',
+    '`write` was called with output-stream 0 for 0 bytes',
     'value 0 was dropped before the stream that writes it',
   ]);
 });

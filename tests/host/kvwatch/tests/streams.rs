@@ -276,7 +276,7 @@ fn input_that_is_no_event_is_told_and_not_delivered() {
             b"{\"op\":\"delete\",\"key\":\"k\",\"n\":1}\n{\"op\":\"delete\",\"key\":\"k\",\"n\":1}\n",
             &[],
             0,
-            "warning: standard input:1: the field \"n\" is not part of an event; this field and other unknown fields are passed over\n2 events\n",
+            "warning: standard input:1: the field \"n\" is not part of an event; this field and other unknown fields are ignored\n2 events\n",
         ),
         (b"\xef\xbb\xbf{\"op\":\"delete\",\"key\":\"k\"}\n", &[], 0, "1 event\n"),
     ] {

@@ -1,4 +1,4 @@
-//! Delivers 100,000 events through a well-behaved host. Count its instructions to see what the host adds to an event:
+//! Delivers 100,000 events through a well-behaved host. Count its instructions to see the cost of the host for an event:
 //!
 //! `cargo build --release -p inbound-keyvalue-host --example events`
 //!

@@ -1,4 +1,4 @@
-//! What a guest can do wrong with handles, and where a handle came from.
+//! The violations that a guest can commit with handles, and the origin of a handle.
 
 use std::fmt;
 use std::panic::Location;
@@ -57,7 +57,7 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
-    /// What was done.
+    /// The kind of violation.
     pub fault: Fault,
     /// The kind of handle that the call expected.
     pub kind: Kind,
@@ -112,19 +112,19 @@ impl Violations {
     }
 }
 
-/// What can be done wrong with a handle.
+/// A kind of violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// It was never dropped.
+    /// The handle was never dropped.
     Leaked,
-    /// No handle has this number, and none of this event has had it.
+    /// No handle has this number, and no handle of this event has had it.
     Unknown,
-    /// It was dropped before.
+    /// The handle was dropped before.
     DroppedBefore,
     /// The payload was consumed before.
     ConsumedBefore,
-    /// It is of this other kind.
+    /// The handle is of this other kind.
     WrongKind(Kind),
     /// A value was dropped before the stream that writes it.
     ParentFirst,
@@ -164,7 +164,7 @@ impl fmt::Display for Violation {
         let Self { fault, kind, handle, call, .. } = self;
         match fault {
             Fault::Leaked => write!(f, "{kind} {handle} was never dropped")?,
-            Fault::Unknown => write!(f, "`{call}` was called with {kind} {handle}, which there is not")?,
+            Fault::Unknown => write!(f, "`{call}` was called with {kind} {handle}, which does not exist")?,
             Fault::DroppedBefore => write!(f, "`{call}` was called with {kind} {handle}, which was dropped before")?,
             Fault::ConsumedBefore => write!(f, "`{call}` was called with {kind} {handle}, which was consumed before")?,
             Fault::WrongKind(other) => {
@@ -174,9 +174,12 @@ impl fmt::Display for Violation {
             Fault::BodyAgain => write!(f, "`{call}` was called for {kind} {handle} a second time")?,
             Fault::ReadAfterEnd => write!(f, "`{call}` was called with {kind} {handle} after its end")?,
             Fault::UsedAfterFailure => write!(f, "`{call}` was called with {kind} {handle} after it failed")?,
-            Fault::Empty => write!(f, "`{call}` was called with {kind} {handle} for no bytes at all")?,
+            Fault::Empty => write!(f, "`{call}` was called with {kind} {handle} for 0 bytes")?,
             Fault::Unbounded => {
-                write!(f, "`{call}` was called with {kind} {handle} for more bytes than a host can be asked for")?;
+                write!(
+                    f,
+                    "`{call}` was called with {kind} {handle} for more than 16 MiB, the most that a guest may ask for"
+                )?;
             }
         }
         match &self.origin {

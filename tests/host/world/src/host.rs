@@ -52,7 +52,7 @@ pub use written::Written;
 #[derive(Debug)]
 pub struct Host {
     personality: Personality,
-    /// What the personality changes, from the innermost decorator to the outermost. A well-behaved host has none.
+    /// The changes of the personality, from the innermost decorator to the outermost. A well-behaved host has none.
     decorators: Vec<Box<dyn Decorator>>,
     table: Table<Object>,
     violations: Violations,
@@ -60,13 +60,13 @@ pub struct Host {
     limits: HostLimits,
     interrupt: Option<Interrupt>,
     written: Bodies,
-    /// How many values the guest has made in this event.
+    /// The number of values that the guest has made in this event.
     values_made: u64,
     /// The handles from this serial number on belong to the event that is running. 0 means all.
     since: u64,
     /// The most bytes of each value that are kept.
     keep: usize,
-    /// The most bytes that `read` and `skip` take at once.
+    /// The most bytes that one `read` or `skip` takes.
     most_read: u64,
     /// The sum of [`Object::bytes`] of all live handles.
     object_bytes: u64,
@@ -78,11 +78,12 @@ pub struct Host {
     changes: Changes,
     calls: u64,
     trapped: bool,
-    /// Who makes the calls, in native tests.
+    /// The place that makes the calls, in native tests.
     caller: Option<&'static Location<'static>>,
 }
 
-/// Whether a host keeps details of an event for whoever runs the guest. It counts in both cases, and the guest sees no difference.
+/// Whether a host keeps details of an event for the program that runs the guest. The host counts in both cases, and the guest
+/// sees no difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Details {
@@ -147,7 +148,7 @@ impl Host {
         }
     }
 
-    /// How this host deviates from a well-behaved one.
+    /// The deviations of this host from a well-behaved one.
     #[must_use]
     pub fn personality(&self) -> &Personality {
         &self.personality
@@ -158,12 +159,12 @@ impl Host {
         self.buckets = Some(names.into_iter().map(Into::into).collect());
     }
 
-    /// Keeps only so many bytes of each value, 1 MiB unless this is called. The length of a value is counted in full.
+    /// Keeps at most `bytes` of each value. The default is 1 MiB. The length of a value is counted in full.
     pub fn keep_written(&mut self, bytes: usize) {
         self.keep = bytes;
     }
 
-    /// Sets whether this host keeps details of the events that follow. It does unless this is called.
+    /// Sets whether this host keeps details of later events. The default is [`Details::Collected`].
     ///
     /// ```
     /// use inbound_keyvalue_host::{Details, Host, Personality};
@@ -191,13 +192,13 @@ impl Host {
         self.written.take()
     }
 
-    /// How many values the guest made in the last event.
+    /// The number of values that the guest made in the last event.
     #[must_use]
     pub fn value_count(&self) -> u64 {
         self.values_made
     }
 
-    /// How many calls the guest has made in the last event.
+    /// The number of calls that the guest made in the last event.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls
@@ -236,9 +237,10 @@ impl Host {
         self.caller = None;
     }
 
-    /// Ends the event of a guest that has returned. Returns what it did wrong, and forgets the handles that it left.
+    /// Ends the event of a guest that has returned. Returns its violations, and forgets the handles that it left.
     ///
-    /// Handles that were made before the event stay, and are no leaks of it. Without an event, all handles are forgotten.
+    /// Handles that were made before the event stay. They are not leaks of this event. If there is no event, all handles are
+    /// forgotten.
     #[inline]
     pub fn end(&mut self) -> Vec<Violation> {
         let since = std::mem::take(&mut self.since);
@@ -279,13 +281,13 @@ impl Host {
         }
     }
 
-    /// Ends the event of a guest that has trapped. Its live handles are no violations, because no guest code runs after a trap.
+    /// Ends the event of a guest that has trapped. Its live handles are not violations, because no guest code runs after a trap.
     pub fn end_trapped(&mut self) -> Vec<Violation> {
         self.trapped = true;
         self.end()
     }
 
-    /// How many violations there were in the last event, or since its end. [`end`](Self::end) returns the first 64 of them.
+    /// The number of violations in the last event, or since its end. [`end`](Self::end) returns the first 64 of them.
     ///
     /// ```
     /// use inbound_keyvalue_host::{Host, Personality};
@@ -299,13 +301,13 @@ impl Host {
         self.violations.total()
     }
 
-    /// How many handles are live.
+    /// The number of live handles.
     #[must_use]
     pub fn live(&self) -> usize {
         self.table.len()
     }
 
-    /// Sets who makes the calls that follow. The origin of their handles names it.
+    /// Sets the place that makes the next calls. The origin of their handles names it.
     pub fn set_caller(&mut self, caller: &'static Location<'static>) {
         self.caller = Some(caller);
     }
@@ -347,13 +349,13 @@ impl Host {
         self.make(Kind::Error, call, Object::Error(trace))
     }
 
-    /// Notes what the guest did wrong with a handle that exists.
+    /// Notes a violation with a handle that exists.
     pub(crate) fn violate(&mut self, fault: Fault, kind: Kind, handle: u32, call: &'static str) {
         let origin = self.table.get(kind, handle).map(|entry| entry.origin);
         self.note(Violation { fault, kind, handle, call, origin });
     }
 
-    /// Notes what the guest did wrong.
+    /// Notes a violation.
     pub(crate) fn note(&mut self, violation: Violation) {
         self.violations.note(violation);
     }

@@ -5,7 +5,7 @@
 //!
 //! | module | what it contains |
 //! |---|---|
-//! | `accounts` | violations of the rules of ownership, and where a handle came from |
+//! | `accounts` | violations of the rules of ownership, and the origin of a handle |
 //! | `table` | live handles |
 //! | `content` | the value of a key: bytes in memory, in a file, or generated |
 //! | `events` | recorded events and their file format |
@@ -14,9 +14,9 @@
 //! | `host::decorator` | how a decorator changes what the host does |
 //! | `host::wasi_io`, `host::types` | the draft's functions on bare handles, one file for each interface |
 //! | `host::outbound` | the draft's functions that act on the store: `readwrite`, `atomic` and `batch` |
-//! | `host::reply`, `host::changes` | what the guest gets for the store's answer, and what it has changed |
+//! | `host::reply`, `host::changes` | the results of calls on the store, and the changes that they made |
 //! | `host::object` | the objects behind the handles |
-//! | `host::limits` | what a host keeps for a guest, the limits on it, and the end of calls that take too long |
+//! | `host::limits` | the limits on the memory that a host keeps for a guest, and the end of calls that take too long |
 //! | `host::written` | the bodies of values |
 //! | `store` | named buckets behind a trait, a store in memory and its file, and decorators that fail |
 //! | `personality` | the decorators of a host that deviates, and their settings: one file for each behaviour |

@@ -170,8 +170,8 @@ fn bad_handles_trap_or_fail_the_call() {
                 assert_eq!(
                     violations,
                     [
-                        "`get` was called with bucket 99, which there is not",
-                        "`set` was called with value 99, which there is not"
+                        "`get` was called with bucket 99, which does not exist",
+                        "`set` was called with value 99, which does not exist"
                     ]
                 );
             }

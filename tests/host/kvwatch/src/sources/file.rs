@@ -23,7 +23,7 @@ pub struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// The events that `events` reads. Messages call the source `name`.
+    /// Makes a source of the events that `events` reads. Messages call the source `name`.
     pub fn new(name: impl Into<String>, events: Events<R>) -> Self {
         Self { name: name.into(), events, held: None }
     }
@@ -46,7 +46,7 @@ impl<R: BufRead> Source for Lines<R> {
         let Some(unknown) = self.events.take_unknown_field() else { return item };
         self.held = Some(item);
         Item::Warning(format!(
-            "{}:{}: the field {:?} is not part of an event; this field and other unknown fields are passed over",
+            "{}:{}: the field {:?} is not part of an event; this field and other unknown fields are ignored",
             self.name, unknown.line, unknown.name
         ))
     }

@@ -1,17 +1,17 @@
-//! Where events come from.
+//! The sources of events.
 //!
-//! A [`Source`] returns the next event, and each event carries its end: [`Delivery::end`] reports what became of it. A source that
-//! acknowledges (a queue) passes a function to [`Delivery::with_end`]. A source that cannot (a file, a keyspace notification)
-//! passes none.
+//! A [`Source`] returns the next event. Each event has a way to report its result: [`Delivery::end`]. A source that acknowledges
+//! events, such as a queue, passes a function to [`Delivery::with_end`]. A source that cannot acknowledge, such as a file, passes
+//! none.
 //!
-//! The prompt of `kvwatch run` is not a source. A source only passes events on, and the prompt also asks what became of them: `get`,
-//! `keys` and `stats` read the store and the figures after the last event, `fresh` replaces the instance, and an event is answered with
-//! the values that the watcher wrote. As a source, the prompt would have to share the store, the session and the figures with its
-//! caller. It has in common with a source that its events are events of this crate, that the same function applies them to the
-//! store, and that its command `load` opens a file as [`Lines`].
+//! The prompt of `kvwatch run` is not a source. A source only passes events on. The prompt also asks for the results: `get`,
+//! `keys` and `stats` read the store and the figures after the last event, `fresh` replaces the instance, and a typed event is
+//! answered with the values that the watcher wrote. As a source, the prompt would have to share the store, the session and the
+//! figures with the code that calls it. The prompt and a source have three things in common: the type of an event, the function
+//! that applies an event, and [`Lines`], with which the command `load` reads a file.
 //!
-//! `kvwatch serve` uses another trait, `serve::Source`, because a store that delivers again has acks, gates and leases. A test
-//! kit (`serve::conforms`) tests its implementations for NATS and Redis.
+//! `kvwatch serve` uses another trait, `serve::Source`, because a store that delivers events again has acks, gates and leases. A
+//! test suite, `serve::conforms`, tests its implementations for NATS and Redis.
 
 mod file;
 #[cfg(feature = "serve")]
@@ -49,7 +49,7 @@ pub(crate) fn is_name(name: &str) -> bool {
     (1..=200).contains(&name.len()) && name.bytes().all(may_have)
 }
 
-/// Gives events, one after the other.
+/// A source of events, which come one after the other.
 pub trait Source {
     /// The name of the source in messages: the path of a file, for example.
     fn name(&self) -> &str;
@@ -64,15 +64,15 @@ pub trait Source {
 pub enum Item {
     /// An event. Report its end.
     Event(Delivery),
-    /// A line that is not an event. The source goes on after it, unless it cannot be read any further.
+    /// A line that is not an event. The source continues after it, unless it cannot be read any further.
     Bad(BadLine),
-    /// A remark for the user. The source goes on.
+    /// A remark for the user. The source continues.
     Warning(String),
     /// There are no more events.
     End,
 }
 
-/// What became of an event.
+/// The result of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The handler returned.
@@ -83,7 +83,7 @@ pub enum Fate {
 
 type End = Box<dyn FnOnce(Fate) + Send>;
 
-/// An event, and the way to report what became of it.
+/// An event, and the way to report its result.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -110,12 +110,12 @@ impl Delivery {
         Self { event, end: None }
     }
 
-    /// An event whose end is reported to `end`. An event that is dropped without an end is not reported.
+    /// An event whose result goes to `end`. The result of an event that is dropped is not reported.
     pub fn with_end(event: Event, end: impl FnOnce(Fate) + Send + 'static) -> Self {
         Self { event, end: Some(Box::new(end)) }
     }
 
-    /// Reports what became of the event.
+    /// Reports the result of the event.
     pub fn end(self, fate: Fate) {
         if let Some(end) = self.end {
             end(fate);

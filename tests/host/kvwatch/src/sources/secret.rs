@@ -8,8 +8,7 @@ use std::path::Path;
 pub struct Secret(String);
 
 impl Secret {
-    /// Reads a secret from a file. White space at both ends is not part of it. `what` is for error messages, like
-    /// `password`.
+    /// Reads a secret from a file, without the white space at both ends. Messages call the secret `what`, for example `password`.
     ///
     /// # Errors
     ///
@@ -54,7 +53,7 @@ impl fmt::Debug for Secret {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the {what} from {place}: {cause}")]
 pub struct BadSecret {
-    /// What the secret is for.
+    /// The name of the secret in messages.
     pub(crate) what: &'static str,
     /// The file or the environment variable.
     pub(crate) place: String,

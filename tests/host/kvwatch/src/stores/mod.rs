@@ -5,7 +5,8 @@
 //! - A method never blocks. It returns [`Answer::Later`](crate::world::store::Answer::Later) and does its work in the future, which
 //!   is dropped when the event's time (`--time`) is over.
 //! - Atomic functions are atomic among all clients of the store, not only in this process. Attempts under contention are bounded.
-//! - What the store cannot do as the draft promises, it refuses with
+//! - If the store cannot do what the draft promises, the method refuses with
+//!   [`StoreError::Unsupported`](crate::world::store::StoreError::Unsupported), unless the user has chosen less.
 //!   [`StoreError::Unsupported`](crate::world::store::StoreError::Unsupported), unless the user has chosen less.
 //! - Every write carries its writer and [`Acting::depth`], if the store has a place for them. The source of the same store reads
 //!   them into [`Event::depth`](crate::serve::Event::depth).
@@ -28,8 +29,8 @@ pub use granted::{BadGrant, BucketGrant, Granted};
 pub use nats::{DEPTH, NatsStore, WRITER};
 pub use redis::RedisStore;
 
-/// How many writes of watchers led to the event that a worker handles. The worker sets it before each event, and its store reads it
-/// at each write.
+/// The number of writes of watchers that led to the event that a worker handles. The worker sets it before each event, and its
+/// store reads it at each write.
 #[derive(Clone, Debug, Default)]
 pub struct Depth(Arc<AtomicU32>);
 
@@ -45,7 +46,7 @@ impl Depth {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The depth of what is written now: one more than that of the event.
+    /// The depth of a write in this event: one more than the depth of the event.
     #[must_use]
     pub fn of_write(&self) -> u32 {
         self.of_event().saturating_add(1)

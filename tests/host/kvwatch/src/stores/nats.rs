@@ -31,16 +31,16 @@ type Result<T> = std::result::Result<T, StoreError>;
 ///
 /// | function | on this store |
 /// |---|---|
-/// | `get`, `exists`, `get-keys` | `get` and `exists` read what the leader of the stream has. `get-keys` is not a snapshot: keys that change meanwhile are there or not |
+/// | `get`, `exists`, `get-keys` | `get` and `exists` read what the leader of the stream has. `get-keys` is not a snapshot: it may or may not contain keys that change meanwhile |
 /// | `set` | atomic; the last writer wins |
 /// | `delete`, `increment`, `compare-and-swap` | atomic, by the revision of the key, with 200 attempts under contention |
 /// | `get-many`, `set-many` | an error, or one key after another with [`allow_partial_batches`](Self::allow_partial_batches) |
 /// | `delete-many` | one key after another. The draft does not promise more |
 ///
-/// A call whose answer is lost fails with [`StoreError::Unavailable`], and may have been done. An `increment` of an event that is
-/// tried again is then counted twice.
+/// If the answer to a call is lost, the call fails with [`StoreError::Unavailable`], and the server may have done it. If the
+/// event is tried again, an `increment` counts twice.
 ///
-/// NATS has whole messages, not streams: a value is in memory as a whole, and the server's `max_payload` bounds it.
+/// NATS has whole messages and not streams. So a value is in memory as a whole, and the server's `max_payload` limits it.
 #[derive(Clone, Debug)]
 pub struct NatsStore {
     context: Context,
@@ -62,8 +62,8 @@ impl NatsStore {
         self
     }
 
-    /// Lets `get-many` and `set-many` work one key after another. Others see such a call half done, and a failure leaves it half
-    /// done.
+    /// Lets `get-many` and `set-many` work one key after another. Other clients can see such a call half done, and a failure
+    /// leaves it half done.
     #[must_use]
     pub fn allow_partial_batches(mut self, allowed: bool) -> Self {
         self.partial_batches = allowed;
@@ -85,7 +85,7 @@ impl NatsStore {
 
     async fn set_key(&self, bucket: &str, key: &str, content: &Content) -> Result<()> {
         check_new_key(key)?;
-        // Checked before the content is read, which may be large.
+        // The length is checked first, because the content may be large.
         if content.len() > self.context.client().server_info().max_payload as u64 {
             return Err(self.too_large());
         }

@@ -17,7 +17,7 @@ use crate::sources::redis::{Address, Auth, Error, printable, tracked_connection}
 const MOST_BYTES: u64 = 512 * 1024 * 1024;
 /// The number of keys that one step of a scan asks for.
 const SCAN: usize = 1000;
-/// So much memory may the names of all keys take that one call of `get-keys` answers.
+/// The most bytes of all keys that one call of `get-keys` returns.
 const MOST_KEY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Adds to a number. Lua's own numbers are exact below 2^53 only, so a number is added in two halves of ten digits.
@@ -38,10 +38,10 @@ const COMPARE_AND_SWAP: &str = include_str!("compare_and_swap.lua");
 /// | `set-many` | `MSET` | yes |
 /// | `get-keys` | `SCAN` | no: a key that is set or deleted meanwhile may be in it or not |
 ///
-/// A value is in the memory of kvwatch as a whole, because Redis takes a value in one piece. Values of other types than string are
-/// an error. Keys that are not UTF-8 are not in the answer of `get-keys`.
+/// A value is in the memory of kvwatch as a whole, because Redis takes a value in one piece. A value that is not a string is an
+/// error. `get-keys` leaves out keys that are not UTF-8.
 ///
-/// A call is never sent twice: if the connection is lost while it waits, it fails with [`StoreError::Unavailable`], and the
+/// A call is never sent twice. If the connection is lost while the call waits, it fails with [`StoreError::Unavailable`], and the
 /// store may have done it. The next call connects anew.
 #[derive(Clone)]
 pub struct RedisStore {
@@ -61,8 +61,8 @@ struct Connection {
 }
 
 impl RedisStore {
-    /// The databases of this server. It connects with the first call, and within the runtime of that call. The number of the
-    /// database in the address has no meaning here: each call names its bucket.
+    /// The databases of this server. The first call connects, within its runtime. The number of the database in the address is
+    /// ignored, because each call names its bucket.
     ///
     /// ```
     /// use kvwatch::sources::redis::Auth;
@@ -80,7 +80,7 @@ impl RedisStore {
         Self { shared: Arc::new(Shared { server, auth, connections: Mutex::default() }) }
     }
 
-    /// Answers later with what `work` does on a connection of the bucket.
+    /// Answers later with the result of `work` on a connection of the bucket.
     fn with<T, W>(&self, bucket: &str, work: impl FnOnce(MultiplexedConnection) -> W + Send + 'static) -> Answer<T>
     where
         T: Send + 'static,
@@ -99,7 +99,7 @@ impl RedisStore {
 }
 
 impl Shared {
-    /// The connection of a database: the one that is there, or a new one.
+    /// The connection of a database: the present one, or a new one.
     async fn connection(&self, database: u32) -> Result<MultiplexedConnection, StoreError> {
         // Others wait meanwhile: they need the same connection, or a server that does not answer them either.
         let mut connections = self.connections.lock().await;
@@ -120,7 +120,7 @@ impl Shared {
     }
 }
 
-/// The number of the database of a bucket. It has one name only.
+/// The number of the database of a bucket. Each database has only one name.
 fn database(bucket: &str) -> Option<u32> {
     let number: u32 = bucket.parse().ok()?;
     (number.to_string() == bucket).then_some(number)
@@ -134,7 +134,7 @@ async fn query<T: FromRedisValue>(
     command.query_async(&mut connection).await.map_err(|error| failed(&error, key))
 }
 
-/// What an error of the client means for the watcher.
+/// Turns an error of the client into an error for the watcher.
 fn failed(error: &RedisError, key: String) -> StoreError {
     let text = printable(error);
     match error.kind() {
@@ -155,7 +155,7 @@ fn failed(error: &RedisError, key: String) -> StoreError {
     }
 }
 
-/// The bytes of a value, unless Redis would close the connection for their number.
+/// The bytes of a value. Fails if there are so many that Redis would close the connection.
 fn bytes(content: &Content) -> Result<Vec<u8>, StoreError> {
     if content.len() > MOST_BYTES {
         let (len, most) = (content.len(), MOST_BYTES);
@@ -197,7 +197,7 @@ impl Store for RedisStore {
     }
 
     fn increment(&self, bucket: &str, key: &str, delta: u64) -> Answer<u64> {
-        // The sum is text: an integer of Redis has 63 bits.
+        // The sum is text, because an integer of Redis has only 63 bits.
         self.ask(bucket, key, with_args("EVAL", [INCREMENT, "1", key, &delta.to_string()]))
     }
 

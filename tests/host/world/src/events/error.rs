@@ -4,13 +4,13 @@ use std::{error, fmt, io};
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct EventError {
-    /// Where in the line the problem is. The first byte is column 1.
+    /// The position of the problem in the line. The first byte is column 1.
     pub column: usize,
-    /// What the problem is.
+    /// The problem.
     pub problem: EventProblem,
 }
 
-/// What is wrong with a line. The text says what to write instead.
+/// A problem of a line. The text says what to write instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventProblem {
@@ -64,7 +64,7 @@ pub enum EventProblem {
     File {
         /// The path.
         path: String,
-        /// Why the file cannot be read.
+        /// The reason why the file cannot be read.
         reason: String,
     },
     /// The line names a file, and files are not allowed here.
@@ -97,11 +97,11 @@ impl error::Error for EventError {}
 pub struct BadLine {
     /// The number of the line, from 1.
     pub line: usize,
-    /// What is wrong with the line.
+    /// The problem of the line.
     pub problem: Problem,
 }
 
-/// Why a line contains no event.
+/// The reason why a line contains no event.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Problem {

@@ -1,4 +1,5 @@
-//! One line of JSON to one event. The buffer of the line becomes the buffer of the value, so that memory holds a value once.
+//! Turns one line of JSON into one event. The buffer of the line becomes the buffer of the value, so that memory holds the value
+//! once.
 
 use std::fs;
 use std::ops::Range;
@@ -12,12 +13,12 @@ use super::error::{EventError, EventProblem};
 use super::{Change, Event, quick};
 use crate::content::Content;
 
-/// An event, and what the line has besides it.
+/// An event, and the other information in its line.
 #[derive(Debug)]
 pub(crate) struct Parsed {
     /// The event.
     pub(crate) event: Event,
-    /// The first field that is not part of an event. It was passed over.
+    /// The first field that is not part of an event. It was ignored.
     pub(crate) unknown: Option<String>,
 }
 
@@ -45,7 +46,7 @@ pub(crate) fn parse(line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, Even
     }
 }
 
-/// Parses every line. The error says what is wrong with a line that is no event.
+/// Parses a line of any form. The error says what is wrong with the line.
 pub(super) fn parse_any(line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, EventError> {
     let object = Scanner { line: text(&line)?, at: 0, known: &FIELDS[..BUCKET] }.object()?;
     let unknown = object.unknown.as_ref().map(|(_, name)| name.clone());
@@ -97,7 +98,7 @@ fn event(mut line: Vec<u8>, object: Object, folder: Option<&Path>) -> Result<Eve
             let text = span.start + 1..span.end - 1;
             let len = if field == VALUE { unescape(&mut line, text) } else { decode_base64(&mut line, text) }?;
             line.truncate(len);
-            // A store can keep many values: none keeps the room of its line.
+            // A store can keep many values, so no value keeps the unused memory of its line.
             line.shrink_to_fit();
             Change::Set(Content::from(line))
         }
@@ -105,7 +106,7 @@ fn event(mut line: Vec<u8>, object: Object, folder: Option<&Path>) -> Result<Eve
     Ok(Event { key, change })
 }
 
-/// `at` counts bytes from 0; people count columns from 1.
+/// `at` counts bytes from 0, and a column counts from 1.
 fn bad(at: usize, problem: EventProblem) -> EventError {
     EventError { column: at + 1, problem }
 }
@@ -130,7 +131,7 @@ struct Object {
 struct Scanner<'a> {
     line: &'a [u8],
     at: usize,
-    /// Those of [`FIELDS`] that a line may have.
+    /// The names from [`FIELDS`] that a line may have.
     known: &'static [&'static str],
 }
 
@@ -184,7 +185,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Passes over the next value of any type, and says where it is.
+    /// Skips the next value of any type, and returns its position.
     fn value(&mut self) -> Result<Range<usize>, EventError> {
         self.peek();
         let start = self.at;
@@ -309,7 +310,7 @@ fn from_file(line: &[u8], span: Range<usize>, folder: Option<&Path>) -> Result<C
     let folder = folder.ok_or_else(|| bad(start, EventProblem::NoFiles))?;
     let path = folder.join(&name);
     let wrong = |reason| bad(start, EventProblem::File { path: path.display().to_string(), reason });
-    // To open a named pipe could wait for ever.
+    // Opening a named pipe may wait for ever.
     let metadata = fs::metadata(&path).map_err(|error| wrong(error.to_string()))?;
     if !metadata.is_file() {
         return Err(wrong(String::from(if metadata.is_dir() { "it is a folder" } else { "it is not a regular file" })));

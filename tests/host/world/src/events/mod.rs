@@ -25,7 +25,7 @@ use crate::content::Content;
 ///
 /// The line is an object. `op` and `key` are strings. A set has exactly one of `value` (text), `base64` (bytes) and `file` (the
 /// path of a file that contains the value). A delete has none of them. The order of the fields is free. No field may occur twice.
-/// Other fields are passed over, because tools add their own.
+/// Other fields are ignored, because tools add their own.
 ///
 /// [`Events`] reads events from a file. `TestHost::replay` of the SDK and `kvwatch run` give them to a watcher. `str::parse`
 /// refuses `file`, because text alone has no folder: use [`Event::parse_in`] for it.
@@ -43,11 +43,11 @@ use crate::content::Content;
 pub struct Event {
     /// The key.
     pub key: String,
-    /// What happened to the key.
+    /// The change of the key.
     pub change: Change,
 }
 
-/// What happened to a key.
+/// A change of a key.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// The key was set to this content.

@@ -1,5 +1,5 @@
-//! Most lines are short and right, and have the value as text. This parser takes them in one pass. All other lines go to the parser
-//! that can say what is wrong and where.
+//! A fast parser. Most lines are short and correct, and have the value as text. This parser reads them in one pass. All other
+//! lines go to the other parser, which can say what is wrong and where.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Event;
 
-/// The value of a longer line must not be copied: memory would hold it twice.
+/// The longest line that this parser takes. It copies the value, so memory holds the value twice.
 const LONGEST: usize = 64 * 1024;
 
 #[derive(Deserialize)]
@@ -21,7 +21,7 @@ struct Line<'a> {
     value: Option<Cow<'a, str>>,
 }
 
-/// A field that is there. `null` is not text.
+/// A field that is present. `null` is not text.
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(field: D) -> Result<Option<Cow<'a, str>>, D::Error> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -47,12 +47,12 @@ mod tests {
     use super::super::line::parse_any;
     use super::*;
 
-    /// What decides about an event.
+    /// The parts of a parsed event that are compared.
     fn told(event: &Event) -> String {
         format!("{event:?}")
     }
 
-    /// Every line that this parser takes, the other parser takes too, and makes the same event of it.
+    /// The other parser accepts every line that this parser accepts, and makes the same event.
     #[test]
     fn makes_the_events_that_the_other_parser_makes() {
         let ops = [r#""set""#, r#""delete""#, r#""s\u0065t""#, r#""SET""#, "null", "1"];

@@ -6,9 +6,9 @@ use super::Event;
 use super::error::{BadLine, EventError, EventProblem, Problem};
 use super::line::{Entry, parse, parse_entry};
 
-/// The events of a file, one in each line. Empty lines and a byte order mark are passed over.
+/// The events of a file, one in each line. Empty lines and a byte order mark are ignored.
 ///
-/// A line that is not an event is an `Err`, and the next lines follow. An error of the reader is an `Err` once, and is the end.
+/// A line that is not an event is an `Err`, and later lines follow. An error of the reader is an `Err` too, and is the last item.
 /// Memory holds one line at a time, and never more than the [limit](Self::max_line).
 ///
 /// ```
@@ -31,7 +31,7 @@ pub struct Events<R> {
     ended: bool,
 }
 
-/// A field that is not part of an event. It was passed over.
+/// A field that is not part of an event. It was ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnknownField {
@@ -54,7 +54,7 @@ pub struct UnknownField {
 pub fn open(path: impl AsRef<Path>) -> io::Result<File> {
     let path = path.as_ref();
     let named = |error: io::Error| {
-        // Escaped: a path must not control the terminal that shows it.
+        // The path is escaped, because it must not control the terminal that shows it.
         let shown = path.to_string_lossy();
         io::Error::new(error.kind(), format!("cannot read events from {}: {error}", shown.escape_debug()))
     };

@@ -22,7 +22,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// The most changes that are kept, and the most of their bytes.
+    /// The most changes that are kept, and the most bytes that they may have.
     const MOST: usize = 4096;
     const MOST_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -1,8 +1,8 @@
-//! Decorators change what a well-behaved host does, and the host does not know them.
+//! Decorators change the behaviour of a well-behaved host. The host does not know them.
 //!
 //! The host checks each call first: the handles, and the rules that the guest must keep. Then it passes the call to the outermost
-//! decorator. A decorator answers the call, or passes it on to the host that it is around ([`Inner`]). The innermost host behaves
-//! well. A host without decorators calls the innermost functions directly.
+//! decorator. A decorator answers the call, or passes it on to its [`Inner`] host. The innermost host behaves well. A host
+//! without decorators calls the innermost functions directly.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use super::{Called, Host, StreamError, Streamed};
 use crate::accounts::{Kind, Violation};
 use crate::store::Store;
 
-/// What a decorator is around: the decorators within it, and the host within these.
+/// The inside of a decorator: the decorators within it, and the host.
 #[derive(Debug)]
 pub(crate) struct Inner<'a> {
     decorators: &'a mut [Box<dyn Decorator>],
-    /// The host. A decorator reads from it what it needs to know of a handle.
+    /// The host. A decorator reads facts about a handle from it.
     pub(crate) host: &'a mut Host,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Step {
 /// Declares the functions that decorators can change, each with the function of the well-behaved host.
 macro_rules! decorated {
     ($($(#[doc = $doc:literal])+ $name:ident, $innermost:ident($($parameter:ident: $type:ty),*) -> $answer:ty;)+) => {
-        /// A change to what a host does. Each function that a decorator does not define passes the call on.
+        /// A change to the behaviour of a host. A function that a decorator does not define passes the call on.
         ///
         /// The handles of a call exist, except where the function says otherwise.
         pub(crate) trait Decorator: fmt::Debug + Send {
@@ -43,7 +43,7 @@ macro_rules! decorated {
                 }
             )+
 
-            /// The host tells every decorator that a handle exists no longer, so that the decorator forgets what it knows of it.
+            /// The host tells every decorator that a handle does not exist any more, so that the decorator forgets it.
             fn gone(&mut self, kind: Kind, handle: u32) {
                 let _ = (kind, handle);
             }
@@ -116,7 +116,7 @@ impl Host {
         answer
     }
 
-    /// Tells the decorators that a handle exists no longer.
+    /// Tells the decorators that a handle does not exist any more.
     #[inline]
     pub(super) fn handle_gone(&mut self, kind: Kind, handle: u32) {
         for decorator in &mut self.decorators {
@@ -124,7 +124,7 @@ impl Host {
         }
     }
 
-    /// The store with what the decorators put around it.
+    /// The store with the decorators around it.
     pub(super) fn decorated_store(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
         self.decorators.iter().fold(store, |store, decorator| decorator.around_store(store))
     }

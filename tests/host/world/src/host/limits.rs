@@ -1,11 +1,12 @@
-//! What a host keeps for a guest, and the limits on it.
+//! The memory that a host keeps for a guest, and its limits.
 
 use std::fmt;
 
 use super::object::Object;
 use super::{Called, Entry, Host, Trap};
 
-/// How much a host keeps for one guest at a time. A call that would exceed a limit traps, and its message names the limit.
+/// Limits how much a host keeps for one guest at a time. If a call would exceed a limit, it traps, and the message names the
+/// limit.
 ///
 /// The defaults are generous, for tests. A host that does not trust its guests sets limits that fit its memory.
 ///
@@ -27,8 +28,7 @@ pub struct HostLimits {
     /// The number of bytes: the memory for the bodies of live values, the texts of live errors, the contents of live payloads that
     /// the guest got from the store, and 512 bytes for each live handle. By default 1 GiB.
     ///
-    /// The host can keep as much again, and never more than 64 MiB of it, for the written values that it
-    /// [collects](super::Details::Collected).
+    /// The host can keep as much again, but at most 64 MiB, for the written values that it [collects](super::Details::Collected).
     pub bytes: u64,
     /// The number of live handles, of all kinds together. By default 1,048,576.
     pub handles: usize,
@@ -40,13 +40,13 @@ impl Default for HostLimits {
     }
 }
 
-/// What each live handle adds to the bytes that a host keeps.
+/// The bytes that each live handle adds to those that a host keeps.
 const HANDLE_BYTES: usize = 512;
 
 // While a hash map grows, it can have three times as many places as entries.
 const _: () = assert!(HANDLE_BYTES >= 3 * size_of::<(u64, Entry<Object>)>() + 2 * size_of::<super::Written>());
 
-/// Tells a host when to stop in the middle of a call.
+/// A function that tells a host when to stop in the middle of a call.
 pub(super) struct Interrupt(Box<dyn FnMut() -> bool + Send>);
 
 impl fmt::Debug for Interrupt {
@@ -56,18 +56,18 @@ impl fmt::Debug for Interrupt {
 }
 
 impl Host {
-    /// Sets the limits of what this host keeps for its guest.
+    /// Sets the limits of this host.
     pub fn set_limits(&mut self, limits: HostLimits) {
         self.limits = limits;
     }
 
-    /// The limits of what this host keeps for its guest.
+    /// The limits of this host.
     #[must_use]
     pub fn limits(&self) -> HostLimits {
         self.limits
     }
 
-    /// How many bytes this host keeps for its guest now, as [`HostLimits::bytes`] counts them.
+    /// The bytes that this host keeps for its guest now, as [`HostLimits::bytes`] counts them.
     ///
     /// ```
     /// use inbound_keyvalue_host::{Host, Personality};
@@ -112,7 +112,7 @@ impl Host {
         if stop { Err(self.trap(format!("the host ended `{call}`, which took too long"))) } else { Ok(()) }
     }
 
-    /// Traps if one handle more, with so many bytes besides, exceeds a limit.
+    /// Traps if one more handle with this many bytes exceeds a limit.
     #[inline]
     pub(super) fn admit_handle(&mut self, call: &'static str, bytes: u64) -> Called<()> {
         if self.table.len() >= self.limits.handles {
@@ -121,7 +121,7 @@ impl Host {
         self.admit_bytes(call, bytes.saturating_add(HANDLE_BYTES as u64))
     }
 
-    /// Traps if so many bytes more exceed the limit.
+    /// Traps if this many more bytes exceed the limit.
     #[inline]
     pub(super) fn admit_bytes(&mut self, call: &'static str, bytes: u64) -> Called<()> {
         if self.kept_bytes().saturating_add(bytes) > self.limits.bytes {

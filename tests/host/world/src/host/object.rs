@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::content::Content;
 
-/// What a handle stands for.
+/// The object behind a handle.
 #[derive(Debug)]
 pub(super) enum Object {
-    /// A bucket that the guest opened by this name, or that of the event.
+    /// A bucket that the guest opened by this name. `None` stands for the bucket of the event.
     Bucket(Option<Arc<str>>),
     Error(String),
     Input(Input),
@@ -54,7 +54,7 @@ pub(crate) struct Payload {
 pub(crate) struct Input {
     pub(super) content: Content,
     pub(super) kept: u64,
-    /// How many bytes were taken from the content.
+    /// The number of bytes that were taken from the content.
     pub(crate) offset: u64,
     /// Whether the guest was told that the stream is at its end.
     pub(crate) ended: bool,

@@ -23,7 +23,7 @@ use crate::store::{Answer, MemoryStore, Store, StoreCall, StoreError};
 /// The name of the bucket that events come from, unless a host sets another one: `watched`.
 pub const EVENT_BUCKET: &str = "watched";
 
-/// A call of the guest that the store has yet to answer.
+/// A call of the guest that the store has not answered yet.
 #[derive(Debug)]
 #[must_use = "the guest waits for the answer"]
 pub struct Asked<T> {
@@ -39,7 +39,7 @@ pub struct Answered<T> {
     answer: Result<T, StoreError>,
 }
 
-/// What the host remembers of a call while the store works.
+/// The state of a call while the store works.
 #[derive(Debug)]
 struct Pending {
     call: StoreCall,
@@ -47,14 +47,14 @@ struct Pending {
     effect: Effect,
 }
 
-/// What a call changes if it succeeds.
+/// The changes that a successful call makes.
 #[derive(Debug)]
 enum Effect {
     Nothing,
     Events(Vec<Event>),
     /// The key is set to the number that the store answers.
     Number(String),
-    /// The event, if the store answers `true`.
+    /// The change happens if the store answers `true`.
     If(Event),
 }
 
@@ -108,8 +108,8 @@ impl Host {
         self.event_bucket = Some(name.into());
     }
 
-    /// What the guest changed in the last event, in this order: the first 4096 changes, and 64 MiB of their contents. There are none
-    /// with [`Details::Counted`].
+    /// The guest's changes in the last event, in their order: the first 4096 changes, and 64 MiB of their contents. There are
+    /// none with [`Details::Counted`](super::Details::Counted).
     #[must_use]
     pub fn changes(&self) -> &[StoreChange] {
         &self.changes.kept
@@ -121,13 +121,13 @@ impl Host {
         std::mem::take(&mut self.changes.kept)
     }
 
-    /// How many changes the guest made in the last event.
+    /// The number of changes that the guest made in the last event.
     #[must_use]
     pub fn change_count(&self) -> u64 {
         self.changes.total
     }
 
-    /// Gives the guest the answer of the store: what [`Reply::Given`] says, or the handle of an error.
+    /// Gives the guest the answer of the store: a [`Reply::Given`], or the handle of an error.
     pub fn finish<T: Reply>(&mut self, answered: Answered<T>) -> Called<Result<T::Given, u32>> {
         let Answered { pending: Pending { call, bucket, effect }, answer } = answered;
         match answer {
@@ -181,7 +181,7 @@ impl Host {
         Ok(Asked { pending: Pending { call, bucket: name, effect }, answer })
     }
 
-    /// What was written to a value. `Err` says why it cannot be stored.
+    /// The content of a value. `Err` says why it cannot be stored.
     fn written(&mut self, call: StoreCall, value: u32) -> Called<Result<Content, String>> {
         let Some(&Object::Value { number, .. }) = self.table.get(Kind::Value, value).map(|entry| &entry.object) else {
             self.missing(Kind::Value, value, call.as_str())?;
@@ -288,7 +288,7 @@ impl Host {
         self.ask(StoreCall::DeleteMany, bucket, effect, |store, bucket| store.delete_many(bucket, keys))
     }
 
-    /// The answer where the host does not ask the store. The bucket's handle is checked all the same.
+    /// The answer of a call that the host refuses without asking the store. It checks the handle of the bucket nevertheless.
     fn refuse_call<T>(&mut self, call: StoreCall, bucket: u32, reason: String) -> Called<Asked<T>> {
         let refusal = StoreError::Refused(reason);
         self.ask(call, bucket, Effect::Nothing, |_, _| Answer::Now(Err(refusal)))

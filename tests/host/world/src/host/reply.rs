@@ -1,4 +1,4 @@
-//! What a guest gets for the answer of a store.
+//! Turns the answers of a store into the results of a guest's calls.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use crate::accounts::Kind;
 use crate::content::Content;
 use crate::store::StoreCall;
 
-/// The answer of a store, and what the guest gets for it.
+/// An answer of a store, which becomes the result of a guest's call.
 pub trait Reply: Sized {
-    /// A handle for each content and for each opened bucket, and everything else as it is.
+    /// The result of the guest's call: a handle for each content and for each opened bucket. Every other answer does not change.
     type Given;
 
     /// Makes the handles.

@@ -1,8 +1,8 @@
 //! The interface `wasi-io`.
 //!
-//! All functions have one error: they trap. They trap when a handle is bad (unless [`BadHandle::Note`](crate::BadHandle::Note)), when
-//! the guest exceeds a limit, and when the host has no such function. `splice`, `forward` and `write-repeated` also trap when the
-//! host's interrupt says so.
+//! All functions have one error: they trap. They trap when a handle is bad (unless [`BadHandle::Note`](crate::BadHandle::Note)),
+//! when the guest exceeds a limit, and when the host has no such function. `splice`, `forward` and `write-repeated` also trap
+//! when the host's interrupt returns `true`.
 //!
 //! The public functions check the guest's calls and account for them. The functions after them do what a well-behaved host does.
 
@@ -186,18 +186,18 @@ impl Host {
         StreamError
     }
 
-    /// How many bytes an input stream still has.
+    /// The number of bytes that an input stream still has.
     pub(crate) fn left(&mut self, src: u32) -> u64 {
         self.input(src).map_or(0, |input| input.left())
     }
 
-    /// How many bytes were written through an output stream.
+    /// The number of bytes that were written through an output stream.
     pub(crate) fn written_to(&mut self, dst: u32) -> u64 {
         self.output(dst).map(|output| output.number).map_or(0, |number| self.written.len(number))
     }
 }
 
-/// What a well-behaved host does.
+/// The functions of a well-behaved host.
 impl Host {
     pub(super) fn read_input(&mut self, src: u32, len: u64) -> Result<(Vec<u8>, bool), StreamError> {
         let most = self.most_read;
@@ -248,7 +248,7 @@ impl Host {
 }
 
 impl Input {
-    /// How many bytes are left.
+    /// The number of bytes that are left.
     fn left(&self) -> u64 {
         self.content.len() - self.offset
     }
@@ -265,8 +265,8 @@ impl Input {
     }
 }
 
-/// The most that a host moves or makes at once.
+/// The most bytes that a host moves or makes at once.
 const CHUNK: u64 = 1024 * 1024;
 
-/// The most that a read may ask for. Some hosts allocate what they are asked for.
+/// The most bytes that a read may ask for. Some hosts allocate as many bytes as a guest asks for.
 const MOST_ASKED: u64 = 16 * 1024 * 1024;

@@ -1,12 +1,12 @@
-//! The bodies of values: those of live values, and those that are collected for whoever runs the guest.
+//! The bodies of values: those of live values, and those that are collected for the program that runs the guest.
 
-/// What a guest wrote into one `Value`.
+/// The content that a guest wrote into one `Value`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Written {
     /// The bytes, up to the limit of [`Host::keep_written`](super::Host::keep_written).
     pub bytes: Vec<u8>,
-    /// How many bytes were written in all.
+    /// The number of bytes that were written in all.
     pub len: u64,
 }
 
@@ -16,7 +16,7 @@ pub(super) struct Bodies {
     /// The first `collected` ones are in the order in which their values were made, and stay until the next event. The others are
     /// used again for new values.
     written: Vec<Written>,
-    /// How many live handles use each body: its value, and the stream that writes it.
+    /// The number of live handles that use each body: its value, and the stream that writes it.
     uses: Vec<u8>,
     collected: usize,
     collected_bytes: usize,
@@ -26,7 +26,7 @@ pub(super) struct Bodies {
     first: u64,
 }
 
-/// The most values of an event that are collected, and the most of their bytes. The lengths are always true.
+/// The most values of an event that are collected, and the most bytes that they may have. The lengths are always correct.
 const MOST_COLLECTED: usize = 4096;
 const MOST_COLLECTED_BYTES: usize = 64 * 1024 * 1024;
 
@@ -107,7 +107,7 @@ impl Bodies {
         self.written.is_empty()
     }
 
-    /// How many bytes were written to a body.
+    /// The number of bytes that were written to a body.
     pub(super) fn len(&self, number: u64) -> u64 {
         self.index(number).map_or(0, |index| self.written[index].len)
     }
@@ -122,7 +122,7 @@ impl Bodies {
         self.live_bytes
     }
 
-    /// How much memory more a body needs for `len` bytes more, of which `keep` in all are kept.
+    /// The additional memory that a body needs for `len` more bytes, if `keep` bytes are kept in all.
     pub(super) fn growth(&self, number: u64, len: usize, keep: usize) -> usize {
         let Some(index) = self.index(number) else { return 0 };
         let bytes = &self.written[index].bytes;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, Streamed};
 
-/// What a read after the end gives. A correct guest makes no such read.
+/// The answer to a read after the end. A correct guest makes no such read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

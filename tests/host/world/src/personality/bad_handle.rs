@@ -6,7 +6,7 @@ use crate::accounts::Violation;
 use crate::host::Called;
 use crate::host::decorator::{Decorator, Inner};
 
-/// What becomes of a call with a handle that does not exist: it is unknown, was dropped before, or is of another kind.
+/// The answer to a call with a handle that does not exist: the handle is unknown, was dropped before, or is of another kind.
 ///
 /// A correct guest makes no such call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

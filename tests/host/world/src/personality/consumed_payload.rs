@@ -1,4 +1,4 @@
-//! A host that leaves the guest the handle of a payload that it consumed.
+//! A host in which the handle of a payload stays after the guest has consumed the payload.
 
 use std::collections::HashMap;
 
@@ -8,15 +8,15 @@ use crate::accounts::{Fault, Kind};
 use crate::host::decorator::{Decorator, Inner};
 use crate::host::object::Payload;
 
-/// What becomes of a payload's handle when the guest consumes the payload. Every guest must work with both.
+/// What happens to a payload's handle when the guest consumes the payload. Every guest must work with both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ConsumedPayload {
-    /// The handle is gone, whether consuming worked or not.
+    /// The handle is gone, even if the call fails.
     #[default]
     Gone,
-    /// The handle stays, and the host drops it after the event. A guest that uses it breaks a rule, and the call works all the same.
+    /// The handle stays, and the host drops it after the event. If a guest uses it, it breaks a rule, but the call works.
     Stays,
 }
 
@@ -31,7 +31,7 @@ impl ConsumedPayload {
 
 #[derive(Debug, Default)]
 struct KeepsConsumedPayloads {
-    /// The lengths of the payloads that were consumed, by their handles.
+    /// The lengths of the consumed payloads, by their handles.
     spent: HashMap<u32, u64>,
 }
 

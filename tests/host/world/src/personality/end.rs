@@ -1,19 +1,19 @@
-//! A host that tells the end of an input stream alone.
+//! A host that reports the end of an input stream separately, after the last data.
 
 use serde::{Deserialize, Serialize};
 
 use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, Streamed};
 
-/// How a host tells the end of an input stream. Every guest must work with both.
+/// How a host reports the end of an input stream. Every guest must work with both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum End {
-    /// With the last data.
+    /// It reports the end with the last data.
     #[default]
     WithData,
-    /// Alone, with an empty list after the last data.
+    /// It reports the end with an empty list after the last data.
     Alone,
 }
 

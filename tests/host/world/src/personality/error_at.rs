@@ -18,13 +18,13 @@ struct FailsStreams {
 }
 
 impl FailsStreams {
-    /// How many bytes a call for `len` bytes can read before the failure.
+    /// The number of bytes that a call for `len` bytes can read before the failure.
     fn readable(&self, inner: &mut Inner<'_>, src: u32, len: u64) -> Result<u64, StreamError> {
         let offset = inner.host.input(src).map_or(0, |input| input.offset);
         if offset >= self.read { Err(inner.host.fail_input(src)) } else { Ok(len.min(self.read - offset)) }
     }
 
-    /// How many of `len` bytes a call can write before the failure.
+    /// The number of bytes that a call with `len` bytes can write before the failure.
     fn writable(&self, inner: &mut Inner<'_>, dst: u32, len: u64) -> Result<u64, StreamError> {
         let written = inner.host.written_to(dst);
         if written >= self.write { Err(inner.host.fail_output(dst)) } else { Ok(len.min(self.write - written)) }
@@ -58,7 +58,7 @@ impl Decorator for FailsStreams {
 
     fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
         let mut possible = self.readable(inner, step.src, step.len);
-        // The output has no part in a call that only tells the end of the input.
+        // The output takes no part in a call that only reports the end of the input.
         if inner.host.left(step.src) > 0 {
             possible = possible.and_then(|len| self.writable(inner, step.dst, len));
         }

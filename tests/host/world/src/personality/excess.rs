@@ -3,7 +3,7 @@
 use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, Streamed};
 
-/// `read` and `write` are the numbers of bytes that a call gives or claims beyond those that the guest asked for.
+/// A `read` gives `read` bytes more than the guest asked for, and a `write` claims `write` bytes more than the guest wrote.
 pub(super) fn decorator(read: u64, write: u64) -> Option<Box<dyn Decorator>> {
     if (read, write) == (0, 0) { None } else { Some(Box::new(Exceeds { read, write })) }
 }

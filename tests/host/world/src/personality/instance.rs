@@ -2,14 +2,14 @@ use serde::{Deserialize, Serialize};
 
 /// How long an instance of the guest lasts. Every guest must work with both.
 ///
-/// What runs the guest does this, not the host of an instance: the SDK's `TestHost`, and a session of `kvwatch`.
+/// The program that runs the guest does this, not the host of an instance: the SDK's `TestHost`, or a session of `kvwatch`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Instance {
-    /// For all events, until one traps.
+    /// An instance lasts for all events, until one traps.
     #[default]
     Kept,
-    /// For one event.
+    /// An instance lasts for one event.
     PerEvent,
 }

@@ -1,4 +1,4 @@
-//! How a host deviates from a well-behaved one: settings, and the decorators that act on them.
+//! The deviations of a host from a well-behaved one: settings, and the decorators that apply them.
 //!
 //! Each behaviour has a file with its setting and its decorator. The well-behaved host knows none of them. A new behaviour is a file, a
 //! field of [`Personality`] and a line in [`Personality::decorators`].
@@ -36,7 +36,7 @@ pub use size_hint::SizeHint;
 pub use streams::{Reading, Writing};
 pub use transfer::Transfer;
 
-/// How a host deviates from a well-behaved one.
+/// The deviations of a host from a well-behaved one.
 ///
 /// The default is the well-behaved host. Every field is a deviation that the draft allows, or that a host of its time had. Change
 /// the fields that you want to test. A personality is data: it can be read from JSON, where absent fields have their defaults.
@@ -73,9 +73,9 @@ pub use transfer::Transfer;
 pub struct Personality {
     /// How handles are numbered.
     pub numbering: Numbering,
-    /// What becomes of a call with a handle that does not exist: it is unknown, was dropped before, or is of another kind.
+    /// The answer to a call with a handle that does not exist: the handle is unknown, was dropped before, or is of another kind.
     pub bad_handle: BadHandle,
-    /// What becomes of a payload's handle when it is consumed.
+    /// What happens to a payload's handle when it is consumed.
     pub consumed_payload: ConsumedPayload,
     /// How long an instance lasts.
     pub instance: Instance,
@@ -83,7 +83,7 @@ pub struct Personality {
     pub read: Reading,
     /// How output streams behave.
     pub write: Writing,
-    /// What `size` says of a payload.
+    /// The answer of `size` for a payload.
     pub size: SizeHint,
     /// Whether `splice` and `forward` work.
     pub transfer: Transfer,
@@ -97,7 +97,7 @@ pub struct Personality {
     pub value_body_error: bool,
     /// How the store behind the host answers.
     pub outbound: Outbound,
-    /// Where random sizes start.
+    /// The seed of the random sizes.
     pub seed: u64,
 }
 
@@ -120,9 +120,9 @@ impl Personality {
     /// The decorators of a host with this personality, from the innermost to the outermost. There are none for the default.
     pub(crate) fn decorators(&self) -> Vec<Box<dyn Decorator>> {
         let Self { read, write, .. } = self;
-        // `excess` is around those that shorten a call, because it exceeds what the guest asked for. `repeat` and `after_end` are around
-        // all others of streams: a stream waits or starts again before it does anything else. `refusal` is around `consumed_payload`,
-        // which does not pass `consume` on.
+        // `excess` is around the decorators that shorten a call, because it exceeds what the guest asked for. `repeat` and
+        // `after_end` are around all other decorators of streams, because a stream waits or starts again before it does anything
+        // else. `refusal` is around `consumed_payload`, which does not pass `consume` on.
         let decorators = [
             error_at::decorator(read.error_at, write.error_at),
             read.end.decorator(),
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn only_a_host_that_deviates_has_decorators() {
-        // These are no decorators: the table of handles numbers them, and what runs the guest ends the instance.
+        // These settings need no decorator. The table numbers the handles, and the program that runs the guest ends the instance.
         let plain = |name: &str| name == "well-behaved" || name == "instance-per-event" || name.starts_with("handles-");
         for (name, personality) in Personality::all() {
             assert_eq!(personality.decorators().is_empty(), plain(name), "{name}: {:?}", personality.decorators());

@@ -10,7 +10,7 @@ use crate::store::StoreCall;
 type Deviation = fn(&mut Personality);
 
 impl Personality {
-    /// Every deviation by itself, and the worst ones together, each with its name. Test a watcher with all of them.
+    /// Every deviation by itself, and the worst ones together. Each has a name. Test a watcher with all of them.
     ///
     /// ```
     /// use inbound_keyvalue_host::Personality;
@@ -24,7 +24,7 @@ impl Personality {
         DEVIATIONS.iter().map(|(name, deviate)| (*name, Self::deviating(deviate))).collect()
     }
 
-    /// The personality that [`all`](Self::all) gives this name.
+    /// The personality that has this name in [`all`](Self::all).
     ///
     /// ```
     /// use inbound_keyvalue_host::{Personality, Size};
@@ -37,7 +37,7 @@ impl Personality {
     }
 }
 
-/// The name says what the host does.
+/// The name describes the behaviour of the host.
 const DEVIATIONS: &[(&str, Deviation)] = &[
     ("well-behaved", |_| {}),
     ("handles-from-0-per-kind", |p| p.numbering = Numbering { per_kind: true, first: 0, reuse: false }),

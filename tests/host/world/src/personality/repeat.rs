@@ -8,14 +8,15 @@ use crate::accounts::Kind;
 use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, Streamed};
 
-/// How many calls in a row pass nothing on, before a call that does.
+/// The number of calls in a row that pass no bytes on, before a call that does.
 ///
-/// Every guest must work after a few such calls. [`Forever`](Self::Forever) fails a guest that needs the data, and it must not hang.
+/// Every guest must work after a few such calls. With [`Forever`](Self::Forever), a guest that needs the data fails, but it must
+/// not hang.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Repeat {
-    /// So many calls.
+    /// This number of calls.
     Times(u32),
     /// All calls.
     Forever,
@@ -33,12 +34,12 @@ pub(super) fn decorator(read: Repeat, write: Repeat) -> Option<Box<dyn Decorator
 struct PassesNothing {
     read: Repeat,
     write: Repeat,
-    /// For each stream, how many calls in a row have passed nothing on.
+    /// For each stream, the number of calls in a row that have passed no bytes on.
     idle: HashMap<(Kind, u32), u32>,
 }
 
 impl PassesNothing {
-    /// Whether this call passes nothing on.
+    /// Whether this call passes no bytes on.
     fn is_idle(&mut self, kind: Kind, stream: u32) -> bool {
         let times = match if kind == Kind::InputStream { self.read } else { self.write } {
             Repeat::Forever => return true,
@@ -70,7 +71,7 @@ impl Decorator for PassesNothing {
     }
 
     fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
-        // The output has no part in a call that only tells the end of the input.
+        // The output takes no part in a call that only reports the end of the input.
         let is_idle = self.is_idle(Kind::InputStream, step.src)
             || inner.host.left(step.src) > 0 && self.is_idle(Kind::OutputStream, step.dst);
         if is_idle { Ok(Ok((0, false))) } else { inner.transfer(step) }

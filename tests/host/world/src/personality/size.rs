@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, Streamed};
 
-/// How much of what a guest asks for or writes goes through in one call. Every guest must work with every size.
+/// How many of the bytes that a guest asks for or writes one call passes on. Every guest must work with every size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Size {
-    /// All of it.
+    /// All bytes.
     #[default]
     Full,
-    /// At most so many bytes.
+    /// At most this many bytes.
     Fixed(u64),
-    /// At random, between one byte and all of it.
+    /// A random number of bytes, between one and all of them.
     Random,
 }
 
@@ -58,7 +58,7 @@ impl Decorator for PassesParts {
 }
 
 impl Size {
-    /// How much of `of` bytes goes through.
+    /// How many of `of` bytes pass.
     fn part(self, of: u64, random: &mut Random) -> u64 {
         match self {
             _ if of == 0 => 0,

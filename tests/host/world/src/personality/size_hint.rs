@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::decorator::{Decorator, Inner};
 
-/// What `size` says of a payload. Every guest must work with every answer, because the size is a hint.
+/// The answer of `size` for a payload. Every guest must work with every answer, because the size is a hint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -12,17 +12,17 @@ use super::size::Size;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Reading {
-    /// How much of what the guest asks for one call gives.
+    /// How many of the bytes that the guest asks for one call gives.
     pub size: Size,
-    /// How the end is told.
+    /// How the end is reported.
     pub end: End,
-    /// How many calls give nothing, without the end, before each piece of data and before the end.
+    /// How many calls give neither data nor the end, before each piece of data and before the end.
     pub empty: Repeat,
     /// How many bytes more than the guest asked for a call gives.
     pub excess: u64,
-    /// The byte of the stream at which it fails.
+    /// The position of the byte at which the stream fails.
     pub error_at: Option<u64>,
-    /// What a read after the end gives.
+    /// The answer to a read after the end.
     pub after_end: AfterEnd,
     /// The most bytes that one call gives. By default 1 MiB.
     pub most: u64,
@@ -47,13 +47,13 @@ impl Default for Reading {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Writing {
-    /// How much of what the guest writes one call takes.
+    /// How many of the bytes that the guest writes one call takes.
     pub size: Size,
-    /// How many calls take nothing, before each call that takes something.
+    /// How many calls take no bytes, before each call that takes some.
     pub empty: Repeat,
     /// How many bytes more than the guest wrote a call claims to have taken.
     pub excess: u64,
-    /// The byte of the stream at which it fails.
+    /// The position of the byte at which the stream fails.
     pub error_at: Option<u64>,
 }
 

@@ -33,7 +33,7 @@ impl<T> Answer<T> {
         Self::Later(Box::pin(answer))
     }
 
-    /// The answer with its result changed.
+    /// Changes the result of the answer.
     pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U + Send + 'static) -> Answer<U>
     where
         T: 'static,
@@ -86,7 +86,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Waits for a future on this thread, which sleeps until it is woken. For code without a runtime.
+/// Waits for a future on this thread. The thread sleeps until the future wakes it. For code without a runtime.
 ///
 /// ```
 /// assert_eq!(inbound_keyvalue_host::store::block_on(async { 42 }), 42);

@@ -1,4 +1,4 @@
-//! What every store must do.
+//! Tests what every store must do.
 
 use std::fmt::Debug;
 
@@ -18,7 +18,7 @@ use crate::content::Content;
 ///
 /// # Errors
 ///
-/// The first answer that is wrong, in words.
+/// A message with the first wrong answer.
 pub async fn conforms(store: &dyn Store, bucket: &str) -> Result<(), String> {
     values(store, bucket).await?;
     numbers(store, bucket).await?;

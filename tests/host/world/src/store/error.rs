@@ -1,6 +1,6 @@
-//! Why a store did not do what it was asked for.
+//! The errors of a store.
 
-/// Why a store did not do what it was asked for. A guest gets its `Display` as the trace of the draft's `error`.
+/// The reason why a call on a store failed. A guest gets its `Display` as the trace of the draft's `error`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {

@@ -16,10 +16,10 @@ const LONGEST_TEXT: u64 = 1 << 20;
 const PIECE: u64 = 48 * 1024;
 
 impl MemoryStore {
-    /// Sets the keys that a store's file has, in the order of its lines.
+    /// Sets the keys of a store's file, in the order of its lines.
     ///
-    /// The file has the format of recorded [events](crate::Event), with sets only. The field `bucket` names a bucket. Lines without
-    /// it are about the bucket `watched`. Limits and the folder of the field `file` are those of `lines`.
+    /// The file has the format of recorded [events](crate::Event), with sets only. The field `bucket` names a bucket. Lines
+    /// without it set keys of the bucket `watched`. `lines` has the limits and the folder of the field `file`.
     ///
     /// # Errors
     ///
@@ -47,8 +47,8 @@ impl MemoryStore {
     /// Writes all keys of all buckets, as [`load`](Self::load) reads them: first those of the bucket `watched`, without the field
     /// `bucket`, and then the other buckets by their names.
     ///
-    /// A content is in `value` if it is UTF-8 of at most 1 MiB, and otherwise in `base64`. Every key and every content comes back
-    /// exactly.
+    /// A content is in `value` if it is UTF-8 of at most 1 MiB, and otherwise in `base64`. [`load`](Self::load) restores every
+    /// key and every content exactly.
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Answer, Store, StoreError};
 use crate::content::Content;
 
-/// Does the first half of each batch of the store within it, and then fails. The draft says that batches are atomic, but a store
-/// that is interrupted may not keep that promise.
+/// Does the first half of each batch on the inner store, and then fails. The draft says that batches are atomic, but an
+/// interrupted store may break that promise.
 ///
 /// ```
 /// use std::sync::Arc;

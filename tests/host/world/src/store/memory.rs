@@ -9,8 +9,8 @@ use crate::content::{Content, IntoContent};
 
 /// A store in memory. Each of its functions is atomic. A clone shares the contents.
 ///
-/// There is a bucket for every name. It keeps at most 1 GiB of keys and contents unless [`with_limit`](Self::with_limit) sets another
-/// limit, because a guest can write for ever.
+/// The store has a bucket for every name. It keeps at most 1 GiB of keys and contents, because a guest can write for ever.
+/// [`with_limit`](Self::with_limit) sets another limit.
 ///
 /// ```
 /// use inbound_keyvalue_host::store::{MemoryStore, Store};
@@ -54,7 +54,7 @@ impl MemoryStore {
         Self { shared: Arc::new(Mutex::new(contents)) }
     }
 
-    /// Sets a key, and returns its content from before. The limit applies to guests only.
+    /// Sets a key, and returns its old content. The limit applies to guests only.
     pub fn insert<F>(&self, bucket: &str, key: &str, content: impl IntoContent<F>) -> Option<Content> {
         self.lock().put(bucket, key, content.into_content())
     }
@@ -90,7 +90,7 @@ impl MemoryStore {
         self.lock().buckets.keys().cloned().collect()
     }
 
-    /// How many keys a bucket has.
+    /// The number of keys in a bucket.
     #[must_use]
     pub fn len(&self, bucket: &str) -> usize {
         self.lock().buckets.get(bucket).map_or(0, BTreeMap::len)
@@ -148,7 +148,8 @@ impl Contents {
         Some(content)
     }
 
-    /// Fails if the pairs do not fit into the store. What they replace is not subtracted, so the check never depends on their order.
+    /// Fails if the pairs do not fit into the store. The contents that they replace are not subtracted, so the check does not
+    /// depend on the order of the pairs.
     fn admit<'a>(&self, pairs: impl Iterator<Item = (&'a str, &'a Content)>) -> Result<(), StoreError> {
         let more = pairs.map(|(key, content)| size(key, content)).fold(0, u64::saturating_add);
         if self.bytes.saturating_add(more) <= self.limit {
@@ -158,7 +159,7 @@ impl Contents {
     }
 }
 
-/// About how many bytes of memory an entry takes. It has a node of a tree and two allocations besides its own bytes.
+/// The approximate number of bytes that an entry takes. It has a node of a tree and two allocations besides its own bytes.
 fn size(key: &str, content: &Content) -> u64 {
     const ENTRY: u64 = 128;
     content.len_in_memory().saturating_add(key.len() as u64 + ENTRY)

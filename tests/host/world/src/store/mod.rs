@@ -24,8 +24,8 @@ use crate::content::Content;
 
 /// A store: named buckets, each of which maps keys to contents.
 ///
-/// Each method is a function of the draft's interfaces `types`, `readwrite`, `atomic` and `batch`. An implementation states which of
-/// them are atomic on its store. Where the store cannot do what the draft promises, the method answers
+/// Each method is a function of the draft's interfaces `types`, `readwrite`, `atomic` and `batch`. An implementation states which
+/// of them are atomic on its store. If the store cannot do what the draft promises, the method answers
 /// [`StoreError::Unsupported`].
 ///
 /// A number under a key is decimal text, as [`number`] reads it.
@@ -63,7 +63,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// `set-many`: sets all pairs in one step.
     fn set_many(&self, bucket: &str, pairs: Vec<(String, Content)>) -> Answer<()>;
 
-    /// `delete-many`: deletes the keys that are set, and passes over the others.
+    /// `delete-many`: deletes the keys that are set, and ignores the others.
     fn delete_many(&self, bucket: &str, keys: &[&str]) -> Answer<()>;
 }
 
@@ -133,7 +133,7 @@ impl fmt::Display for StoreCall {
     }
 }
 
-/// Reads the number under a key: decimal ASCII digits, as Redis has it. `None` for any other content, and above `u64::MAX`.
+/// Reads the number under a key: decimal ASCII digits, as in Redis. `None` for any other content, and above `u64::MAX`.
 ///
 /// ```
 /// use inbound_keyvalue_host::store::number;

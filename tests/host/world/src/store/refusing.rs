@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Answer, Store, StoreCall, StoreError};
 use crate::content::Content;
 
-/// Refuses calls of the store within it. A clone shares the refusals, so that a test can keep one and change them.
+/// Refuses calls on the inner store. A clone shares the refusals, so that a test can keep a clone and change them.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -30,7 +30,7 @@ struct Refusal {
 }
 
 impl Refusing {
-    /// A store that refuses nothing yet.
+    /// Makes a store that does not refuse anything yet.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store, refusals: Arc::default() }

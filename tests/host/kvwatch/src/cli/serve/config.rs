@@ -11,7 +11,7 @@ use super::log::Format;
 use super::options::Options;
 use crate::cli::Result;
 
-/// What one process does. A file has these fields, and a table `[[watcher]]` for each watcher.
+/// The configuration of one process. A file has these fields, and a table `[[watcher]]` for each watcher.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Config {
@@ -21,7 +21,7 @@ pub(crate) struct Config {
     pub(crate) watchers: Vec<Options>,
 }
 
-/// Where metrics are offered.
+/// The address at which metrics are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Listen(pub(crate) SocketAddr);
@@ -63,7 +63,7 @@ impl Config {
         toml::from_str(text)
     }
 
-    /// Adds what the command line says, which comes before what the file says, and puts every default in its place.
+    /// Adds the options of the command line, which take precedence over the file, and all defaults.
     pub(crate) fn complete(mut self, flags: Options, listen: Option<Listen>, log: Option<Format>) -> Result<Self> {
         self.listen = listen.or(self.listen);
         self.log = log.or(self.log);
@@ -94,7 +94,7 @@ impl Config {
         Ok(self)
     }
 
-    /// The text of a file that says the same.
+    /// The configuration as the text of a file.
     pub(crate) fn to_text(&self) -> Result<String> {
         Ok(toml::to_string(self)?)
     }
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(again.to_text().unwrap(), printed);
     }
 
-    /// A value of each option: what the command line has, and what the file has.
+    /// A value of each option: on the command line, and in the file.
     const VALUES: &[(&str, &str, &str)] = &[
         ("watcher", "w.wasm", "\"w.wasm\""),
         ("from", "nats://a:4222/b", "\"nats://a:4222/b\""),
@@ -206,11 +206,11 @@ mod tests {
             assert_eq!(text(from_line.clone()).trim_end(), format!("{name} = {field}"));
             let from_file = Config::parse(&format!("[[watcher]]\n{name} = {field}\n")).unwrap();
             assert_eq!(text(from_file.watchers[0].clone()), text(from_line.clone()), "{name}");
-            // The command line comes before the file, for each option.
+            // For each option, the command line takes precedence over the file.
             let both = from_file.complete(from_line, None, None).unwrap();
             assert!(both.to_text().unwrap().lines().any(|line| line == format!("{name} = {field}")), "{name}");
         }
-        // Of the whole process: --config and --print-config have no meaning in a file.
+        // These flags are for the whole process. --config and --print-config have no meaning in a file.
         for text in ["listen = \"127.0.0.1:9090\"\n", "log = \"json\"\n"] {
             let config = Config::parse(text).unwrap();
             assert!(config.to_text().unwrap().starts_with(text), "{text}");

@@ -1,4 +1,4 @@
-//! What `--listen` offers: `/metrics`, `/healthz` and `/readyz`.
+//! The server behind `--listen`: `/metrics`, `/healthz` and `/readyz`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::run::Served;
 const CONNECTIONS: usize = 32;
 /// A connection that lasts longer is closed, so that idle ones do not take all places.
 const LONGEST: Duration = Duration::from_secs(10);
-/// The most that a request's head may be, in bytes.
+/// The most bytes of a request's head.
 const HEAD: usize = 16 * 1024;
 
 /// Answers for ever.
@@ -32,7 +32,7 @@ pub(super) async fn listen(listener: TcpListener, served: Arc<[Served]>) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(cause) => {
-                // Too many open files, for example: at once, it would fail again.
+                // The cause may be too many open files. An attempt at once would fail again.
                 tracing::warn!(%cause, "a connection to --listen cannot be accepted");
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 continue;
@@ -47,7 +47,7 @@ pub(super) async fn listen(listener: TcpListener, served: Arc<[Served]>) {
             let connection = hyper::server::conn::http1::Builder::new()
                 .max_buf_size(HEAD)
                 .serve_connection(TokioIo::new(stream), service);
-            // What a client does wrong is its own business.
+            // The fault of a client does not concern this server.
             let _ = tokio::time::timeout(LONGEST, connection).await;
             drop(place);
         });

@@ -14,7 +14,7 @@ use crate::cli::screen::{self, Shown};
 
 const EVERY: Duration = Duration::from_millis(500);
 
-/// The line, as long as this lives.
+/// The line. It is drawn until this value is dropped.
 pub(super) struct Live {
     task: AbortHandle,
     _shown: Shown,

@@ -14,11 +14,11 @@ use crate::cli::screen;
 pub(crate) enum Format {
     /// Lines for people
     Text,
-    /// A JSON object a line
+    /// A JSON object in each line
     Json,
 }
 
-/// Standard error, with the live line out of the way. `tracing` writes an event in one piece.
+/// Writes to standard error while the live line is removed. `tracing` writes an event in one piece.
 struct Terminal;
 
 impl Write for Terminal {
@@ -36,7 +36,7 @@ pub(crate) fn start(format: Option<Format>) {
     let is_terminal = io::stderr().is_terminal();
     let format = format.unwrap_or(if is_terminal { Format::Text } else { Format::Json });
     let log = tracing_subscriber::fmt().with_writer(|| Terminal).with_max_level(LevelFilter::INFO);
-    // It fails when there is a log already, and that one is as good.
+    // It fails only if there is a log already, which can be used as well.
     let _ = match format {
         Format::Text => log.with_ansi(is_terminal).with_target(false).try_init(),
         Format::Json => log.json().flatten_event(true).with_span_list(false).try_init(),

@@ -31,24 +31,24 @@ Exit codes:
   1  the store refused something for good, or a delivery failed
   2  the options, the configuration or the watcher are wrong
   4  the store is missing: no server, no JetStream, no bucket or no database (--wait waits for it)
-  143, 130  ended at once by a second SIGTERM or SIGINT; what was in hand comes again";
+  143, 130  ended at once by a second SIGTERM or SIGINT; the events in hand come again";
 
 /// Give a watcher the changes of a NATS `JetStream` bucket, at least once each, or of a Redis database, at most once
 ///
 /// With NATS, an event is acknowledged after its handler returned, or after it was written to the dead letters. Events of one key
-/// are handled in the bucket's order. Of all processes with one name one works, and the others stand by.
+/// are handled in the bucket's order. One of all processes with one name works, and the others stand by.
 ///
-/// With Redis, what changes while kvwatch is not connected is lost. --replay delivers all keys at every connection, so that the
-/// watcher knows the newest values again. Each process gets all events. A watcher's own writes come back to it.
+/// With Redis, the changes while kvwatch is not connected are lost. With --replay, kvwatch delivers all keys at every connection,
+/// so that the watcher gets the newest values. Each process gets all events. A watcher's own writes come back to it.
 ///
-/// Every option is also a field of a TOML file, under the name of its flag: see --print-config.
+/// Every option is also a field of a TOML file, with the name of its flag. --print-config shows it.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Serve {
     #[command(flatten)]
     options: Options,
 
-    /// A TOML file with a table [[watcher]] for each watcher; options of the command line come first
+    /// A TOML file with a table [[watcher]] for each watcher. Options of the command line take precedence
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
 
@@ -56,11 +56,11 @@ pub(crate) struct Serve {
     #[arg(long)]
     print_config: bool,
 
-    /// Offer /metrics, /healthz and /readyz there; on 127.0.0.1 unless an address is given
+    /// Offer /metrics, /healthz and /readyz at this address. Without an address, the port is on 127.0.0.1
     #[arg(long, value_name = "[ADDRESS:]PORT")]
     listen: Option<Listen>,
 
-    /// How the log is written [default: text on a terminal, json otherwise]
+    /// The format of the log [default: text on a terminal, json otherwise]
     #[arg(long)]
     log: Option<Format>,
 }

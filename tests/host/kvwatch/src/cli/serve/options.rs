@@ -1,4 +1,4 @@
-//! The options of one served watcher, each a flag and a field of the configuration.
+//! The options of one served watcher. Each is a flag and a field of the configuration.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,16 +44,16 @@ options! {
 
     /// The store: <nats://HOST>[:PORT][,HOST…]/BUCKET (tls://… if it must be encrypted), or <redis://HOST>[:PORT][/DB]
     ///
-    /// A bucket of NATS is delivered at least once. A database of Redis is delivered at most once: what changes while kvwatch is
-    /// not connected is lost, and a watcher's own writes come back to it.
+    /// The events of a NATS bucket are delivered at least once. The events of a Redis database are delivered at most once:
+    /// changes while kvwatch is not connected are lost, and a watcher's own writes come back to it.
     #[arg(long, value_name = "URL", value_parser = redis::flag)]
     from: Text<StoreAddress>,
 
-    /// The name of the watcher; NATS remembers the progress under it, and processes with one name share the work
+    /// The name of the watcher. NATS remembers the progress under this name, and processes with one name share the work
     #[arg(long)]
     name: String,
 
-    /// Where a new name starts: the `last` value of each key, `all` of the history, or `now` [default: last]
+    /// The start of a new name: the `last` value of each key, `all` of the history, or `now` [default: last]
     #[arg(long, value_name = "last|all|now")]
     since: Text<Since>,
 
@@ -65,19 +65,19 @@ options! {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     configure: bool,
 
-    /// Watch only these keys, as `users.>`; the server filters
+    /// Watch only these keys, for example `users.>`. The server filters them
     #[arg(long, value_name = "FILTER")]
     keys: String,
 
-    /// Let all processes of this name work; the order of a key then holds within a process only
+    /// Let all processes of this name work. The order of a key then holds only within a process
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     shared: bool,
 
-    /// Wait for a server or a bucket that is missing at the start, instead of exiting with 4
+    /// Wait for a server or a bucket that is missing at the start. Without this, kvwatch exits with 4
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     wait: bool,
 
-    /// Handle so many events at the same time, each with its own instance [default: 1]
+    /// Handle this many events at the same time, each with its own instance [default: 1]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: u16,
 
@@ -85,59 +85,59 @@ options! {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     fresh: bool,
 
-    /// Let an event take no longer, as 500ms or 2s [default: 60s]
+    /// Limit the time of an event, for example 500ms or 2s [default: 60s]
     #[arg(long, value_name = "TIME")]
     time: Text<Duration>,
 
-    /// Let an instance have no more linear memory, as 64MiB [default: 128MiB]
+    /// Limit the linear memory of an instance, for example 64MiB [default: 128MiB]
     #[arg(long, value_name = "SIZE")]
     memory: Text<ByteSize>,
 
-    /// Let an event consume no more fuel, which is about an instruction
+    /// Limit the fuel of an event. An instruction consumes about one unit
     #[arg(long, value_name = "NUMBER")]
     fuel: u64,
 
-    /// Set an environment variable of the watcher; without a value, to what kvwatch itself has
+    /// Set an environment variable of the watcher. Without a value, it gets the value that kvwatch has
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
 
-    /// Let the watcher read and write a folder, or only read it
+    /// Let the watcher read and write a folder. With `:ro`, it can only read it
     #[arg(long, value_name = "HOST::GUEST[:ro]")]
     dir: Vec<String>,
 
-    /// Let the watcher send HTTP requests to a host, on one port or on all; `*` is every host
+    /// Let the watcher send HTTP requests to a host, on one port or on all. `*` stands for every host
     #[arg(long, value_name = "NAME[:PORT]")]
     allow_host: Vec<String>,
 
-    /// Let the watcher use another bucket of the store, or only read it; the watched bucket is always allowed
+    /// Let the watcher use another bucket of the store. With `:ro`, it can only read it. The watched bucket is always allowed
     #[arg(long, value_name = "NAME[:ro]")]
     allow_bucket: Vec<Text<BucketGrant>>,
 
-    /// Let get-many and set-many work one key after another, where the store cannot do them in one step
+    /// Let get-many and set-many work one key after another, if the store cannot do them in one step
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     allow_partial_batches: bool,
 
-    /// Give the watcher its own writes too, up to so many in a row; the next one becomes a dead letter [default: none]
+    /// Give the watcher its own writes too, up to DEPTH in a row. The next one becomes a dead letter [default: none]
     #[arg(long, value_name = "DEPTH", value_parser = clap::value_parser!(u32).range(1..))]
     feed: u32,
 
-    /// Replace an interface that kvwatch does not have by functions that trap
+    /// Replace an interface that kvwatch does not offer with functions that trap
     #[arg(long, value_name = "INTERFACE")]
     stub: Vec<String>,
 
-    /// Load the watcher anew when its file is replaced; if it cannot be loaded, the old one goes on
+    /// Load the watcher again when its file is replaced. If this fails, the old watcher continues
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     reload: bool,
 
-    /// Compile the watcher at each start, and leave the folder with compiled watchers alone
+    /// Compile the watcher at each start, and do not use the folder with compiled watchers
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     no_cache: bool,
 
-    /// Try a trapped event so often, with growing waits, before it becomes a dead letter [default: 5]
+    /// Try a trapped event up to this many times, with growing waits, before it becomes a dead letter [default: 5]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     attempts: u32,
 
-    /// Write events without attempts left to this file, or to nats:SUBJECT; without it they are logged in full
+    /// Write events without attempts left to this file, or to nats:SUBJECT. Without this, they are logged in full
     #[arg(long, value_name = "FILE|nats:SUBJECT")]
     dead_letters: Text<Letters>,
 
@@ -145,19 +145,20 @@ options! {
     #[arg(long, value_name = "TIME")]
     ack_wait: Text<Duration>,
 
-    /// Take so many unacknowledged events from the server at most; times the largest value, this bounds the memory [default: 500]
+    /// Take at most this many unacknowledged events from the server. Times the largest value, this bounds the memory [default:
+    /// 500]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     max_ack_pending: u32,
 
-    /// Let running handlers finish for so long after SIGTERM [default: 10s]
+    /// Let running handlers continue for up to this time after SIGTERM [default: 10s]
     #[arg(long, value_name = "TIME")]
     grace: Text<Duration>,
 
-    /// A credentials file, as nsc writes it
+    /// A credentials file in the format of nsc
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     credentials: PathBuf,
 
-    /// The user; the password is in --password-file or in `KVWATCH_PASSWORD`
+    /// The user. The password is in --password-file or in `KVWATCH_PASSWORD`
     #[arg(long)]
     user: String,
 
@@ -165,11 +166,11 @@ options! {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     password_file: PathBuf,
 
-    /// A file with a token; without it, a token is in `KVWATCH_TOKEN`
+    /// A file with a token. Without it, a token can be in `KVWATCH_TOKEN`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     token_file: PathBuf,
 
-    /// A file with the seed of an `NKey`; without it, a seed is in `KVWATCH_NKEY`
+    /// A file with the seed of an `NKey`. Without it, a seed can be in `KVWATCH_NKEY`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     nkey_file: PathBuf,
 
@@ -185,7 +186,7 @@ options! {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     tls_key: PathBuf,
 
-    /// Begin with TLS at once; the server must be configured for it
+    /// Begin with TLS at once. The server must be configured for it
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     tls_first: bool,
 }
@@ -197,7 +198,7 @@ const TIME: Duration = Duration::from_mins(1);
 const MEMORY: ByteSize = ByteSize(128 << 20);
 
 impl Options {
-    /// These options with every default in its place.
+    /// These options with all defaults.
     pub(crate) fn complete(self) -> Self {
         let delivery = serve::Settings::default();
         let defaults = Self {
@@ -222,7 +223,7 @@ impl Options {
         (!self.is_redis()).then_some(default)
     }
 
-    /// What the source needs, of complete options.
+    /// The settings of the source. The options must be complete.
     pub(crate) fn source(&self) -> Result<SourceSettings> {
         let Text(address) = self
             .from
@@ -270,7 +271,7 @@ impl Options {
         Ok(settings)
     }
 
-    /// What the delivery needs.
+    /// The settings of the delivery.
     pub(crate) fn delivery(&self) -> serve::Settings {
         let mut settings = serve::Settings::with_workers(self.workers.map_or(1, usize::from));
         if let Some(attempts) = self.attempts {
@@ -283,12 +284,12 @@ impl Options {
         settings
     }
 
-    /// The buckets that the watcher may use, besides its own.
+    /// The buckets that the watcher may use besides the watched one.
     pub(crate) fn buckets(&self) -> Vec<BucketGrant> {
         self.allow_bucket.iter().flatten().map(|Text(grant)| grant.clone()).collect()
     }
 
-    /// What the watcher may use beyond the world.
+    /// The grants of the watcher beyond the world.
     pub(crate) fn grants(&self) -> Result<Grants> {
         let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
         let grants = args::grants(&list(&self.env), &list(&self.dir), &list(&self.stub))?;
@@ -312,7 +313,7 @@ impl Options {
         ];
         let chosen: Vec<&str> = chosen.into_iter().filter_map(|(flag, is_set)| is_set.then_some(flag)).collect();
         if let [first, second, ..] = chosen[..] {
-            return Err(format!("{first} and {second} both say who kvwatch is: keep one of them").into());
+            return Err(format!("{first} and {second} are both credentials: keep one of them").into());
         }
         if self.password_file.is_some() && self.user.is_none() {
             return Err("--password-file needs the user of the password: add --user".into());

@@ -7,12 +7,12 @@ use super::options::{Options, PASSWORD};
 use super::text::{Letters, Parse, Text};
 use crate::cli::Result;
 
-/// Where events come from.
+/// The address of the store from which events come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StoreAddress {
     Nats(nats::Address),
     Redis(redis::Address),
-    /// An address on the command line with a secret in it, and what to say about it.
+    /// An address on the command line that may contain a secret, and the message about it.
     WithSecret(String),
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn flag(text: &str) -> std::result::Result<Text<StoreAddress>, String
     }
 }
 
-/// What the source of a watcher needs.
+/// The settings of a watcher's source.
 pub(crate) enum SourceSettings {
     Nats(nats::Settings),
     Redis(redis::Settings),
@@ -64,7 +64,7 @@ impl Options {
         matches!(self.from, Some(Text(StoreAddress::Redis(_))))
     }
 
-    /// What a source of Redis needs.
+    /// The settings of a Redis source.
     pub(crate) fn redis(&self, address: redis::Address, name: String) -> Result<redis::Settings> {
         let with_nats_only = [
             ("--since", self.since.is_some(), "use --replay to get the keys that are there already"),

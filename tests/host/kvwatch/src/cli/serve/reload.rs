@@ -10,17 +10,17 @@ use kvwatch::serve::{Crew, Escaped};
 
 use crate::cli::chain;
 
-/// How often the file is looked at. Looking works on every file system, and where a folder is replaced through a link, as
-/// Kubernetes does it. Notifications do not.
+/// The interval between two looks at the file. Looking works on every file system, and also if a folder is replaced through a
+/// link, as Kubernetes does. Notifications do not.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Looks after the file of one watcher.
+/// Watches the file of one watcher.
 pub(super) struct Reload {
     path: PathBuf,
     loaded: Stamp,
 }
 
-/// What tells one content of a file from another, without reading it.
+/// Identifies the content of a file without reading it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
@@ -29,13 +29,13 @@ struct Stamp {
 }
 
 impl Reload {
-    /// Takes the file as it is now for the one that is loaded.
+    /// The present file counts as the loaded one.
     pub(super) fn new(path: PathBuf) -> Self {
         let loaded = Stamp::of(&path).unwrap_or_default();
         Self { path, loaded }
     }
 
-    /// Gives the crew each new watcher, for ever.
+    /// Gives each new watcher to the crew, for ever.
     pub(super) async fn run(mut self, crew: Crew) {
         let mut before = Some(self.loaded);
         loop {
@@ -65,7 +65,7 @@ impl Reload {
 
 fn failed(crew: &Crew, file: &str, cause: &str) {
     crew.usage().reload_failures.fetch_add(1, Ordering::Relaxed);
-    tracing::error!(file, cause = %Escaped::whole(cause), "cannot load the new watcher; the old one goes on");
+    tracing::error!(file, cause = %Escaped::whole(cause), "cannot load the new watcher; the old one continues");
 }
 
 impl Stamp {

@@ -57,11 +57,11 @@ impl Served {
     }
 }
 
-/// What one watcher needs, checked before the first one starts.
+/// The parts of one watcher. They are checked before the first watcher starts.
 struct Job {
     options: Options,
     source: SourceSettings,
-    /// Where dead letters go, unless it is a subject of the store.
+    /// The destination of dead letters, unless it is a subject of the store.
     letters: Arc<dyn DeadLetters>,
     served: Served,
     reload: Option<Reload>,
@@ -81,7 +81,7 @@ impl Job {
             )
             .into());
         }
-        // Before the file is read: what replaces it from now on is new.
+        // This comes before the read of the file: a file that replaces it from now on is new.
         let reload = reload.then(|| Reload::new(path.clone()));
         let watcher = WatcherArgs::of(path).component()?.load(&engine)?;
         let served = Served {
@@ -153,7 +153,7 @@ impl Job {
     }
 }
 
-/// Dead letters that need no store.
+/// The destination of dead letters that needs no store.
 fn local_letters(options: &Options) -> Result<Arc<dyn DeadLetters>> {
     let Some(Text(Letters::File(path))) = &options.dead_letters else { return Ok(Arc::new(DeadLetterLog)) };
     let file = DeadLetterFile::open(path);
@@ -246,7 +246,7 @@ async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>, builds: Signals) -
             },
             number = either(&mut term, &mut int) => {
                 if stop.send_replace(true) {
-                    tracing::warn!("a second signal: ending at once; what is in hand comes again");
+                    tracing::warn!("a second signal: ending at once; the events in hand come again");
                     std::process::exit(128 + number);
                 }
             }

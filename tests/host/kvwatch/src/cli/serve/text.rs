@@ -1,4 +1,4 @@
-//! Values that a configuration has as the text of their flag.
+//! Values whose form in a configuration is the text of their flag.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::args;
 
-/// A value that a configuration has as the text of its flag, like `5s` or `64MiB`.
+/// A value whose form in a configuration is the text of its flag, like `5s` or `64MiB`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String", bound = "T: Parse")]
 pub(crate) struct Text<T: Parse>(pub(crate) T);
@@ -103,7 +103,7 @@ impl Parse for BucketGrant {
     }
 }
 
-/// Where dead letters go.
+/// The destination of dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Letters {
     File(PathBuf),

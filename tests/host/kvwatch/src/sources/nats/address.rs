@@ -6,10 +6,10 @@ use async_nats::ServerAddr;
 use super::error::Error;
 use crate::serve::Escaped;
 
-/// Where a bucket is: `nats://HOST[:PORT][,HOST[:PORT]…]/BUCKET`, or `tls://…` for a connection that must be encrypted.
+/// The address of a bucket: `nats://HOST[:PORT][,HOST[:PORT]…]/BUCKET`, or `tls://…` for a connection that must be encrypted.
 ///
-/// An address has no user, password or token in it: it is visible in process lists and in logs. [`Auth`](super::Auth) has
-/// them.
+/// An address has no user, password or token in it, because it is visible in process lists and in logs. [`Auth`](super::Auth) has
+/// these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     servers: Vec<String>,
@@ -94,7 +94,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// The text of an address that may be wrong, without what may be a secret in it.
+/// The text of an address that may be wrong, without the parts that may be a secret.
 pub(in crate::sources) fn printable(text: &str) -> String {
     let shown = match (text.split_once("://"), text.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),

@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use crate::serve::Escaped;
 use crate::sources::secret::Secret;
 
-/// Who kvwatch is for the server. Secrets come from a file or the environment, never from a command line.
+/// The credentials of kvwatch for the server. Secrets come from a file or the environment, never from a command line.
 #[derive(Clone, Debug, Default)]
 pub enum Auth {
-    /// The server asks for nothing.
+    /// No credentials.
     #[default]
     Nobody,
     /// A credentials file, as `nsc` writes it.
@@ -25,7 +25,7 @@ pub enum Auth {
 }
 
 impl Auth {
-    /// These credentials in words, with their flag and without a secret.
+    /// Describes these credentials with their flag and without a secret.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Nobody => "a connection without credentials".into(),
@@ -43,7 +43,7 @@ impl Auth {
         }
     }
 
-    /// What to do if a server refuses them.
+    /// The remedy if a server refuses them.
     pub(super) fn remedy(&self) -> &'static str {
         match self {
             Self::Nobody => "add --credentials, --user, --token-file or --nkey-file",
@@ -64,6 +64,6 @@ pub struct Tls {
     pub authorities: Option<PathBuf>,
     /// The client's own certificate and key (PEM).
     pub client: Option<(PathBuf, PathBuf)>,
-    /// Begin with TLS at once, before the server says a word. The server must be configured for it.
+    /// Begin with TLS at once, before the server sends its greeting. The server must be configured for it.
     pub first: bool,
 }

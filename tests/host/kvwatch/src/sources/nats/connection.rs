@@ -11,19 +11,19 @@ use super::tls;
 use crate::serve::Escaped;
 use crate::sources::secret::BadSecret;
 
-/// A connection is noticed to be silent after two of these. The library's default would need more than 45 s.
+/// The interval of pings. kvwatch notices a silent connection after two of them. The library's default would need more than 45 s.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a request waits for its answer.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What became of the connection.
+/// A change of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Connected,
     Disconnected,
 }
 
-/// Connects once. After that, the library connects again for ever, to any of the servers, with waits that grow to 4 s.
+/// Connects once. After that, the library connects again for ever, to any of the servers. Its waits grow to 4 s.
 pub(super) async fn connect(settings: &Settings, changes: UnboundedSender<Change>) -> Result<(Client, Context), Error> {
     let options = options(settings, changes).await?;
     let servers = settings.address.server_addresses()?;

@@ -12,29 +12,30 @@ use async_nats::jetstream::{Context, ErrorCode};
 use super::Settings;
 use super::error::Error;
 
-/// The priority group that all processes of one name are in.
+/// The priority group of all processes of one name.
 pub(super) const GROUP: &str = "kvwatch";
 
-/// For how long the server waits for a pinned process that does not pull.
+/// The time for which the server waits for a pinned process that does not pull.
 const PRIORITY_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a pull lasts. It must be well below the priority timeout, or the pin is lost between two pulls.
+/// The duration of a pull. It must be well below the priority timeout, or the pin is lost between two pulls.
 const EXPIRES: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// How many events one pull asks for. The server never gives more than the most unacknowledged events.
+/// The number of events that one pull asks for. The server never gives more than the most unacknowledged events.
 const BATCH: usize = 200;
-/// How many bytes one pull asks for, unless the server's largest value needs more: a value above it would never come. The server
-/// cuts off a client that it has 64 MiB for (`max_pending`), and up to one and a half pulls are on their way.
+/// The number of bytes that one pull asks for. It is more if the server's largest value needs it, because a larger value would
+/// never come. The server cuts off a client for which it keeps 64 MiB (`max_pending`), and up to one and a half pulls are on
+/// their way.
 const BATCH_BYTES: usize = 16 << 20;
 
-/// Where a new consumer starts. An existing one continues where it was.
+/// The start of a new consumer. An existing one continues where it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Since {
-    /// With the last value of each key, then with every change.
+    /// It starts with the last value of each key. After that come all changes.
     #[default]
     Last,
-    /// With everything that the bucket's history has.
+    /// It starts with the whole history of the bucket.
     All,
-    /// With changes from now on.
+    /// It starts with the next change.
     Now,
 }
 
@@ -51,14 +52,14 @@ impl std::str::FromStr for Since {
     }
 }
 
-/// A setting of a consumer that is not what was asked for.
+/// A setting of an existing consumer that differs from the wanted one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// What it is about, with the flag that sets it.
+    /// The setting, with the flag that sets it.
     pub setting: &'static str,
-    /// What the existing consumer has.
+    /// The value of the existing consumer.
     pub existing: String,
-    /// What was asked for.
+    /// The wanted value.
     pub wanted: String,
 }
 
@@ -68,7 +69,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Where the consumer started, in its metadata.
+/// The start of the consumer, in its metadata.
 const SINCE: &str = "kvwatch-since";
 /// The last event of the bucket when the consumer was made, in its metadata.
 const MADE_AT: &str = "kvwatch-made-at";
@@ -207,7 +208,7 @@ fn is_no_jetstream(code: ErrorCode) -> bool {
     [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT].contains(&code)
 }
 
-/// Nobody listens on the subjects of `JetStream`'s requests. The library keeps this inside the error's source.
+/// No server listens on the subjects of `JetStream`'s requests. The library keeps this inside the error's source.
 fn is_no_responder(error: &(dyn std::error::Error + 'static)) -> bool {
     use async_nats::jetstream::context::{RequestError, RequestErrorKind};
     std::iter::successors(Some(error), |error| error.source())
@@ -250,7 +251,7 @@ fn request(settings: &Settings, verb: &str, cause: impl Into<crate::serve::Cause
 
 fn check(info: &Info, settings: &Settings) -> Result<(), Error> {
     let existing = &info.config;
-    // When the consumer was made is not a setting.
+    // The time at which the consumer was made is not a setting.
     let wanted = wanted(settings, 0);
     let mut differences =
         match <Config as async_nats::jetstream::consumer::FromConsumer>::try_from_consumer_config(existing.clone()) {

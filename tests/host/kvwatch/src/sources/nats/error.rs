@@ -2,16 +2,16 @@ use super::consumer::Difference;
 use crate::serve::Cause;
 use crate::sources::secret::BadSecret;
 
-/// Why events cannot come from a bucket, in words for the person who started `kvwatch serve`.
+/// The reason why events cannot come from a bucket. The messages are for the person who started `kvwatch serve`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address is not one.
+    /// The text is not an address.
     #[error("`{address}` is not the address of a bucket: {problem}; an address is like nats://localhost:4222/orders")]
     Address {
         /// The address, without secrets.
         address: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// A setting has a value that the server would refuse.
@@ -21,7 +21,7 @@ pub enum Error {
         setting: &'static str,
         /// Its value, escaped.
         value: String,
-        /// What is wrong with it, and what to do.
+        /// The problem, and what to do.
         problem: String,
     },
     /// A secret cannot be read.
@@ -34,17 +34,17 @@ pub enum Error {
     Unreachable {
         /// The servers.
         servers: String,
-        /// Why not.
+        /// The cause.
         cause: String,
     },
-    /// The server does not accept who kvwatch is.
+    /// The server does not accept the credentials of kvwatch.
     #[error("{servers} refused {login}: {cause}; {remedy}")]
     Refused {
         /// The servers.
         servers: String,
         /// The credentials, with their flag and without a secret.
         login: String,
-        /// Why.
+        /// The cause.
         cause: String,
         /// What to do.
         remedy: &'static str,
@@ -54,21 +54,21 @@ pub enum Error {
     Tls {
         /// The servers.
         servers: String,
-        /// Why not.
+        /// The cause.
         cause: String,
         /// What to do.
         remedy: &'static str,
     },
-    /// A file of the TLS settings is of no use.
+    /// A file of the TLS settings cannot be used.
     #[error("cannot use {flag} {path}: {cause}; name a file with {content} in PEM format")]
     File {
         /// The flag that names the file.
         flag: &'static str,
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The problem.
         cause: String,
-        /// What the file has to contain.
+        /// The content that the file must have.
         content: &'static str,
     },
     /// The server has no `JetStream`. This may change: a cluster that starts has none for a while.
@@ -79,7 +79,7 @@ pub enum Error {
         /// The servers.
         servers: String,
     },
-    /// There is no such bucket. This may change.
+    /// The bucket does not exist. This may change.
     #[error(
         "{servers} has no bucket `{bucket}`: create it (`nats kv add {bucket}`), correct its name, or wait for it with --wait"
     )]
@@ -118,21 +118,21 @@ pub enum Error {
         bucket: String,
         /// The consumer.
         name: String,
-        /// What differs.
+        /// The settings that differ.
         differences: Vec<Difference>,
     },
     /// A request to the server failed.
     #[error("cannot {what}; check that this user may use JetStream on the bucket, and the log of the server")]
     Request {
-        /// What was tried.
+        /// The request.
         what: String,
-        /// Why it failed.
+        /// The cause.
         source: Cause,
     },
 }
 
 impl Error {
-    /// Whether the same may succeed later, without a change by the user: `--wait` tries it again.
+    /// Whether the same request may succeed later without a change by the user. `--wait` tries it again.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(
@@ -141,13 +141,13 @@ impl Error {
         )
     }
 
-    /// Whether an option is wrong, whatever the store says: nothing was asked of a server yet.
+    /// Whether an option is wrong. Such an error is found before any request to a server.
     #[must_use]
     pub fn is_wrong_option(&self) -> bool {
         matches!(self, Self::Address { .. } | Self::Setting { .. } | Self::Secret(_) | Self::File { .. })
     }
 
-    /// Whether the store is missing: its server, its `JetStream` or its bucket. `kvwatch serve` has an exit code for it.
+    /// Whether the store is missing: its server, its `JetStream` or its bucket. `kvwatch serve` has an exit code for this.
     #[must_use]
     pub fn is_missing_store(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::NoJetStream { .. } | Self::NoBucket { .. })

@@ -46,7 +46,7 @@ pub struct Delivered<'a> {
     pub reply: &'a str,
 }
 
-/// What the loop has to do about a message.
+/// The effect of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The event is new here. Otherwise it is in hand, and only its reply subject changed.
@@ -57,7 +57,7 @@ pub struct Verdict {
     pub opens: bool,
 }
 
-/// What the server says about the consumer.
+/// The server's answer about the consumer.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     /// The question that this answers; see [`Gate::question`].
@@ -76,12 +76,12 @@ struct Count {
     delivered: u64,
 }
 
-/// What the loop has to do about an answer.
+/// The effect of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing changes. What is in hand may be kept with in-progress acks.
+    /// Nothing changes. The events in hand may be kept with in-progress acks.
     Keep,
-    /// Events may start. What is in hand may be kept with in-progress acks.
+    /// Events may start. The events in hand may be kept with in-progress acks.
     Open,
     /// Another process works now: the gate is closed, and everything that has not started goes back.
     GiveBack,
@@ -125,7 +125,7 @@ impl Gate {
         std::mem::take(&mut self.open)
     }
 
-    /// The number that an answer must carry that is asked for now.
+    /// The number that an answer to a question of now must carry.
     #[must_use]
     pub fn question(&self) -> u64 {
         self.question
@@ -187,7 +187,7 @@ impl Gate {
         self.held.values().filter(|held| !held.ending && held.consumer_sequence <= delivered).count()
     }
 
-    /// The last answer may be true only now, when a message of before the answer arrives after it.
+    /// Checks the last answer again: it may become true only now, when a message arrives that was sent before the answer.
     fn try_open(&mut self) -> bool {
         if self.open {
             return false;

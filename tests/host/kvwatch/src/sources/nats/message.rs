@@ -3,7 +3,7 @@ use bytes::Bytes;
 
 use crate::serve::Change;
 
-/// What a message of a bucket's stream says about its key (D8).
+/// The change that a message of a bucket's stream stands for (D8).
 ///
 /// - A message with `Nats-Marker-Reason` is the server's own note that a key expired or was purged. Only this header says
 ///   so: such a message may have no `KV-Operation`.

@@ -4,18 +4,18 @@
 //!
 //! | part | what it does |
 //! |---|---|
-//! | [`Address`], [`Auth`], [`Tls`] | where the bucket is, and who kvwatch is; no secret is ever printed |
+//! | [`Address`], [`Auth`], [`Tls`] | the place of the bucket and the credentials of kvwatch; no secret is ever printed |
 //! | `connection` | connects, and connects again for ever |
 //! | `tls` | checks the files of certificates, and says why a connection cannot be encrypted |
 //! | `consumer` | finds or makes the consumer, and compares its settings |
 //! | [`Gate`] | decides when events may start (rule D5) |
-//! | `message` | what a message says about its key (rule D8) |
+//! | `message` | reads the change of a key from a message (rule D8) |
 //! | `unreachable_keys` | ends events whose key is not UTF-8 (rule D8) |
 //! | [`NatsSource`] | joins them to a [`Source`](crate::serve::Source) |
 //! | [`SubjectLetters`] | dead letters to a subject |
 //!
-//! Of all processes with one name, the server pins one, which receives all events; the others stand by (priority group with
-//! the policy `pinned_client`, from server 2.11 on). With [`Settings::shared`] all processes receive events.
+//! The server pins one of all processes with one name. It receives all events, and the others stand by (priority group with the
+//! policy `pinned_client`, from server 2.11 on). With [`Settings::shared`] all processes receive events.
 
 mod address;
 mod auth;
@@ -44,19 +44,19 @@ pub use source::NatsSource;
 use crate::serve::Escaped;
 use crate::sources::{NAME, is_name};
 
-/// Which events come, and how.
+/// The settings of a source: which events come, and how.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
     /// The servers and the bucket.
     pub address: Address,
-    /// Who kvwatch is for the server.
+    /// The credentials of kvwatch.
     pub auth: Auth,
     /// How the connection is encrypted.
     pub tls: Tls,
     /// The name of the consumer (`--name`). Processes with one name share one consumer.
     pub name: String,
-    /// Where a new consumer starts (`--since`).
+    /// The start of a new consumer (`--since`).
     pub since: Since,
     /// The keys to watch (`--keys`), as a subject filter without the bucket, like `users.>`. `None`: all.
     pub keys: Option<String>,
@@ -65,7 +65,7 @@ pub struct Settings {
     pub shared: bool,
     /// After this time without a sign of life, the server gives an event to another process. It should be 2 s or more.
     pub ack_wait: Duration,
-    /// How many events may be delivered and unacknowledged. Together with the largest value, this bounds the memory. One
+    /// The most events that may be delivered and unacknowledged. Together with the largest value, this bounds the memory. One
     /// failing key can hold this many events back.
     pub max_ack_pending: u32,
     /// Whether to wait for a server or a bucket that is missing at the start (`--wait`).
@@ -93,11 +93,11 @@ impl Settings {
         }
     }
 
-    /// Checks what the server would refuse with a worse message.
+    /// Checks the settings that the server would refuse with a worse message.
     ///
     /// # Errors
     ///
-    /// A setting has a value that cannot work.
+    /// If a setting has a value that cannot work.
     pub fn check(&self) -> Result<(), Error> {
         let bad = |setting, value: &str, problem: &str| {
             Err(Error::Setting { setting, value: Escaped(value).to_string(), problem: problem.to_owned() })
@@ -129,12 +129,12 @@ impl Settings {
         format!("{}{}", self.prefix(), self.keys.as_deref().unwrap_or(">"))
     }
 
-    /// What names this watcher in its writes.
+    /// The name of this watcher in its writes.
     fn writer(&self) -> String {
         format!("{}/{}", self.address.bucket(), self.name)
     }
 
-    /// What comes before the key in a subject.
+    /// The part of a subject before the key.
     fn prefix(&self) -> String {
         format!("$KV.{}.", self.address.bucket())
     }

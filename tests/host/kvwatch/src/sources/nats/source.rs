@@ -24,9 +24,9 @@ use crate::serve::{Acked, BoxFuture, Cause, Escaped, Metrics, Position, Signal, 
 use crate::sources::AGAIN;
 use crate::stores::NatsStore;
 
-/// How often the server is asked for its count while the gate is closed, and how often the loop looks after itself.
+/// The interval at which the server is asked for its count while the gate is closed, and at which the loop checks itself.
 const BEAT: Duration = Duration::from_millis(100);
-/// How long deliveries that are on their way are collected at the end.
+/// The time for which deliveries that are on their way are collected at the end.
 const COLLECT: Duration = Duration::from_millis(50);
 
 /// The events of a bucket.
@@ -73,7 +73,7 @@ pub struct NatsSource {
     beat: Interval,
 }
 
-/// What a task of the source reports to it.
+/// A report of a task to the source.
 enum Report {
     Opened(Result<Box<Opened>, Error>),
     Answered(u64, Result<Box<Info>, Cause>),
@@ -89,7 +89,7 @@ impl NatsSource {
     ///
     /// # Errors
     ///
-    /// A setting is wrong, the store is missing (without [`Settings::wait`]), or the user has to decide something.
+    /// If a setting is wrong, the store is missing (without [`Settings::wait`]), or the user has to decide something.
     pub async fn open(settings: Settings, metrics: Arc<Metrics>) -> Result<Self, Error> {
         settings.check()?;
         let mut waits = AGAIN.forever();
@@ -255,7 +255,7 @@ impl Source for NatsSource {
         (!self.settings.shared).then(|| self.third())
     }
 
-    /// What has arrived and was not read may belong to another process, too: the pull is dropped unread.
+    /// Messages that have arrived and were not read may belong to another process too. So the pull is dropped unread.
     fn lapsed(&mut self) {
         self.gate.close();
         self.messages = None;
@@ -264,7 +264,7 @@ impl Source for NatsSource {
         self.reopen = Some(Instant::now());
     }
 
-    /// The server bounds what is in hand, and a process that does not pull loses its pin.
+    /// The server limits the events in hand, and a process that does not pull loses its pin.
     fn capacity(&self) -> usize {
         usize::MAX
     }
@@ -280,7 +280,7 @@ impl Source for NatsSource {
         };
         leave.await;
         let mut replies = self.release(rest);
-        // The unread signals, and what is still on its way.
+        // The unread signals, and the deliveries that are still on their way.
         let unread = self.signals.clear();
         replies.extend(self.release(&unread));
         if let Some(mut messages) = self.messages.take() {
@@ -321,8 +321,8 @@ async fn next_message(messages: &mut Option<Messages>) -> Option<Result<Message,
     }
 }
 
-/// Sends an ack until the server confirms it. It is a request, not the library's own confirmed ack: that one is `Ok` even if
-/// nobody listens, because the consumer was deleted.
+/// Sends an ack until the server confirms it. This uses a request, and not the library's own confirmed ack. That one is `Ok` even
+/// if no server listens, because the consumer was deleted.
 async fn confirm(client: &Client, reply: &str, metrics: &Metrics) {
     let mut waits = AGAIN.forever();
     while let Err(error) = client.request(reply.to_owned(), "+ACK".into()).await {

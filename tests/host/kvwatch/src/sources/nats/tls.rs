@@ -1,4 +1,4 @@
-//! What goes wrong with TLS, and what to do about it.
+//! Finds out what went wrong with TLS, and the remedy.
 
 use std::error::Error as StdError;
 use std::io;
@@ -13,11 +13,11 @@ use super::auth::Tls;
 use super::error::Error;
 use crate::serve::Escaped;
 
-/// The remedy if nothing better is known.
+/// The remedy for an unknown cause.
 pub(super) const CHECK: &str = "check --tls-ca, --tls-cert and --tls-key, and the TLS settings of the server";
 
-/// Checks that each file has what it must have. The library would report some of these as a connection that failed, and would
-/// take a file without a certificate for one that trusts nobody.
+/// Checks the content of each file. The library would report some faults as a failed connection, and would accept a file without
+/// a certificate, which trusts no server.
 pub(super) fn check_files(tls: &Tls) -> Result<(), Error> {
     if let Some(path) = &tls.authorities {
         check_file("--tls-ca", path, "the certificates of authorities", has_certificates)?;
@@ -55,15 +55,15 @@ fn check_file(
     })
 }
 
-/// What TLS reports about a connection.
+/// The report of TLS about a connection.
 pub(super) struct Fault<'a>(&'a rustls::Error);
 
-/// What TLS reports, if the connection failed because of it.
+/// The report of TLS, if the connection failed because of TLS.
 pub(super) fn fault(error: &ConnectError) -> Option<Fault<'_>> {
     causes(error).find_map(|error| error.downcast_ref()).map(Fault)
 }
 
-/// Whether nobody listens there.
+/// Whether no server listens at the address.
 pub(super) fn is_refused(error: &ConnectError) -> bool {
     causes(error)
         .filter_map(|error| error.downcast_ref::<io::Error>())
@@ -74,7 +74,7 @@ pub(super) fn is_refused(error: &ConnectError) -> bool {
 fn causes(error: &ConnectError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     let first: &(dyn StdError + 'static) = error;
     std::iter::successors(Some(first), |&error| {
-        // An error of input or output is a box: what is in it is not among its sources.
+        // An I/O error contains another error, which is not among its sources.
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
@@ -91,7 +91,7 @@ impl Fault<'_> {
     fn remedy(&self, tls: &Tls) -> &'static str {
         use rustls::{AlertDescription, CertificateError};
         match self.0 {
-            // The authority is not known, or has the name of a known one.
+            // The authority is unknown, or has the same name as a known one.
             rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
                 "name the certificate of the authority that issued the server's certificate with --tls-ca"
             }

@@ -6,9 +6,9 @@ use crate::serve::Cause;
 
 /// Finds events whose key is not UTF-8, and ends them.
 ///
-/// The client library drops the connection when the server delivers such a message, so the event never arrives, and is
-/// delivered again and again. The server's answer to `STREAM.MSG.GET` is JSON, in which each byte that is not UTF-8 is
-/// replaced by U+FFFD. So the message is there, its subject contains U+FFFD, and no message has this very subject.
+/// The client library drops the connection when the server delivers such a message. So the event never arrives, and is delivered
+/// again and again. The server's answer to `STREAM.MSG.GET` is JSON, in which U+FFFD replaces each byte that is not UTF-8. So the
+/// message exists, its subject contains U+FFFD, and no message has exactly this subject.
 pub(super) struct Search {
     pub(super) client: Client,
     pub(super) context: Context,
@@ -21,7 +21,7 @@ pub(super) struct Search {
     pub(super) last: u64,
     /// Events that arrived: they need no search. In ascending order.
     pub(super) arrived: Vec<u64>,
-    /// How many messages are looked at, at most.
+    /// The most messages that are searched.
     pub(super) limit: usize,
 }
 
@@ -79,8 +79,8 @@ impl Search {
         Ok(reply.message)
     }
 
-    /// Ends the event. There is no message with a reply subject, so it is made by hand; the server reads the consumer and
-    /// the stream sequence from it.
+    /// Ends the event. There is no message with a reply subject, so kvwatch makes the subject itself. The server reads the
+    /// consumer and the stream sequence from it.
     async fn end(&self, sequence: u64) -> Result<(), Cause> {
         let subject = format!("$JS.ACK.{}.{}.1.{sequence}.{sequence}.0.0", self.stream, self.consumer);
         self.client.request(subject, "+TERM the key is not UTF-8".into()).await?;

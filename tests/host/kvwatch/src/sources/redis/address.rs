@@ -4,9 +4,9 @@ use std::str::FromStr;
 use super::error::Error;
 use crate::sources::nats::printable_address;
 
-/// Where a database is: `redis://HOST[:PORT][/DB]`. The port is 6379 and the database is 0 unless the address says so.
+/// The address of a database: `redis://HOST[:PORT][/DB]`. The default port is 6379, and the default database is 0.
 ///
-/// An address has no user or password in it: it is visible in process lists and in logs. [`Auth`](super::Auth) has them.
+/// An address has no user or password in it, because it is visible in process lists and in logs. [`Auth`](super::Auth) has these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     host: String,

@@ -21,11 +21,11 @@ use super::window::Window;
 use super::{Auth, Settings};
 use crate::serve::Escaped;
 
-/// How long a connection may take.
+/// The longest time for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer may take. It may contain the largest values of the database.
+/// The longest time for an answer, which may contain the largest values of the database.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// No key begins with this, unless somebody wants to disturb: then the server sends more than kvwatch needs.
+/// No ordinary key begins with this. If a key does, the server only sends more than kvwatch needs.
 const NO_KEY: &str = "\u{0}kvwatch: no key begins with this";
 
 /// A connection: one for announcements, one for commands.
@@ -39,17 +39,17 @@ pub(super) struct Link {
     pub(super) server: Server,
 }
 
-/// Which server answers.
+/// The identity of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Server {
-    /// A new one at each start of the server.
+    /// It changes with each start of the server.
     pub(super) run: String,
     pub(super) uptime: Duration,
     pub(super) is_replica: bool,
     pub(super) version: String,
 }
 
-/// Connects to the database, subscribes to its announcements, and checks that there will be any.
+/// Connects to the database, subscribes to its announcements, and checks that the server sends them.
 pub(super) async fn connect(settings: &Settings) -> Result<Link, Error> {
     let address = &settings.address;
     let flushed = Arc::new(Notify::new());
@@ -69,7 +69,7 @@ pub(super) async fn connect(settings: &Settings) -> Result<Link, Error> {
     let name = format!("kvwatch-serve-{}", settings.name);
     cmd("CLIENT").arg("SETNAME").arg(name).exec_async(&mut commands).await.map_err(failed("CLIENT SETNAME"))?;
     check_notifications(settings, &mut commands).await?;
-    // Nothing is announced when all keys are deleted at once. But clients that keep copies of keys are told.
+    // Redis announces nothing when all keys are deleted at once. But it notifies clients that keep copies of keys.
     let mut tracking = cmd("CLIENT");
     tracking.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(NO_KEY);
     if let Err(error) = tracking.exec_async(&mut commands).await {
@@ -93,7 +93,7 @@ async fn subscribe(settings: &Settings, window: &Window) -> Result<(PubSubSink, 
     Ok((sink, messages))
 }
 
-/// A connection for commands. `pushed` gets what the server sends unasked, and the end of the connection.
+/// A connection for commands. `pushed` gets the messages that the server sends without a request, and the end of the connection.
 async fn command_connection(
     address: &Address,
     auth: &Auth,
@@ -157,7 +157,7 @@ impl Server {
     }
 }
 
-/// Whether the server announces what kvwatch needs. With `--configure`, it is made to.
+/// Checks that the server announces the changes that kvwatch needs. With `--configure`, sets this.
 pub(super) async fn check_notifications(
     settings: &Settings,
     commands: &mut MultiplexedConnection,
@@ -167,7 +167,7 @@ pub(super) async fn check_notifications(
     let asked = cmd("CONFIG").arg("GET").arg(SETTING).query_async::<HashMap<String, String>>(commands).await;
     let now = match asked {
         Ok(found) => found.get(SETTING).cloned().unwrap_or_default(),
-        // Some providers let nobody ask.
+        // Some providers do not allow the question.
         Err(error) if !error.is_unrecoverable_error() && !error.is_timeout() => {
             tracing::warn!(
                 cause = %printable(&error),

@@ -3,16 +3,16 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use super::address::Address;
 use crate::serve::Escaped;
 
-/// Why events cannot come from a database, in words for the person who started `kvwatch serve`.
+/// The reason why events cannot come from a database. The messages are for the person who started `kvwatch serve`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address is not one.
+    /// The text is not an address.
     #[error("`{address}` is not the address of a database: {problem}; an address is like redis://localhost:6379/0")]
     Address {
         /// The address, without secrets.
         address: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// A setting has a value that cannot work.
@@ -22,7 +22,7 @@ pub enum Error {
         setting: &'static str,
         /// Its value, escaped.
         value: String,
-        /// What is wrong with it, and what to do.
+        /// The problem, and what to do.
         problem: String,
     },
     /// No server answers. This may change: with `--wait` it is tried again.
@@ -32,7 +32,7 @@ pub enum Error {
     Unreachable {
         /// The server.
         server: String,
-        /// Why not.
+        /// The cause.
         cause: String,
     },
     /// The server refuses the user.
@@ -42,7 +42,7 @@ pub enum Error {
     Refused {
         /// The server.
         server: String,
-        /// Why.
+        /// The cause.
         cause: String,
     },
     /// The server has no such database.
@@ -52,7 +52,7 @@ pub enum Error {
         server: String,
         /// The number of the database.
         database: u32,
-        /// What the server said.
+        /// The message of the server.
         cause: String,
     },
     /// The server does not announce changes, so no event would ever come.
@@ -66,7 +66,7 @@ pub enum Error {
         server: String,
         /// The setting now.
         now: String,
-        /// The setting that has what is there now and what is missing.
+        /// The setting with the present letters and the missing ones.
         needed: String,
     },
     /// `--configure` could not change the setting.
@@ -78,7 +78,7 @@ pub enum Error {
         server: String,
         /// The setting that is needed.
         needed: String,
-        /// What the server said.
+        /// The message of the server.
         cause: String,
     },
     /// A request to the server failed.
@@ -86,27 +86,27 @@ pub enum Error {
     Request {
         /// The server.
         server: String,
-        /// What was asked for.
+        /// The request.
         what: &'static str,
-        /// What the server said.
+        /// The message of the server.
         cause: String,
     },
 }
 
 impl Error {
-    /// Whether the same may succeed later, without a change by the user: `--wait` tries it again.
+    /// Whether the same request may succeed later without a change by the user. `--wait` tries it again.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
 
-    /// Whether the store is missing: its server or its database. `kvwatch serve` has an exit code for it.
+    /// Whether the store is missing: its server or its database. `kvwatch serve` has an exit code for this.
     #[must_use]
     pub fn is_missing_store(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::NoDatabase { .. })
     }
 
-    /// What an error of the client means at this address.
+    /// Turns an error of the client into an error for this address.
     pub(super) fn of(address: &Address, what: &'static str, error: &RedisError) -> Self {
         let (server, cause) = (address.server(), printable(error));
         let is_unknown_database = error.detail().is_some_and(|detail| detail.contains("DB index is out of range"));

@@ -1,4 +1,4 @@
-//! The keys that the watcher knows, for the ends that Redis does not announce.
+//! Remembers the keys that the watcher knows, to find the deletes that Redis does not announce.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 /// The most memory for the names of keys, in bytes.
 const LIMIT: usize = 64 * 1024 * 1024;
-/// About what an entry takes besides its text.
+/// The approximate memory of an entry besides its text, in bytes.
 const ENTRY: usize = 64;
 
-/// The keys that were delivered as set and not yet as deleted. With it, a replay finds the keys that ended while the connection was
-/// away, and those that `FLUSHDB` ended.
+/// The keys that were delivered as set and not yet as deleted. With them, a replay finds the keys that ended while kvwatch was
+/// not connected, and those that `FLUSHDB` deleted.
 ///
 /// Its memory is bounded. A database with more keys is replayed without such deletes.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Known {
         self.overflowed
     }
 
-    /// The watcher hears that this key is gone. Returns whether it knew the key.
+    /// The watcher gets a delete of this key. Returns whether it knew the key.
     pub(super) fn gone(&mut self, key: &str) -> bool {
         let unseen = self.unseen.remove(key);
         let known = self.keys.remove(key);
@@ -48,7 +48,7 @@ impl Known {
         known || unseen
     }
 
-    /// A replay begins: what it does not meet is gone.
+    /// A replay begins. The keys that it does not meet are gone.
     pub(super) fn begin(&mut self) {
         // A replay that was not finished leaves keys of the time before.
         self.unseen.append(&mut mem::take(&mut self.keys));

@@ -1,17 +1,18 @@
 //! Events from a Redis database, at most once.
 //!
-//! Redis announces a changed key to the subscribers of that moment (keyspace notifications). It does not keep the
-//! announcement, and it does not contain the value. So kvwatch subscribes and reads the value after each announcement. The parts:
+//! Redis announces a changed key to the clients that are subscribed at that moment (keyspace notifications). It does not keep the
+//! announcement, and the announcement does not contain the value. So kvwatch subscribes, and reads the value after each
+//! announcement. The parts:
 //!
 //! | part | what it does |
 //! |---|---|
-//! | [`Address`], [`Auth`] | where the database is, and who kvwatch is; no secret is ever printed |
+//! | [`Address`], [`Auth`] | the address of the database and the credentials of kvwatch; no secret is ever printed |
 //! | `connect` | connects, and checks that the server announces changes |
 //! | `window` | stops reading when the watcher is slower than the server |
-//! | `notice` | what an announcement means (rule D8) |
+//! | `notice` | reads the change of a key from an announcement (rule D8) |
 //! | `reading` | reads the values of keys |
 //! | `pulse` | notices a server that is silent |
-//! | `known` | finds the keys that ended unannounced |
+//! | `known` | finds the deleted keys that Redis did not announce |
 //! | `follow` | follows one connection after the other, for ever |
 //! | [`RedisSource`] | the [`Source`](crate::serve::Source) |
 
@@ -39,10 +40,10 @@ use crate::serve::Escaped;
 use crate::sources::secret::Secret;
 use crate::sources::{NAME, is_name};
 
-/// Who kvwatch is for the server. Secrets come from a file or the environment, never from a command line.
+/// The credentials of kvwatch for the server. Secrets come from a file or the environment, never from a command line.
 #[derive(Clone, Default)]
 pub enum Auth {
-    /// The server asks for nothing.
+    /// No credentials.
     #[default]
     Nobody,
     /// The password of the user `default`, as `requirepass` sets it.
@@ -66,35 +67,36 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// Which events come, and how.
+/// The settings of a source: which events come, and how.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
     /// The server and the database.
     pub address: Address,
-    /// Who kvwatch is for the server.
+    /// The credentials of kvwatch.
     pub auth: Auth,
-    /// The name of the watcher (`--name`), which the server shows in `CLIENT LIST`. Each process gets all events, also of one name.
+    /// The name of the watcher (`--name`), which the server shows in `CLIENT LIST`. Each process gets all events, even under the
+    /// same name.
     pub name: String,
     /// Whether all keys are delivered at every connection, the first one included (`--replay`).
     pub replay: bool,
     /// Whether kvwatch may set `notify-keyspace-events` (`--configure`).
     pub configure: bool,
-    /// How many events may be in hand (`--max-ack-pending`). Together with the largest value, this bounds the memory.
+    /// The most events in hand (`--max-ack-pending`). Together with the largest value, this bounds the memory.
     pub max_in_hand: u32,
     /// Whether to wait for a server that is missing at the start (`--wait`).
     pub wait: bool,
-    /// Answers the depth of each event that is delivered.
+    /// Returns the depth of each event.
     pub depth_of: DepthOf,
 }
 
-/// Answers the depth of an event of a key that has just arrived: how many writes of the watcher led to it. It is 0 by default, because
-/// Redis does not tell who has written a key. See [`Feedback`](crate::stores::Feedback).
+/// Returns the depth of an event of a key that has just arrived: how many writes of the watcher led to it. It is 0 by default,
+/// because Redis does not report who has written a key. See [`Feedback`](crate::stores::Feedback).
 #[derive(Clone)]
 pub struct DepthOf(Arc<dyn Fn(&str) -> u32 + Send + Sync>);
 
 impl DepthOf {
-    /// Asks this function once for each event, in their order.
+    /// Calls this function once for each event, in their order.
     pub fn new(depth: impl Fn(&str) -> u32 + Send + Sync + 'static) -> Self {
         Self(Arc::new(depth))
     }
@@ -136,7 +138,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// A setting has a value that cannot work.
+    /// If a setting has a value that cannot work.
     pub fn check(&self) -> Result<(), Error> {
         let bad = |setting, value: &str, problem: &str| {
             Err(Error::Setting { setting, value: Escaped(value).to_string(), problem: problem.to_owned() })

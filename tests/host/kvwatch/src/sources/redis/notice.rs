@@ -1,17 +1,17 @@
-//! What a keyspace notification means for a watcher.
+//! Reads the change of a key from a keyspace notification.
 
-/// What happened to a key.
+/// A change of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// It has a new value, which must be read.
+    /// The key has a new value, which must be read.
     Changed,
-    /// It is gone.
+    /// The key is deleted.
     Gone,
-    /// Its value is as before.
+    /// The value did not change.
     Same,
 }
 
-/// What an event of Redis means. The events of types other than strings are `Changed`: the read finds out the type.
+/// The meaning of an event of Redis. Events of types other than strings are `Changed`: the read finds out the type.
 pub(super) fn meaning(event: &str) -> Meaning {
     match event {
         "del" | "expired" | "evicted" | "rename_from" | "move_from" => Meaning::Gone,
@@ -24,9 +24,9 @@ pub(super) fn meaning(event: &str) -> Meaning {
 /// The classes of events that kvwatch needs: of keys (`E`), of strings (`$`), of every type (`g`), expired (`x`), evicted (`e`).
 const NEEDED: &str = "E$gxe";
 
-/// The setting `notify-keyspace-events` that has what is there now and all that is needed, or `None` if nothing is missing.
+/// The setting `notify-keyspace-events` with the present letters and the missing ones. `None` if no letter is missing.
 pub(super) fn completed(now: &str) -> Option<String> {
-    // What the server says is printed, and sent back.
+    // The server's text is printed and sent back to the server, so control characters are removed.
     let now: String = now.chars().filter(char::is_ascii_graphic).collect();
     // `A` stands for all classes of events, but not for `E`.
     let has = |class: char| now.contains(class) || (class != 'E' && now.contains('A'));

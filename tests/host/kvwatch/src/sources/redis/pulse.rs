@@ -1,4 +1,4 @@
-//! Whether a subscription is alive.
+//! Finds out whether a subscription is alive.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::serve::BoxFuture;
 
-/// How often the server is asked how it is.
+/// The interval between two pings.
 const PROBE: Duration = Duration::from_secs(2);
-/// A server that is silent for this time is away.
+/// If the server is silent for this time, the connection counts as lost.
 pub(super) const SILENCE: Duration = Duration::from_secs(6);
 
 /// The server has not answered in time, or with an error.
@@ -37,7 +37,7 @@ impl Pulse {
         self.ping.get_or_insert((Instant::now() + SILENCE, ping));
     }
 
-    /// Waits until the server should be asked how it is. The answer of an earlier ping is awaited meanwhile.
+    /// Waits until the next ping is due. Meanwhile it waits for the answer of an earlier ping.
     pub(super) async fn due(&mut self) -> Result<(), Silent> {
         loop {
             let Self { ticks, ping } = self;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, cmd, pipe};
 
-/// What a key has.
+/// The content of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Text(Bytes),
@@ -26,7 +26,7 @@ pub(super) async fn read<K: AsRef<[u8]>>(
         get.arg(key.as_ref());
     }
     let values: Vec<Option<Vec<u8>>> = get.query_async(commands).await?;
-    // Without a value, a key may have one of another type.
+    // A key without a string may have a value of another type.
     let mut types = pipe();
     for (key, _) in keys.iter().zip(&values).filter(|(_, value)| value.is_none()) {
         types.cmd("TYPE").arg(key.as_ref());

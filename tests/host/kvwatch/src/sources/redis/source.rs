@@ -17,8 +17,8 @@ const AHEAD: usize = 32;
 
 /// The changes of a database.
 ///
-/// A task of its own follows the server, and waits while the loop has no room: then the server's buffer for this subscriber fills,
-/// and at last the server closes the connection.
+/// A separate task follows the server, and waits while the loop has no room. Then the server's buffer for this subscriber fills,
+/// and in the end the server closes the connection.
 #[derive(Debug)]
 pub struct RedisSource {
     events: mpsc::Receiver<Event>,
@@ -33,7 +33,7 @@ impl RedisSource {
     ///
     /// # Errors
     ///
-    /// A setting is wrong, the store is missing (without [`Settings::wait`]), or the server does not announce changes.
+    /// If a setting is wrong, the store is missing (without [`Settings::wait`]), or the server does not announce changes.
     pub async fn open(settings: Settings, metrics: Arc<Metrics>) -> Result<Self, Error> {
         settings.check()?;
         let mut waits = AGAIN.forever();

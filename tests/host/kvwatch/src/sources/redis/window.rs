@@ -1,4 +1,4 @@
-//! Back-pressure for a subscriber.
+//! Limits how far a subscription is read ahead of the watcher.
 
 use std::io;
 use std::pin::Pin;
@@ -8,31 +8,31 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most bytes that are read ahead of the handled events.
+/// The most bytes that are read before their events are handled.
 const WINDOW: usize = 256 * 1024;
-/// A subscriber that waits for room for this time is behind the server.
+/// If a subscriber waits this long for room, it is behind the server.
 const BEHIND: Duration = Duration::from_secs(1);
 
-/// What the buffers of the operating systems on both sides hold at most, about. A server that has closed the connection may have
-/// done so this many bytes ago.
+/// The approximate size of the buffers of both operating systems. If the server has closed the connection, it may have done so
+/// this many bytes ago.
 const BUFFERED: u64 = 16 * 1024 * 1024;
 
-/// How far a connection may be read.
+/// The number of bytes up to which a connection may be read.
 ///
-/// The client library reads a subscription as fast as the server writes it, and keeps what nobody has taken. With this, it stops
-/// when a window of bytes is read. [`reopen`](Self::reopen) gives it the next window, once everything was taken. So the memory is
-/// bounded, and the server notices a process that is too slow.
+/// The client library reads a subscription as fast as the server writes it, and keeps the messages that were not taken. With a
+/// window, it stops when the bytes of the window are read. [`reopen`](Self::reopen) gives it the next window when all messages
+/// were taken. So the memory is bounded, and the server notices a process that is too slow.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Window(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     read_in_window: usize,
-    /// Bytes that were read in all.
+    /// The number of bytes that were read in all.
     read: u64,
-    /// Since when a reader waits for room, and who.
+    /// The reader that waits for room, and the begin of its wait.
     waiting: Option<(Instant, Waker)>,
-    /// What was read in all when a reader had waited for long the last time.
+    /// The value of `read` when a reader last waited for a long time.
     behind_at: Option<u64>,
 }
 

@@ -19,8 +19,8 @@ pub const WRITER: &str = "Kvwatch-Writer";
 /// The header of a write that counts the writes of watchers that led to it, itself included.
 pub const DEPTH: &str = "Kvwatch-Depth";
 
-/// How often an atomic function tries, and its waits in between. Of all writers of a key at least one succeeds in each round, so
-/// this is enough for some hundred writers that never pause.
+/// The attempts of an atomic function, and the waits between them. In each round, at least one of all writers of a key succeeds.
+/// So this is enough for some hundred writers that never pause.
 const CONTENTION: Retry = Retry { attempts: 200, first: Duration::from_millis(1), longest: Duration::from_millis(50) };
 
 /// The last message of a key.
@@ -29,7 +29,7 @@ pub(super) struct Last {
     pub(super) value: Option<Bytes>,
 }
 
-/// What an atomic function makes of the value that it found.
+/// The decision of an atomic function about the value that it found.
 pub(super) enum Decision<T> {
     Keep(T),
     /// The new value; `None` deletes the key.
@@ -42,7 +42,7 @@ impl NatsStore {
         stream.map_err(|_| StoreError::NoBucket(bucket.to_owned()))
     }
 
-    /// The last message of a key. `None`: there never was one, or it was purged.
+    /// The last message of a key. `None` if there never was one, or if it was purged.
     pub(super) async fn last(&self, bucket: &str, key: &str) -> Result<Option<Last>> {
         let subject = subject(bucket, key)?;
         // The leader answers this, so a watcher reads its own writes. A replica may answer a direct get.
@@ -72,7 +72,7 @@ impl NatsStore {
         self.last(bucket, key).await?.and_then(|last| last.value).ok_or_else(|| StoreError::NoKey(key.to_owned()))
     }
 
-    /// Writes a message for a key, if its last one is `expected`. Whether it was.
+    /// Writes a message for a key, if its last message is `expected`. Returns whether it was.
     pub(super) async fn write(
         &self,
         bucket: &str,
@@ -155,7 +155,7 @@ impl NatsStore {
     }
 }
 
-/// The subject of a key. Keys that other clients have put may have any character that a subject can have.
+/// The subject of a key. A key that another client has made may have any character that a subject can have.
 fn subject(bucket: &str, key: &str) -> Result<String> {
     let is_part = |part: &str| {
         !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "*>".contains(c))
@@ -163,7 +163,7 @@ fn subject(bucket: &str, key: &str) -> Result<String> {
     if key.split('.').all(is_part) { Ok(format!("$KV.{bucket}.{key}")) } else { Err(bad_key(key)) }
 }
 
-/// What is written must have a key that all clients of NATS can read.
+/// A new key must have only characters that all NATS clients can read.
 pub(super) fn check_new_key(key: &str) -> Result<()> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-/_=.".contains(&byte);
     if key.bytes().all(is_allowed) && key.split('.').all(|part| !part.is_empty()) { Ok(()) } else { Err(bad_key(key)) }

@@ -156,7 +156,7 @@ async fn program_loads_a_replaced_watcher_and_keeps_the_old_one_if_it_cannot() -
     // Half a component.
     std::fs::write(folder.join("new.wasm"), &std::fs::read(&built)?[..1000])?;
     std::fs::rename(folder.join("new.wasm"), &component)?;
-    logged(folder, "cannot load the new watcher; the old one goes on").await?;
+    logged(folder, "cannot load the new watcher; the old one continues").await?;
     context.publish("$KV.b.k2", program::value(2).into()).await?.await?;
     program::wait_for(folder, 2).await?;
     // A watcher that traps, so that its events tell who has them.
