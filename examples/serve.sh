@@ -1,9 +1,9 @@
-# What the scripts `serve` of the examples share: they start a server and kvwatch, and stop both at their end.
+# The common part of the scripts `serve` of the examples. They start a server and kvwatch, and stop both at their end.
 #
-# The scripts find what they need, or get it. These variables name what is there already:
-#   KVWATCH        the program kvwatch; without it, cargo builds that of this checkout
-#   NATS_SERVER    nats-server, 2.11 or later; without it, .ci/nats-server gets it
-#   NATS_CLIENT    the folder of NATS's client for Python; without it, .ci/nats-client gets it
+# The scripts find the programs that they need, or download them. These variables name programs that you have already:
+#   KVWATCH        the program kvwatch; without it, cargo builds kvwatch in this checkout
+#   NATS_SERVER    nats-server, 2.11 or later; without it, .ci/nats-server downloads it
+#   NATS_CLIENT    the folder of the NATS client for Python; without it, .ci/nats-client downloads it
 #   REDIS_SERVER   redis-server, with redis-cli beside it or on the path; without it, the one on the path or .ci/redis-server
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,7 +13,7 @@ running=()
 
 clean_up() {
     local process
-    # The last one first: kvwatch gives its events back to a server that still runs.
+    # The last program stops first, so that kvwatch can give its events back to a running server.
     for ((index = ${#running[@]} - 1; index >= 0; index--)); do
         process=${running[index]}
         kill "$process" 2>"$work/kill" || true
@@ -63,7 +63,7 @@ started() {
     done
 }
 
-# Runs a command until it prints this text, and prints the command and the text: a watcher needs a moment.
+# Runs a command until it prints this text, because a watcher needs a moment. Prints the command and the text.
 #   shows TEXT COMMAND...
 shows() {
     local due=$1 seen=
@@ -107,7 +107,7 @@ start_redis() {
     started redis-server "Ready to accept connections"
 }
 
-# Builds and serves an example, and waits until it watches.
+# Builds and serves an example, and waits until kvwatch watches.
 #   serve EXAMPLE OPTION...
 serve() {
     local package=examples/$1

@@ -1,5 +1,5 @@
-//! O9 "`Drop` never panics and never allocates" and O4 "nothing is allocated on the size's word alone", with a counting
-//! allocator. Each test binary has one allocator, so these tests have a binary of their own.
+//! Tests O9, "`Drop` never panics and never allocates", and O4, "nothing is allocated on the size's word alone", with a counting
+//! allocator. A test binary has one allocator, so these tests have a binary of their own.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -16,7 +16,7 @@ thread_local! {
     static COUNTED: Cell<Counted> = const { Cell::new(Counted { allocations: 0, bytes: 0, largest: 0 }) };
 }
 
-/// What a thread has allocated, whether it was freed or not.
+/// The bytes that a thread has allocated, including those that it has freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Counted {
     allocations: u64,
@@ -26,7 +26,7 @@ struct Counted {
 
 impl Counting {
     fn count(size: usize) {
-        // A thread allocates while it ends, too.
+        // A thread may also allocate while it ends.
         let _ = COUNTED.try_with(|counted| {
             let before = counted.get();
             counted.set(Counted {
@@ -38,8 +38,8 @@ impl Counting {
     }
 }
 
-// SAFETY: every call goes on to the system's allocator unchanged. Counting allocates nothing: the thread's counter is a constant
-// without a destructor.
+// SAFETY: every call goes to the system's allocator unchanged. Counting allocates nothing, because the thread's counter is a
+// constant without a destructor.
 #[allow(unsafe_code, reason = "an allocator is unsafe to write")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -69,7 +69,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What `act` allocates, with its result.
+/// The bytes that `act` allocates, and its result.
 fn counted<T>(act: impl FnOnce() -> T) -> (T, Counted) {
     COUNTED.set(Counted { allocations: 0, bytes: 0, largest: 0 });
     let result = act();
@@ -90,7 +90,7 @@ fn the_allocator_counts() {
     assert_eq!((list.len(), counted), (1000, Counted { allocations: 1, bytes: 1000, largest: 1000 }));
 }
 
-/// Drops what `make` makes, and fails if that allocates.
+/// Drops the result of `make`, and fails if the drop allocates.
 #[track_caller]
 fn drops_without_allocating<T>(what: &str, host: &mut TestHost<Idle>, make: impl FnOnce(&mut TestHost<Idle>) -> T) {
     let dropped = make(host);
@@ -122,7 +122,7 @@ fn written() -> Value {
 #[test]
 fn o9_no_drop_allocates() {
     let mut host = host(|_| {});
-    // The test host itself keeps a list of free numbers and of past handles: it grows here, and not while it is measured.
+    // The test host itself keeps lists of free numbers and of past handles. They grow here, and not during the measurement.
     for _ in 0..2 {
         let many: Vec<_> =
             (0..100).map(|_| (host.event_bucket(), host.payload("x"), Value::new(), written())).collect();

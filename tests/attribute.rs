@@ -1,7 +1,7 @@
-//! `#[handle_watch]` as the compiler sees it: what it accepts, and what it says of each mistake.
+//! Tests `#[handle_watch]` with the compiler: the code that it accepts, and the message for each mistake.
 //!
-//! The messages are those of one version of the compiler. Where they change, see that each is still one, in the right place,
-//! and take them over with `TRYBUILD=overwrite cargo test --test attribute`.
+//! The messages are those of one version of the compiler. If they change, check that each message is still there and in the right
+//! place. Then accept them with `TRYBUILD=overwrite cargo test --test attribute`.
 
 use std::process::ExitCode;
 

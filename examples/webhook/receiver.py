@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints what it gets, a line each. It answers the first request with 503, so that the same event comes again."""
+"""Prints the body of each request as a line. It answers the first request with 503, so that the same event comes again."""
 
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer

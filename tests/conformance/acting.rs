@@ -1,8 +1,8 @@
 //! Every function of the draft's outbound half under every personality, natively and as a component in wasmtime.
 //!
-//! The guest `acting` makes the calls. On a well-behaved host, what it reports and what the store has afterwards is in a table. On
-//! the other hosts, a call may fail, but only with a reason; no handle is leaked or dropped twice, and a call that fails changes
-//! nothing, unless the host does half of a batch.
+//! The guest `acting` makes the calls. For a well-behaved host, a table has the guest's report and the content of the store
+//! afterwards. On the other hosts, a call may fail, but only with a reason. No handle is leaked or dropped twice, and a call that
+//! fails changes nothing, unless the host does half of a batch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use kvwatch::world::store::MemoryStore;
 const BUCKET: &str = "watched";
 const CONTENT: &[u8] = b"the content of the event";
 
-/// More calls of one event are a hang in the making: a host that moves one byte in a call makes the most.
+/// The most calls of one event. More calls mean that the event would hang. A host that moves one byte in each call causes the
+/// most calls.
 const MOST_CALLS: u64 = 500_000;
 
 fn stored() -> Vec<(&'static str, Vec<u8>)> {
@@ -29,7 +30,7 @@ fn stored() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// For each call, what the guest reports on a well-behaved host (the start of it, for an error), and what the call changes.
+/// For each call: the guest's report on a well-behaved host (for an error, the start of the report), and the changes of the call.
 fn expected() -> Vec<(&'static str, &'static str, Changes)> {
     const LARGE: &str = "ok 70000 bytes, 3675000";
     let content = || Some(CONTENT.to_vec());
@@ -69,7 +70,7 @@ fn expected() -> Vec<(&'static str, &'static str, Changes)> {
 /// The new content of each changed key; `None` for a key that is removed.
 type Changes = BTreeMap<&'static str, Option<Vec<u8>>>;
 
-/// What the store has, as text that is short enough to show.
+/// The content of the store, as a short text.
 type Contents = BTreeMap<String, String>;
 
 fn shown(content: &[u8]) -> String {
@@ -79,7 +80,7 @@ fn shown(content: &[u8]) -> String {
     format!("{} bytes, {}", content.len(), content.iter().map(|byte| u64::from(*byte)).sum::<u64>())
 }
 
-/// What a host saw of an event. Equal on every host that has the same personality.
+/// The facts that a host sees of an event. They are equal on every host with the same personality.
 #[derive(Debug, PartialEq, Eq)]
 struct Observed {
     handled: bool,
@@ -115,7 +116,7 @@ fn as_component(target: Target, personality: &Personality, call: &str) -> Observ
     for (key, content) in stored() {
         store.insert(BUCKET, key, content);
     }
-    // As in the test host, the store has what the event is about.
+    // As in the test host, the change of the event is already in the store.
     store.insert(BUCKET, call, CONTENT.to_vec());
     let session = watcher(target).session().personality(personality.clone());
     let mut session = session.store(Arc::new(store.clone())).event_bucket(BUCKET).build();
@@ -211,7 +212,7 @@ fn no_personality_makes_a_call_leak_or_change_what_it_does_not_report() {
     assert!(faults.is_empty(), "{} events are not clean:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// What a test on the author's machine sees is what a component does.
+/// A native test sees the same as a component does.
 #[test]
 fn both_hosts_see_the_same_under_every_personality() {
     for (name, personality) in Personality::all() {

@@ -1,4 +1,4 @@
-//! The examples and the test guest as components in wasmtime, where only a component can tell.
+//! Runs the examples and the test guest as components in wasmtime. These tests need a component.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Write as _};
@@ -13,7 +13,7 @@ fn examples() -> Vec<String> {
         .expect("there are examples")
         .map(|entry| format!("examples/{}", entry.expect("it can be read").file_name().display()))
         .filter(|example| folder(example).join("Cargo.toml").is_file())
-        // It needs HTTP, which kvwatch is built without here. Its test is one of kvwatch.
+        // It needs HTTP, and kvwatch is built without HTTP here. Its test is among those of kvwatch.
         .filter(|example| example != "examples/webhook")
         .collect();
     examples.sort();
@@ -91,7 +91,7 @@ fn h1_a_failure_says_operation_key_and_chain_on_standard_error() {
 #[test]
 fn keys_of_any_length_and_text_arrive_as_they_are() {
     let mut session = watcher("tests/guests/exercise", Target::UnknownUnknown).session().build();
-    // Some lengths twice, some with a remainder in common: the memory of keys is used again by length.
+    // Some lengths occur twice, and some have a common remainder, because the memory of keys is reused by length.
     for round in 0..3 {
         for len in [0, 1, 7, 8, 9, 16, 15, 255, 256, 257, 264, 5000] {
             let key = format!("ignore/{}", "ö".repeat(len));
@@ -127,7 +127,8 @@ fn soak_a_million_events_of_mixed_sizes_and_failures_leave_memory_as_it_was() {
     let (mut failures, mut early) = (0_u32, 0);
     for event in 0..EVENTS {
         let exercise = exercises[event as usize % exercises.len()];
-        // Mostly small, now and then larger than a chunk, and within the first thousand so for each exercise.
+        // Most payloads are small, and some are larger than a chunk. Within the first thousand events, each exercise has a large
+        // one.
         let len = if event % 83 == 0 { 70_000 } else { u64::from(event % 89) };
         let key = format!("{exercise}/{}", event % 1000);
         let outcome = if event % 13 == 0 {
@@ -143,7 +144,7 @@ fn soak_a_million_events_of_mixed_sizes_and_failures_leave_memory_as_it_was() {
             _ => assert_eq!(outcome.peak_memory, early, "memory has grown by event {event}"),
         }
     }
-    // Past the test runner's capture: the figures are to be seen.
+    // This bypasses the capture of the test runner, so that the figures are visible.
     let _ = writeln!(
         std::io::stdout(),
         "{EVENTS} events on one instance, {failures} of them failures that it reported: {early} bytes of guest memory"

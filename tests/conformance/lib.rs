@@ -1,4 +1,4 @@
-//! Watchers of this repository, built, loaded and run for its tests.
+//! Builds, loads and runs watchers of this repository for its tests.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -20,13 +20,13 @@ pub fn folder(path: &str) -> PathBuf {
 ///
 /// # Panics
 ///
-/// When it does not build, or is no watcher.
+/// When it does not build, or is not a watcher.
 #[must_use]
 pub fn watcher(path: &str, target: Target) -> Watcher {
     type Watchers = HashMap<(String, Target), Arc<OnceLock<Watcher>>>;
     static WATCHERS: OnceLock<Mutex<Watchers>> = OnceLock::new();
     let watchers = WATCHERS.get_or_init(Mutex::default);
-    // The lock is free while a watcher is built: other tests build other watchers.
+    // The lock is free while a watcher is built, so that other tests can build other watchers.
     let watcher = {
         let mut watchers = watchers.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(watchers.entry((path.to_owned(), target)).or_default())
@@ -42,7 +42,7 @@ pub fn watcher(path: &str, target: Target) -> Watcher {
 ///
 /// # Panics
 ///
-/// When the component is no watcher.
+/// When the component is not a watcher.
 #[must_use]
 pub fn load(name: &str, component: &[u8]) -> Watcher {
     let engine = Engine::new().expect("wasmtime has what it needs");

@@ -8,7 +8,7 @@ use inbound_keyvalue::{Bucket, Error, Payload, Value};
 
 use crate::author::{Checked, Idle, clean, ensure};
 
-/// What an author may call on the keys of a bucket. A key is a small number.
+/// The calls that an author may make on the keys of a bucket. A key is a small number.
 #[derive(Clone, Debug)]
 pub(crate) enum Acting {
     Get(u8),
@@ -16,7 +16,7 @@ pub(crate) enum Acting {
     GetDropped(u8),
     TryGet(u8),
     SetBytes(u8, Vec<u8>),
-    /// Written in two parts, stored under both keys.
+    /// The value is written in two parts, and stored under both keys.
     SetTwice(u8, u8, Vec<u8>),
     SetEmpty(u8),
     Delete(u8),
@@ -44,8 +44,8 @@ fn number(content: &[u8]) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// After every call the store has what a model has that follows the draft; a call fails only with a reason; every handle is dropped
-/// once.
+/// After every call the store is equal to a model that follows the draft. A call fails only with a reason, and every handle is
+/// dropped once.
 pub(crate) fn acts_as_the_draft_says(personality: &Personality, actings: &[Acting]) -> Checked {
     let mut host = TestHost::<Idle>::with(personality.clone());
     let bucket = host.event_bucket();
@@ -122,7 +122,7 @@ fn change(bucket: &Bucket, model: &mut Model, acting: &Acting, personality: &Per
         Acting::SetTwice(one, two, content) => {
             let mut value = Value::new();
             let (first, second) = content.split_at(content.len() / 2);
-            // The author passes over the errors of writing: `set` must not.
+            // The author ignores the errors of writing. `set` must not ignore them.
             let written = value.write_all(first).is_ok() & value.write_all(second).is_ok();
             let set = bucket.set(name(*one), &mut value);
             ensure!(written || set.is_err(), "a value was stored whose writing failed");
@@ -195,7 +195,7 @@ fn act_on_many(bucket: &Bucket, model: &mut Model, acting: &Acting, personality:
                 Ok(payloads) => {
                     let due = due.ok_or("payloads, and a key is not set")?;
                     ensure!(payloads.len() == due.len(), "{} payloads", payloads.len());
-                    // The first that cannot be read ends it, as `?` does: the rest is dropped.
+                    // The first payload that cannot be read ends the call, as with `?`. The others are dropped.
                     let whole: Result<Vec<_>, _> = payloads.map(Payload::into_vec).collect();
                     match whole {
                         Ok(whole) => {
@@ -210,7 +210,7 @@ fn act_on_many(bucket: &Bucket, model: &mut Model, acting: &Acting, personality:
             }
         }
         Acting::Keys => {
-            // Where the store refuses, the draft has no answer but a trap.
+            // If the store refuses, the draft has no answer except a trap.
             if !personality.outbound.refuses.contains_key("get-keys") {
                 let mut keys = bucket.keys();
                 keys.sort();
@@ -252,7 +252,7 @@ fn outcome(done: Result<(), Error>, personality: &Personality) -> Result<bool, S
     done.map_or_else(|error| failed(&error, personality), |()| Ok(true))
 }
 
-/// A host without deviations fails at nothing that the model does not fail at.
+/// A host without deviations fails only if the model fails.
 fn failed(error: &Error, personality: &Personality) -> Result<bool, String> {
     ensure!(*personality != Personality::default(), "{error}, where the host deviates in nothing");
     ensure!(!error.to_string().is_empty(), "no message");

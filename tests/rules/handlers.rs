@@ -1,4 +1,4 @@
-//! H1 and H2; H3 needs components, and is in `tests/journey`.
+//! Tests H1 and H2. H3 needs components, and is in `tests/journey`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -37,7 +37,7 @@ fn h2_a_host_may_give_every_event_a_fresh_instance() {
     }
 }
 
-/// A watcher that does wrong what its key says.
+/// A watcher that commits the violation that the key names.
 struct Careless;
 
 impl HandleWatch for Careless {
@@ -48,14 +48,14 @@ impl HandleWatch for Careless {
             "leak what was opened" => _ = Bucket::open("other")?.into_raw(),
             "leak a stream" => _ = payload.into_stream()?.into_raw(),
             "leak a value" => _ = Value::new().into_raw(),
-            // SAFETY: none: that is what is tested.
+            // SAFETY: none. The test is about this violation.
             _ => drop(unsafe { Bucket::from_raw(bucket.as_raw()) }),
         }
         Ok(())
     }
 }
 
-/// What a native test of `Careless` fails with.
+/// The message with which a native test of `Careless` fails.
 fn failure(key: &str) -> String {
     let mut host = TestHost::with_watcher(Personality::default(), || Careless);
     let failed = catch_unwind(AssertUnwindSafe(|| host.set(key, "text"))).expect_err("the test fails by itself");
@@ -149,7 +149,7 @@ fn h1_a_panic_names_operation_and_key() {
 }
 
 #[test]
-fn a_test_sets_all_that_is_bytes_or_text() {
+fn a_test_sets_bytes_and_text_of_every_type() {
     let mut host = TestHost::<exercise::Exerciser>::new();
     let (key, text) = (String::from("ignore"), String::from("text"));
     host.set(&key, &text).expect_handled();

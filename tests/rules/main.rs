@@ -1,7 +1,7 @@
-//! The rules of ownership and of streams, one by one and for any payload, host and author.
+//! Tests the rules of ownership and of streams, one by one, and for any payload, host and author.
 //!
-//! `ownership` and `streams` name each rule of the SDK's design in at least one test; `properties` has them hold for whatever
-//! a host may do and an author may call. The table of rules and tests is in `tests/conformance`.
+//! `ownership` and `streams` name each rule of the SDK's design in at least one test. `properties` checks the rules for every
+//! host and every author. The table of rules and tests is in `tests/conformance`.
 
 mod acting;
 mod author;
@@ -26,7 +26,7 @@ fn deviating(deviate: impl FnOnce(&mut Personality)) -> TestHost<Idle> {
     TestHost::with(Personality::deviating(deviate))
 }
 
-/// How many calls `act` makes to the host.
+/// The number of calls that `act` makes to the host.
 fn calls<W, T>(host: &TestHost<W>, act: impl FnOnce() -> T) -> (T, u64) {
     let before = host.host().calls();
     let result = act();

@@ -1,4 +1,4 @@
-//! The calls on the keys of a bucket: what each does, what it says when it fails, how many calls it makes, and O10 to O12.
+//! Tests the calls on the keys of a bucket: their effects, their errors, the number of calls to the host, and O10 to O12.
 
 use std::io::{ErrorKind, Write as _};
 
@@ -191,7 +191,7 @@ fn batches_take_one_call_each() {
     refusal(bucket.get_many(&["a", "z", "b"]), StoreCall::GetMany, &["a", "z", "b"], message);
     assert_eq!(calls(&host, || bucket.delete_many(&["z", "a"]).unwrap()), ((), 1));
     assert_eq!(watched.keys(), ["b"]);
-    // Nothing at all is a batch too.
+    // An empty batch is a batch too.
     bucket.set_many::<&str, Value>([]).unwrap();
     bucket.delete_many::<&str>(&[]).unwrap();
     assert_eq!(bucket.get_many::<String>(&[]).unwrap().len(), 0);
@@ -268,7 +268,7 @@ fn every_call_can_be_refused_once() {
 }
 
 #[test]
-fn a_key_cannot_control_what_shows_its_error() {
+fn a_key_cannot_control_the_terminal_that_shows_its_error() {
     let mut host = host();
     let bucket = host.event_bucket();
     host.refuse_next(StoreCall::Get, "no");
@@ -300,7 +300,7 @@ fn every_call_on_the_store_has_the_name_of_the_draft() {
     }
 }
 
-/// Acts as its key says.
+/// Makes the call that its key names.
 #[derive(Default)]
 struct Acting;
 

@@ -1,4 +1,4 @@
-//! O1 to O9.
+//! Tests O1 to O9.
 
 use std::io::{Read as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -193,10 +193,10 @@ fn o8_a_host_sees_a_handle_dropped_twice_and_names_it() {
     #![allow(unsafe_code)]
     let mut host = deviating(|p| p.bad_handle = inbound_keyvalue::testing::BadHandle::Note);
     let bucket = host.event_bucket();
-    // SAFETY: none: that is what is tested.
+    // SAFETY: none. The test is about this violation.
     drop(unsafe { Bucket::from_raw(bucket.as_raw()) });
     drop(bucket);
-    // SAFETY: as above.
+    // SAFETY: none, as above.
     drop(unsafe { OutputStream::from_raw(77) });
     let violations = host.settle();
     let texts: Vec<_> = violations.iter().map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! For any payload, any host and any author.
+//! Property tests for any payload, any host and any author.
 
 use inbound_keyvalue::MAX_ATTEMPTS;
 use inbound_keyvalue::testing::{AfterEnd, ConsumedPayload, End, Numbering, Personality, Repeat, Size, SizeHint};

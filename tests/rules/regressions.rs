@@ -1,4 +1,4 @@
-//! Faults that were found in use, each with the test that would have found it.
+//! Tests for faults that were found in use.
 
 use std::error::Error as StdError;
 use std::io::{self, BufRead as _, Read as _, Write as _};
@@ -8,7 +8,7 @@ use inbound_keyvalue::{Bucket, Bytes, Error, HandleWatch, HandlerResult, InputSt
 
 use crate::{assert_clean, calls, deviating, host};
 
-/// Ways to begin reading, which leave bytes in the buffer or not. Each returns how many bytes it took.
+/// Ways to begin reading. Some leave bytes in the buffer. Each returns the number of bytes that it took.
 type Begin = fn(&mut Payload) -> usize;
 const BEGINNINGS: [(&str, Begin); 5] = [
     ("nothing", |_| 0),
@@ -24,7 +24,7 @@ const BEGINNINGS: [(&str, Begin); 5] = [
     ("a read past the buffer", |payload| payload.read(&mut [0; 8 * 1024]).unwrap()),
 ];
 
-/// What is left of a payload, and the error that reading ended with.
+/// The rest of a payload, and the error that ended the reading.
 type Rest = (Vec<u8>, Option<Error>);
 
 fn failed(error: io::Error) -> Error {
@@ -38,7 +38,7 @@ fn whole(result: Result<Bytes, Error>) -> Rest {
     }
 }
 
-/// Reads on until the end or an error. `next` adds what it read, and says whether there may be more.
+/// Continues reading until the end or an error. `next` adds the bytes that it read, and returns whether there may be more.
 fn read_on(mut next: impl FnMut(&mut Vec<u8>) -> Result<bool, Error>) -> Rest {
     let mut rest = Vec::new();
     loop {
@@ -50,7 +50,7 @@ fn read_on(mut next: impl FnMut(&mut Vec<u8>) -> Result<bool, Error>) -> Rest {
     }
 }
 
-/// Every way to read on.
+/// Every way to continue reading.
 type ReadOn = fn(Payload) -> Rest;
 const WAYS: [(&str, ReadOn); 8] = [
     ("into_bytes", |payload| whole(payload.into_bytes())),
@@ -100,7 +100,7 @@ const WAYS: [(&str, ReadOn); 8] = [
 
 const TEXT: &[u8] = b"hello world\nand a second line, so that there is something left";
 
-/// One host at a time: the last host of a thread answers.
+/// There is one host at a time, because the last host of a thread answers.
 fn hosts() -> impl Iterator<Item = TestHost<crate::author::Idle>> {
     [End::WithData, End::Alone].into_iter().flat_map(|end| {
         [Size::Full, Size::Fixed(1), Size::Fixed(5)]

@@ -1,4 +1,4 @@
-//! R1 to R5 and W1 to W3, and what std promises of `Read`, `BufRead` and `Write`.
+//! Tests R1 to R5 and W1 to W3, and the promises of std about `Read`, `BufRead` and `Write`.
 
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 
@@ -163,7 +163,7 @@ fn w1_an_empty_buffer_is_no_call_and_short_writes_are_normal() {
     assert_clean(&mut host);
 }
 
-/// A value lends its stream. A stream that the guest owns is `Write` itself.
+/// A value lends its stream. A stream that the guest owns is `Write` too.
 #[test]
 fn w1_an_owned_stream_writes_as_a_lent_one_does() {
     #![allow(unsafe_code)]
@@ -284,7 +284,7 @@ fn w3_a_failed_transfer_ends_both_streams() {
 }
 
 #[test]
-fn text_that_is_none_is_given_back() {
+fn bytes_that_are_not_text_are_returned() {
     let mut host = host();
     match host.payload(b"ab\xffcd".as_slice()).into_string() {
         Err(Error::Utf8 { position: 2, bytes, .. }) => assert_eq!(bytes, b"ab\xffcd".as_slice()),
@@ -294,7 +294,7 @@ fn text_that_is_none_is_given_back() {
 }
 
 #[test]
-fn json_that_is_none_is_given_back_with_line_and_column() {
+fn bytes_that_are_not_json_are_returned_with_line_and_column() {
     let mut host = host();
     match host.payload("[1,\n 2,\n x]").into_json::<Vec<u8>>() {
         Err(error @ Error::Json { .. }) => {

@@ -1,4 +1,5 @@
-//! What an author and an operator see of the SDK: numbers, kinds and texts of errors, names of calls, handles, bounds.
+//! Tests the parts of the SDK that an author and an operator see: numbers, kinds and texts of errors, names of calls, handles,
+//! bounds.
 
 use std::io::{self, BufRead as _, ErrorKind, Read as _, Write as _};
 
@@ -14,7 +15,7 @@ fn the_bounds_are_those_of_the_documentation() {
     assert_eq!((MAX_READ, MAX_ATTEMPTS), (65_536, 32));
 }
 
-/// How many bytes a read asks for: a host that gives too much is told so with the number.
+/// The number of bytes that a read asks for. If a host gives too many bytes, the error has this number.
 fn asked(read: impl FnOnce(&mut inbound_keyvalue::InputStream) -> io::Error) -> u64 {
     let mut host = deviating(|p| p.read.excess = 1);
     let mut stream = host.payload(Content::repeat("x", 1 << 20)).into_stream().unwrap();
@@ -203,7 +204,7 @@ fn small_steps_through_a_buffer_call_the_host_once_a_chunk() {
     assert_clean(&mut host);
 }
 
-/// A watcher that keeps what it learns of its failures.
+/// A watcher that keeps the facts about its failures.
 #[derive(Default)]
 struct Learning(Vec<(Operation, String, String, String)>);
 

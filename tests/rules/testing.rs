@@ -1,5 +1,5 @@
-//! What `testing` promises to a test: each handle goes to the host that made it, an error names its file, and a list for wasm is
-//! complete.
+//! Tests the promises of the module `testing`: each handle goes to the host that made it, an error names its file, and the list
+//! of names for wasm is complete.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

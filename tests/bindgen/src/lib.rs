@@ -46,7 +46,7 @@ impl Bindings {
         root().join("src/bindings").join(self.file)
     }
 
-    /// What wit-bindgen makes of the WIT as it is now.
+    /// The output of wit-bindgen for the present WIT.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Bindings {
             generate_unused_types: true,
             pub_export_macro: true,
             runtime_path: Some("crate::sys::rt".to_owned()),
-            // Two components' sections of one name are merged into one that does not decode.
+            // If two components have sections with the same name, the linker merges them into one section that cannot be decoded.
             type_section_suffix: Some(format!("-inbound-keyvalue-{}", sdk_version()?)),
             with: elsewhere.collect(),
             ..Default::default()

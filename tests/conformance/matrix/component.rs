@@ -1,4 +1,4 @@
-//! The test guest as a component in wasmtime.
+//! Runs the test guest as a component in wasmtime.
 
 use kvwatch::build::Target;
 use kvwatch::world::{Content, Personality};

@@ -1,4 +1,4 @@
-//! What an exercise must come to, worked out from the payload and the personality alone.
+//! Computes the expected result of an exercise from the payload and the personality alone.
 
 use std::io::ErrorKind;
 
@@ -8,11 +8,11 @@ use inbound_keyvalue::testing::{End, Personality, Repeat, Size, Transfer};
 
 use crate::{Ending, Observed};
 
-/// More calls than this, for each byte of a payload and for an event as such, are a hang in the making.
+/// The most calls for each byte of a payload, and for the event itself. More calls mean that the event would hang.
 const CALLS_A_BYTE: u64 = 20;
 const CALLS_AN_EVENT: u64 = 500;
 
-/// What is not as it must be.
+/// The differences from the expectation.
 pub(crate) fn problems(
     personality: &Personality,
     exercise: Exercise,
@@ -80,7 +80,7 @@ fn transfers(personality: &Personality, exercise: Exercise, content: &[u8]) -> b
     }
 }
 
-/// What the exercise comes to on a perfect host.
+/// The result of the exercise on a perfect host.
 fn ideal(exercise: Exercise, content: &[u8]) -> Result<Seen, ErrorKind> {
     let nothing = Seen::NOTHING;
     let all = nothing.and(content);
@@ -135,7 +135,7 @@ fn fault(personality: &Personality, exercise: Exercise, content: &[u8]) -> Optio
     let read = &personality.read;
     let by_host = exercise == Exercise::Forward;
     if read.empty == Repeat::Forever {
-        // A host that forwards cannot wait for ever either, and has one error for everything.
+        // A host that forwards cannot wait for ever either. It has one error for every cause.
         return Some(if by_host { ErrorKind::Other } else { ErrorKind::WouldBlock });
     }
     if read.excess > 0 && !content.is_empty() && !by_host {

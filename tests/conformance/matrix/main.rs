@@ -1,15 +1,15 @@
 //! Every exercise of the test guest under every personality, natively and as a component in wasmtime.
 //!
-//! What must hold whatever the host does: no handle is leaked, dropped twice or misused, nothing hangs, and what the guest
-//! reports is either what it reports on a perfect host or an error that the personality gives a reason for.
+//! On every host: no handle is leaked, dropped twice or misused, and nothing hangs. The guest reports the same as on a perfect
+//! host, or an error that the personality explains.
 //!
 //! The rules of ownership and of streams, and the tests that name each:
 //!
 //! | rule | here | in `tests/rules` |
 //! |---|---|---|
 //! | O1 any `u32` is a handle, 0 too; kinds count apart | `handles-*` | |
-//! | O2 what is given is dropped once | accounting, every cell | `o2_*` |
-//! | O3 consuming moves, also when it fails | accounting, `consume-*-refused-*`, `consumed-payload-stays` | `o3_*` |
+//! | O2 a handler drops each handle that it receives once | accounting, every cell | `o2_*` |
+//! | O3 consuming moves the payload, even if the call fails | accounting, `consume-*-refused-*`, `consumed-payload-stays` | `o3_*` |
 //! | O4 `size` is a hint, asked before consuming | `size-*` | `o4_*` |
 //! | O5 errors are read at once | accounting, `*-refused-*` | `o5_*` |
 //! | O6 a stream goes before its value | accounting, every cell that writes | `o6_*` |
@@ -34,13 +34,13 @@ use inbound_keyvalue::testing::{Personality, Written};
 use kvwatch::build::Target;
 use native::Native;
 
-/// What a host saw of an event. Equal on every host that has the same personality.
+/// The facts that a host sees of an event. They are equal on every host with the same personality.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Observed {
     ending: Ending,
-    /// What the guest reported, in the last value that it made.
+    /// The guest's report, which is the last value that it made.
     report: Option<String>,
-    /// What it wrote before that.
+    /// The values that the guest wrote before the report.
     values: Vec<Written>,
     violations: Vec<String>,
     calls: u64,
@@ -53,7 +53,7 @@ enum Ending {
 }
 
 impl Observed {
-    /// What a person needs of it.
+    /// The parts of it that a person needs.
     fn brief(&self) -> String {
         let Self { ending, report, values, violations, calls } = self;
         let written: Vec<_> = values.iter().map(|value| value.len).collect();
@@ -72,7 +72,7 @@ trait Driver {
     fn delete(&mut self, key: &str) -> Observed;
 }
 
-/// What the payloads are: nothing, next to nothing, an even line, many chunks, and text that is none.
+/// The payloads: empty, very small, one whole line, many chunks, and bytes that are not text.
 fn contents() -> Vec<(&'static str, Vec<u8>)> {
     let text = |len: usize| b"a line of text, and then another\n".iter().copied().cycle().take(len).collect::<Vec<_>>();
     vec![
@@ -86,7 +86,7 @@ fn contents() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Runs every exercise under every personality. Returns what is not as it must be, and the matrix.
+/// Runs every exercise under every personality. Returns the differences from the expectation, and the matrix.
 fn run(new_driver: impl Fn(&Personality) -> Box<dyn Driver>) -> (Vec<String>, String) {
     let mut faults = Vec::new();
     let mut rows = vec![header()];
@@ -118,7 +118,7 @@ fn header() -> String {
 }
 
 fn assert_clean(of: &str, (faults, matrix): (Vec<String>, String)) {
-    // Past the test runner's capture: the matrix is to be seen also where all is well.
+    // This bypasses the capture of the test runner, so that the matrix is visible even if all tests pass.
     let _ = writeln!(std::io::stdout(), "\n{of}; a dot is a cell that is clean\n{matrix}");
     assert!(faults.is_empty(), "{} events are not clean:\n{}", faults.len(), faults.join("\n"));
 }
@@ -134,7 +134,7 @@ fn every_exercise_is_clean_as_a_component() {
     assert_clean("as a component", run(|personality| Box::new(Component::new(target, personality))));
 }
 
-/// One suite against both hosts: what a test on the author's machine sees is what a component does.
+/// Runs one suite against both hosts: a native test sees the same as a component does.
 #[test]
 fn both_hosts_see_the_same_on_every_target() {
     let mut differences = Vec::new();

@@ -1,4 +1,4 @@
-//! The test guest in the test host of its own process.
+//! Runs the test guest in the test host, in this process.
 
 use exercise::Exerciser;
 use inbound_keyvalue::testing::{self, Outcome, Personality, TestHost};

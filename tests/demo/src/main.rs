@@ -12,7 +12,7 @@ use kvwatch::{ByteSize, Cache, Engine, Outcome, Output, Stream, Watched, Watcher
 fn main() -> Result<()> {
     let examples = examples()?;
     eprintln!("Building {} watchers for {}; the first time, this takes a while.", examples.len(), Target::default());
-    // Later runs find the compiled watchers. Without the folder, they take longer.
+    // Later runs find the compiled watchers here. Without the folder, they take longer.
     let engine = Engine::builder().cache(Cache::of_user().unwrap_or_default()).build()?;
     let mut watchers = Vec::new();
     for example in &examples {
@@ -57,7 +57,7 @@ fn name(example: &Path) -> String {
 fn show(example: &Path, watcher: &Watcher) -> Result<()> {
     println!("\n{}", name(example));
     let output = Output::lines(|stream, line| {
-        // What a watcher says on either stream belongs between the events here.
+        // The output of a watcher, on both streams, belongs between the events here.
         let mark = if stream == Stream::Stderr { "!" } else { "|" };
         let _ = writeln!(std::io::stdout(), "    {mark} {line}");
     });
@@ -88,7 +88,7 @@ fn title(event: &Event) -> String {
     }
 }
 
-/// A short text as it is, and of every other content the size.
+/// A short text unchanged, or the size of any other content.
 fn short(content: &Content) -> String {
     const LONGEST: u64 = 60;
     let bytes = if content.len() <= LONGEST { content.read(0, LONGEST).ok() } else { None };

@@ -1,4 +1,4 @@
-//! Any author against any host: the property tests' checks, with calls and personalities that the fuzzer finds.
+//! Any author against any host: the checks of the property tests, with calls and personalities that the fuzzer finds.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -92,7 +92,7 @@ impl Side {
     }
 
     fn excess(&self) -> u64 {
-        // Rarely: it ends all that comes after.
+        // This is rare, because it ends all later calls.
         if self.excess > 0xf000 { u64::from(self.excess) - 0xf000 } else { 0 }
     }
 }

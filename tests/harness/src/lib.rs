@@ -26,10 +26,10 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 /// The version of Rust whose texts and figures are the expected ones. CI tests with this version.
 pub const PINNED_RUST: &str = "1.95";
 
-/// What a test needs: an error is the reason why it cannot run here.
+/// The need of a test. An error is the reason why the test cannot run here.
 pub type Need = fn() -> Result<(), String>;
 
-/// A test, and what it needs.
+/// A test and its need.
 pub struct Test {
     name: &'static str,
     body: Box<dyn FnOnce() -> Result<(), Failed> + Send>,
@@ -60,13 +60,13 @@ impl Test {
         Self { name, body: Box::new(body), needs: None, must_run: false }
     }
 
-    /// The same test, which runs only where `need` is met.
+    /// The same test with a need. It runs only if `need` returns `Ok`.
     #[must_use]
     pub fn needs(self, need: Need) -> Self {
         Self { needs: Some(need), ..self }
     }
 
-    /// The same test. If `must_run`, it fails where its need is not met.
+    /// The same test. If `must_run` is true, the test fails if its need is not met.
     #[must_use]
     pub fn must_run(self, must_run: bool) -> Self {
         Self { must_run, ..self }
@@ -81,7 +81,7 @@ impl Test {
     }
 }
 
-/// Runs the tests that the command line asks for, as `cargo test` passes it on. For `main`.
+/// Runs the tests that the command line selects, as `cargo test` passes it on. For `main`.
 pub fn run(tests: impl IntoIterator<Item = Test>) -> ExitCode {
     run_with(&Arguments::from_args(), tests)
 }
@@ -118,7 +118,7 @@ pub fn pinned_rust() -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// When it is not installed.
+/// If it is not installed.
 pub fn cargo_component() -> Result<(), String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     stdout(Command::new(cargo).args(["component", "--version"])).map(drop).map_err(|_| {
@@ -140,7 +140,7 @@ pub fn node() -> Result<(), String> {
     Ok(())
 }
 
-/// What a command prints. An error where it fails, or cannot be started.
+/// The output of a command. An error if it fails or cannot be started.
 fn stdout(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| format!("{command:?} cannot be started: {error}"))?;
     if !output.status.success() {

@@ -23,11 +23,11 @@ impl Server {
         Self { name, variable, found: OnceLock::new() }
     }
 
-    /// Where the program is.
+    /// The path of the program.
     ///
     /// # Errors
     ///
-    /// It cannot be started.
+    /// If it cannot be started.
     pub fn path(&self) -> Result<&Path, String> {
         let Self { name, variable, found } = self;
         let found = found.get_or_init(|| {

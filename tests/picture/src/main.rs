@@ -13,7 +13,7 @@ const COMMAND: &str = "kvwatch run examples/audit-log examples/audit-log/events.
 
 fn main() -> Result<()> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    // The first run compiles the crates behind the watcher, and the picture does not show that.
+    // The first run compiles the dependencies of the watcher. The picture must not show this.
     run(&repository)?;
     let output = run(&repository)?;
     let picture = repository.join("docs/run.svg");
@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Runs the command, and returns what a terminal would show.
+/// Runs the command, and returns the text that a terminal would show.
 fn run(repository: &Path) -> Result<String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // One pipe for both streams keeps the order in which a terminal would show them.
@@ -42,7 +42,7 @@ fn run(repository: &Path) -> Result<String> {
     let mut output = String::new();
     reader.read_to_string(&mut output)?;
     let status = child.wait()?;
-    // An event that fails is a part of what the picture may show. A watcher that cannot run is not.
+    // The picture may show an event that fails. It must not show a watcher that cannot run.
     ensure!(matches!(status.code(), Some(0 | 1)), "`{COMMAND}` ended with {status}:\n{output}");
     Ok(output)
 }

@@ -1,8 +1,8 @@
 //! An author who makes any call in any order, and the law that must hold then.
 //!
-//! The law of reading: the author gets the whole payload, in order, once, whatever the calls are. An empty answer means the end.
-//! A call that reads to the end reaches the end. An error has a reason in the host, and comes after all bytes before it.
-//! The law of writing: the host has what the author was told is written, in order, once.
+//! The law of reading: the author gets the whole payload, in order, once, for every sequence of calls. An empty answer means the
+//! end. A call that reads to the end reaches the end. An error has a reason in the host, and comes after all bytes before it. The
+//! law of writing: the host has the bytes that the author was told are written, in order, once.
 //!
 //! The property tests and the fuzz target share this file. They differ in the source of the calls.
 
@@ -15,14 +15,14 @@ mod writing;
 pub(crate) use reading::{Finale, Reading, reads_in_order_once};
 pub(crate) use writing::{Writing, writes_what_was_written};
 
-/// A watcher to have a host with: the author calls the wrappers directly.
+/// A watcher that a host needs. The author calls the wrappers directly.
 #[handle_watch]
 #[derive(Debug, Default)]
 pub(crate) struct Idle;
 
 impl HandleWatch for Idle {}
 
-/// Why the law does not hold.
+/// The reason why the law does not hold.
 pub(crate) type Checked = Result<(), String>;
 
 macro_rules! ensure {
@@ -34,7 +34,7 @@ macro_rules! ensure {
 }
 pub(crate) use ensure;
 
-/// How many calls a host answers with nothing before it answers with something, and that answer.
+/// The number of calls that a host answers with nothing before it answers with something, and that answer.
 fn turns(repeat: Repeat) -> u32 {
     match repeat {
         Repeat::Times(times) => times.saturating_add(1),
@@ -42,7 +42,7 @@ fn turns(repeat: Repeat) -> u32 {
     }
 }
 
-/// The most calls that one call of the author may need, whatever the host does.
+/// The most calls that one call of the author may need, on any host.
 fn most_calls(bytes: usize) -> u64 {
     u64::from(inbound_keyvalue::MAX_ATTEMPTS) * (bytes as u64 + 4) + 16
 }

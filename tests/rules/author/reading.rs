@@ -6,7 +6,7 @@ use inbound_keyvalue::{Error, InputStream, MAX_ATTEMPTS, MAX_READ, Payload};
 
 use super::{Checked, Idle, clean, ensure, most_calls, refuses_streams, turns};
 
-/// What an author may call while reading.
+/// The calls that an author may make while reading.
 #[derive(Clone, Debug)]
 pub(crate) enum Reading {
     Read(usize),
@@ -14,17 +14,17 @@ pub(crate) enum Reading {
     FillAndConsume(usize),
     Line,
     Chunk,
-    /// So many chunks of the iterator.
+    /// This number of chunks of the iterator.
     Chunks(usize),
     Skip(u64),
-    /// With so much capacity in the `Vec`.
+    /// With this capacity in the `Vec`.
     ToEnd(usize),
-    /// Only on a `Payload`: a stream has no limit of its own.
+    /// Only on a `Payload`, because a stream has no limit of its own.
     Limit(usize),
     IntoStream,
 }
 
-/// How an author reads the rest at last.
+/// How an author reads the rest in the end.
 #[derive(Clone, Debug)]
 pub(crate) enum Finale {
     ToEnd,
@@ -36,7 +36,7 @@ pub(crate) enum Finale {
     BytesLimited(usize),
 }
 
-/// The author gets the payload whole, in order, once; an error has a reason; every handle is dropped once.
+/// The author gets the whole payload, in order, once. An error has a reason. Every handle is dropped once.
 pub(crate) fn reads_in_order_once(
     personality: &Personality,
     content: &[u8],
@@ -62,7 +62,7 @@ pub(crate) fn reads_in_order_once(
     clean(host)
 }
 
-/// What the author reads through.
+/// The type through which the author reads.
 enum Reader {
     Payload(Payload),
     Stream(InputStream),
@@ -83,17 +83,17 @@ impl Reader {
     }
 }
 
-/// Where an author is in a payload, and what may come next.
+/// The position of an author in a payload, and the bytes that may come next.
 struct Law<'a> {
     personality: &'a Personality,
     content: &'a [u8],
-    /// So many bytes has the author read or skipped.
+    /// The number of bytes that the author has read or skipped.
     at: usize,
     /// The position where a limit cuts the payload.
     until: usize,
     /// The error that ended the stream.
     dead: Option<ErrorKind>,
-    /// The first and the last position where the author may be, after a call that did not tell how far it came.
+    /// The first and the last possible position of the author after a call that did not report its progress.
     lost: Option<(usize, usize)>,
 }
 
@@ -130,7 +130,7 @@ impl Law<'_> {
         if bytes.is_empty() { self.ended() } else { Ok(()) }
     }
 
-    /// An error. `blind` is the number of bytes of a call that does not tell how far it came.
+    /// An error. `blind` is the number of bytes of a call that does not report its progress.
     fn error(&mut self, kind: ErrorKind, blind: Option<usize>) -> Checked {
         if let Some(dead) = self.dead {
             ensure!(kind == dead, "{kind:?} after {dead:?}");
@@ -339,7 +339,7 @@ impl Law<'_> {
         }
     }
 
-    /// What a call gave that takes the payload. `synchronous`: it was not opened as a stream.
+    /// The result of a call that takes the payload. `synchronous` means that the payload was not opened as a stream.
     fn whole(&mut self, whole: Result<Vec<u8>, Error>, synchronous: bool) -> Checked {
         match whole {
             Ok(bytes) => {
@@ -355,13 +355,13 @@ impl Law<'_> {
         }
     }
 
-    /// The most calls that come to the end of a payload, if each that is not ready is made again.
+    /// The most calls that are needed to reach the end of a payload, if each call that is not ready is repeated.
     fn most_tries(&self) -> usize {
         let tries = turns(self.personality.read.empty) / MAX_ATTEMPTS + 1;
         usize::try_from(tries).unwrap_or(usize::MAX).saturating_mul(self.content.len() + 2)
     }
 
-    /// Reads until the end or an error that stays.
+    /// Reads until the end, or until an error that stays.
     fn read_to_the_end(&mut self, reader: &mut impl BufRead) -> Checked {
         for _ in 0..self.most_tries() {
             let mut rest = Vec::new();
@@ -378,7 +378,7 @@ impl Law<'_> {
         Err("never ready, and the host is now and then".to_owned())
     }
 
-    /// After a call that did not tell how far it came: the rest is that of the payload from one of the possible positions on.
+    /// After a call that did not report its progress: the rest is that of the payload from one of the possible positions.
     fn finds_its_place(&mut self, mut reader: Reader, first: usize, last: usize) -> Checked {
         if self.personality.read.empty == Repeat::Forever {
             return Ok(());

@@ -5,22 +5,22 @@ use inbound_keyvalue::{Error, InputStream, MAX_ATTEMPTS, Value};
 
 use super::{Checked, Idle, clean, ensure, most_calls, refuses_streams, turns};
 
-/// What an author may call while writing.
+/// The calls that an author may make while writing.
 #[derive(Clone, Debug)]
 pub(crate) enum Writing {
     Write(Vec<u8>),
     WriteAll(Vec<u8>),
     Repeated(u8, u64),
     Flush,
-    /// A source, the most bytes to move, and whether a part of the source is in the guest before.
+    /// The source, the most bytes to move, and whether a part of the source is already in the guest.
     Splice(Vec<u8>, u64, bool),
     Forward(Vec<u8>, bool),
 }
 
-/// The most bytes of a value that a host keeps, unless it is told otherwise.
+/// The most bytes of a value that a host keeps by default.
 const KEPT: usize = 1 << 20;
 
-/// The host has what the author was told is written, in order, once; `finish` tells the first failure, each time.
+/// The host has the bytes that the author was told are written, in order, once. `finish` returns the first failure, every time.
 pub(crate) fn writes_what_was_written(personality: &Personality, writings: &[Writing]) -> Checked {
     let mut host = TestHost::<Idle>::with(personality.clone());
     let mut value = Value::new();
@@ -33,7 +33,7 @@ pub(crate) fn writes_what_was_written(personality: &Personality, writings: &[Wri
         ensure!(made <= 2 * most_calls(writing.len()), "{made} calls for {writing:?}");
         if let Err(kind) = outcome {
             ensure!(excused(personality, kind), "{kind:?} of {writing:?}");
-            // How much of it the host took is not told.
+            // The call does not report how many bytes the host took.
             tried = writing.len();
             failed = Some(kind);
             break;
@@ -54,7 +54,7 @@ pub(crate) fn writes_what_was_written(personality: &Personality, writings: &[Wri
 }
 
 impl Writing {
-    /// How many bytes it is about.
+    /// The number of bytes of the call.
     fn len(&self) -> usize {
         match self {
             Self::Write(bytes) | Self::WriteAll(bytes) | Self::Splice(bytes, ..) | Self::Forward(bytes, _) => {
@@ -66,7 +66,7 @@ impl Writing {
     }
 }
 
-/// Writes, and adds to `written` what the author is told is written.
+/// Writes. Adds the bytes that the author is told are written to `written`.
 fn write(
     host: &mut TestHost<Idle>,
     value: &mut Value,
@@ -105,7 +105,7 @@ fn write(
     Ok(())
 }
 
-/// A stream to copy from; `None` if the host refuses it or fails at once, which is no failure of the value.
+/// A stream to copy from. `None` if the host refuses it or fails at once, which is no failure of the value.
 fn source(host: &mut TestHost<Idle>, content: &[u8], held: bool) -> Option<InputStream> {
     let personality = host.host().personality().clone();
     match host.payload(content.to_vec()).into_stream() {
@@ -137,7 +137,7 @@ fn excused(personality: &Personality, kind: ErrorKind) -> bool {
             personality.read.error_at.is_some()
                 || personality.write.error_at.is_some()
                 || personality.value_body_error
-                // A host cannot forward for ever, and has one error for everything.
+                // A host cannot forward for ever. It has one error for every cause.
                 || personality.read.empty == Repeat::Forever
                 || personality.write.empty == Repeat::Forever
         }

@@ -1,16 +1,16 @@
-// A host of the world `inbound-keyvalue`, written from the draft alone and sharing no code with the other two. It is awkward where
-// the draft lets it be: kinds of handles count apart from 0, streams move a random part of what they could, the end of a stream
-// comes alone, and `splice` and `forward` are missing. Every handle is accounted for. Behind the draft's outbound interfaces is a
-// store in memory.
+// A host of the world `inbound-keyvalue`. It was written from the draft alone, and shares no code with the other two hosts. It behaves
+// as badly as the draft allows: each kind of handle is numbered from 0, streams move a random part of the bytes, the end of a stream
+// comes without data, and `splice` and `forward` are missing. It accounts for every handle. Behind the draft's outbound interfaces is
+// a store in memory.
 
 import { Store } from './store.mjs';
 
-/** The host ends the guest. Whatever else is thrown here is a mistake of this file. */
+/** The host ends the guest. Any other exception is a fault of this file. */
 export class Trap extends Error {}
 
 const STREAM_ERROR = { dummy: 0 };
 
-/** The most that one read gives. */
+/** The most bytes that one read gives. */
 const MOST_READ = 64n * 1024n;
 
 /** The live handles of one kind. */
@@ -42,7 +42,7 @@ class Handles {
     return object;
   }
 
-  /** What is wrong with a call that names a handle which is not live. */
+  /** The violation of a call with a handle that is not live. */
   missing(handle, call) {
     const why = handle < this.#next ? 'which is no more' : 'which there never was';
     return `\`${call}\` was called with ${this.#kind} ${handle}, ${why}`;
@@ -53,7 +53,7 @@ class Handles {
   }
 }
 
-/** What a call of the draft fails with. jco makes the `err` of the result from the payload. */
+/** The error of a call of the draft. jco makes the `err` of the result from the payload. */
 class Failed extends Error {
   constructor(payload) {
     super('the call failed');
@@ -75,8 +75,8 @@ export class Host {
   #calls = 0;
 
   /**
-   * @param {number} seed where random sizes start
-   * @param {string=} refusal the trace of the error that every refusable call fails with
+   * @param {number} the seed of the random sizes
+   * @param {string=} refusal the trace of the error with which every call fails that can fail
    */
   constructor(seed, refusal) {
     this.#random = BigInt(seed) | (1n << 63n);
@@ -84,7 +84,7 @@ export class Host {
     this.#forget();
   }
 
-  /** Sets a key of the watched bucket. It is no event: `beginSet` makes one. */
+  /** Sets a key of the watched bucket. This causes no event: `beginSet` does. */
   store(key, bytes) {
     this.#store.set(WATCHED, key, bytes);
   }
@@ -94,13 +94,13 @@ export class Host {
     this.#store.delete(WATCHED, key);
   }
 
-  /** Makes what `on-set` is given. */
+  /** Makes the handles for `on-set`. */
   beginSet(bytes) {
     const bucket = this.beginDelete('on-set');
     return { bucket, payload: this.#kinds.payload.add(bytes, 'on-set') };
   }
 
-  /** Makes what `on-delete` is given. */
+  /** Makes the handle for `on-delete`. */
   beginDelete(from = 'on-delete') {
     this.#values = [];
     this.#changes = [];
@@ -109,7 +109,7 @@ export class Host {
     return this.#kinds.bucket.add(WATCHED, from);
   }
 
-  /** What the guest did in the event. What it held when it trapped is nobody's fault: no guest code runs after a trap. */
+  /** The results of the event. The handles that a guest has when it traps are no leaks, because no guest code runs after a trap. */
   end({ trapped }) {
     const leaks = trapped ? [] : Object.values(this.#kinds).flatMap((handles) => handles.leaks());
     this.#forget();
@@ -184,7 +184,7 @@ export class Host {
         const all = this.#ask('get-many', bucket, (store, name) => keys.map((key) => store.get(name, key)));
         return Uint32Array.from(all.map((bytes) => this.#kinds.payload.add(bytes, 'get-many')));
       },
-      // It has no error that it could fail with.
+      // The draft gives this call no error.
       getKeys: (bucket) => this.#store.keys(this.#get('bucket', bucket, 'get-keys')),
       setMany: (bucket, keys, pairs) => {
         const contents = pairs.map(([key, value]) => [key, this.#written(value, 'set-many')]);
@@ -202,7 +202,7 @@ export class Host {
     };
   }
 
-  /** Asks the store for something of a bucket. What it throws is the draft's error. */
+  /** Calls the store for a bucket. An exception of the store becomes the draft's error. */
   #ask(call, bucket, ask) {
     const name = this.#get('bucket', bucket, call);
     this.#refuse(call);
@@ -213,14 +213,14 @@ export class Host {
     }
   }
 
-  /** Sets a key, or deletes it where there are no bytes, and notes that. */
+  /** Sets a key, or deletes it if there are no bytes, and notes the change. */
   #change(store, bucket, key, bytes) {
     if (bytes === null) store.delete(bucket, key);
     else store.set(bucket, key, bytes);
     this.#changes.push([bucket, key, bytes]);
   }
 
-  /** What was written to a value, which the guest keeps. */
+  /** The content of a value. The guest keeps the value. */
   #written(handle, call) {
     const { chunks, body } = this.#get('value', handle, call);
     if (this.#kinds['output-stream'].has(body)) {
@@ -232,7 +232,7 @@ export class Host {
   #types() {
     const kinds = () => this.#kinds;
     const consume = (payload, call) => {
-      // It is gone whether this works or not.
+      // The handle is gone, even if this fails.
       const bytes = this.#take('payload', payload, call);
       this.#refuse(call);
       return bytes;
@@ -289,7 +289,7 @@ export class Host {
       write: (dst, buf) => {
         const chunks = this.#output(dst, BigInt(buf.length), 'write');
         const taken = this.#part(BigInt(buf.length));
-        // Copied: what jco passes may lie in the guest's memory.
+        // This is a copy, because jco may pass a view of the guest's memory.
         chunks.push(Uint8Array.from(buf.subarray(0, Number(taken))));
         return taken;
       },
@@ -359,7 +359,7 @@ export class Host {
     }
   }
 
-  /** A random number from 1 to `of`, or 0 of 0: mostly a small one, as a long stream is to be read in many pieces. */
+  /** A random number from 1 to `of`, or 0 if `of` is 0. Most numbers are small, so that a long stream is read in many pieces. */
   #part(of) {
     const most = this.#xorshift() % 4n === 0n || of < 4096n ? of : 4096n;
     return most === 0n ? 0n : (this.#xorshift() % most) + 1n;

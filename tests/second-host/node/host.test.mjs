@@ -1,11 +1,11 @@
-// That no watcher has a violation means something only if the host notices one.
+// These tests show that the host notices violations. Otherwise, a watcher without violations would prove nothing.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Host, Trap } from './host.mjs';
 
-/** Plays a guest that is set a key; gives the violations. */
+/** Plays a guest in the event of a set. Returns the violations. */
 function violations(guest, refusal) {
   const host = new Host(1, refusal);
   const imports = host.imports();

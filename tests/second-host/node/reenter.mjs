@@ -1,6 +1,6 @@
 // Enters an instance that is busy, which no host of components may do: `node reenter.mjs MODULE`. The core module of a watcher runs
-// without a component around it, so only the watcher itself can notice. Prints how an event ends whose calls do nothing, and then how
-// one ends whose first call enters the instance again.
+// without a component around it, so only the watcher itself can notice this. The script prints the ends of two events. The calls of
+// the first event do nothing. The first call of the second event enters the instance again.
 
 import { readFile } from 'node:fs/promises';
 

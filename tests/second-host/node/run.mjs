@@ -1,5 +1,5 @@
-// Runs a watcher: `node run.mjs COMPONENT EVENTS [TRACE]`. Events are as `kvwatch run` takes them, one of JSON a line, and what
-// became of each is a line of JSON too. With a trace, the host refuses what it can refuse, with that for a reason.
+// Runs a watcher: `node run.mjs COMPONENT EVENTS [TRACE]`. Events have the format of `kvwatch run`: one line of JSON for each. The
+// result of each event is a line of JSON too. With a trace, the host refuses every call that it can refuse, with this reason.
 
 import { readFile } from 'node:fs/promises';
 
@@ -7,7 +7,7 @@ import { transpile } from '@bytecodealliance/jco-transpile';
 
 import { Host, Trap } from './host.mjs';
 
-/** Transpiles the component; gives a function that makes a fresh instance of it. */
+/** Transpiles the component. Returns a function that makes a fresh instance of it. */
 async function load(path, imports) {
   const { files } = await transpile(path, { name: 'watcher', instantiation: 'sync', emitTypescriptDeclarations: false });
   const modules = new Map();
@@ -19,7 +19,7 @@ async function load(path, imports) {
   return () => instantiate((name) => modules.get(name), imports)['wasi:keyvalue/handle-watch'];
 }
 
-/** What the watcher's trap says; anything that is no trap is a mistake of this host. */
+/** The message of the watcher's trap. Any other exception is a fault of this host. */
 function trapOf(error) {
   if (error instanceof Trap || error instanceof WebAssembly.RuntimeError) return error.message;
   throw error;

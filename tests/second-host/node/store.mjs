@@ -1,4 +1,4 @@
-// Buckets in memory. Whatever does not work is thrown.
+// Buckets in memory. Failures are exceptions.
 
 export class Store {
   #buckets = new Map();
@@ -30,7 +30,7 @@ export class Store {
     return [...this.#keys(bucket).keys()];
   }
 
-  /** The number under a key, which is in decimal digits. */
+  /** The number under a key, in decimal digits. */
   number(bucket, key) {
     const text = this.get(bucket, key).toString();
     const number = /^[0-9]{1,20}$/.test(text) ? BigInt(text) : 1n << 64n;

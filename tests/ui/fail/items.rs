@@ -22,7 +22,7 @@ union Bits {
 #[handle_watch]
 type Alias = Watcher;
 
-// Each item is there all the same.
+// Each item still exists.
 #[allow(unused_imports)]
 use watchers as _;
 

@@ -1,4 +1,4 @@
-//! Two watchers, of which the configuration leaves one.
+//! Two watchers. The configuration removes one of them.
 #![deny(warnings)]
 
 use inbound_keyvalue::{HandleWatch, handle_watch};

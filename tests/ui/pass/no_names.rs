@@ -1,4 +1,4 @@
-//! Where no name means what it usually does.
+//! A scope in which no name has its usual meaning.
 #![no_implicit_prelude]
 #![deny(warnings)]
 #![allow(dead_code, non_camel_case_types)]

@@ -1,9 +1,9 @@
-//! Under every lint that could see the glue, in a module, with attributes on both sides.
+//! The attribute under every lint that could see its code, in a module, with attributes on both sides.
 #![deny(warnings, missing_docs, unsafe_code, unreachable_pub, unused_qualifications, non_local_definitions)]
 #![deny(clippy::all, clippy::pedantic, clippy::nursery, clippy::missing_docs_in_private_items)]
 #![forbid(missing_debug_implementations, unused_results, single_use_lifetimes, let_underscore_drop)]
 
-/// Everything that watches.
+/// The watchers.
 mod watchers {
     use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, handle_watch};
 
@@ -13,7 +13,7 @@ mod watchers {
     #[derive(Clone, Default)]
     #[allow(clippy::module_name_repetitions)]
     pub(super) struct Watcher {
-        /// How many there were.
+        /// The number of deletes.
         deletes: u64,
     }
 

@@ -1,5 +1,4 @@
-//! The machine's Debian archive, seen through lists and a cache of our own: the machine's stay as
-//! they are.
+//! Reads the machine's Debian archive through separate lists and a separate cache, so the machine's own do not change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,15 +6,14 @@ use std::process::Command;
 
 use crate::{Error, process};
 
-/// Where to look, in this order.
+/// The suites to look in, in this order.
 const SUITES: [&str; 4] = ["trixie-backports", "trixie", "forky", "sid"];
 
 const KEYRINGS: [&str; 2] =
     ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 
-/// The settings that do not depend on a folder. apt's own user cannot write to the staging folder;
-/// an archive out of reach must be an error; and what the machine does after its own updates must
-/// not happen after this one.
+/// The settings that do not depend on a folder. apt's own user cannot write to the staging folder. An archive that cannot be
+/// reached must be an error. The hooks that the machine runs after its own updates must not run after this one.
 const SETTINGS: &str = r#"Acquire::Languages "none";
 APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
@@ -30,13 +28,13 @@ const UNPACKING: &str = "Unpacking needs the Debian packages `dpkg` and `tar`, a
 /// Picks one of the versions of a suite.
 type Choose<'a> = Box<dyn Fn(&[String]) -> Option<String> + 'a>;
 
-/// Finds what is wanted in the unpacked package.
+/// Finds the wanted file in the unpacked package.
 type Look<'a, T> = Box<dyn Fn(&Path) -> Option<T> + 'a>;
 
-/// A package, and what makes one fit.
+/// A package, and the condition for a version that fits.
 pub(crate) struct Wanted<'a, T> {
     pub(crate) package: &'static str,
-    /// For messages: which version, or what for.
+    /// The version or the purpose, for messages.
     pub(crate) detail: String,
     /// The folder to unpack, as a pattern of tar's.
     pub(crate) part: &'static str,
@@ -47,7 +45,7 @@ pub(crate) struct Wanted<'a, T> {
 pub(crate) struct Archive {
     folder: PathBuf,
     addresses: Vec<String>,
-    /// How asking for each of the [`SUITES`] went, as far as they were asked for.
+    /// The answers of the [`SUITES`] that were asked so far.
     suites: Vec<Result<Suite, String>>,
 }
 
@@ -56,7 +54,7 @@ impl Archive {
         let lists = folder.join("none");
         let partial = lists.join("partial");
         fs::create_dir_all(&partial).map_err(Error::io("create", &partial))?;
-        // Unlike `indextargets`, this works where the machine's lists are empty, as in a container.
+        // Unlike `indextargets`, this works if the machine's lists are empty, as in a container.
         let mut command = Command::new("apt-get");
         command.arg("--option").arg(format!("Dir::State::Lists={}", lists.display()));
         let printed = process::run(command.args(["--print-uris", "update"]), NOT_DEBIAN)?;
@@ -71,8 +69,7 @@ impl Archive {
         Ok(Self { folder: folder.to_owned(), addresses, suites: Vec::new() })
     }
 
-    /// Downloads and unpacks the first package that fits. Returns its version and what was found in
-    /// it.
+    /// Downloads and unpacks the first package that fits. Returns its version and the file that was found in it.
     pub(crate) fn fetch<T>(
         &mut self,
         wanted: &Wanted<'_, T>,

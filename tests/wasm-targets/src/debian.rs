@@ -1,4 +1,4 @@
-//! The other way: build the standard library from Debian's package of its source.
+//! Builds the standard library from Debian's package of its source, if rustup does not help.
 //!
 //! Everything happens in the staging folder, apt's lists and cache included.
 
@@ -68,8 +68,7 @@ fn wasi_libc(targets: &[Target]) -> Wanted<'_, PathBuf> {
     }
 }
 
-/// The one of Debian's `versions` that is the compiler's release, or else of the same minor
-/// version.
+/// The Debian version that is the compiler's release. If there is none, a version of the same minor release.
 fn source_version(versions: &[String], release: &str) -> Option<String> {
     let upstream = |version: &str| {
         let version = version.split_once(':').map_or(version, |(_, rest)| rest);
@@ -81,7 +80,7 @@ fn source_version(versions: &[String], release: &str) -> Option<String> {
     same.or_else(|| versions.iter().find(|version| minor(&upstream(version)) == minor(&release))).cloned()
 }
 
-/// The C library's folder for `target` in an unpacked wasi-libc, where it is whole.
+/// The C library's folder for `target` in an unpacked wasi-libc, if it is complete.
 fn libc_folder(package: &Path, target: Target) -> Option<PathBuf> {
     let own = target.as_str();
     // Debian's name for WASI 0.1 dates from before there was another.

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a target is not installed.
+/// The reason why a target is not installed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,14 +14,14 @@ pub enum Error {
         known: String,
     },
 
-    /// A program could not be started, mostly because it is not installed.
+    /// A program could not be started. In most cases it is not installed.
     #[error("`{command}` could not be started: {source}. {remedy}")]
     Start {
         /// The command line.
         command: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
-        /// What to do about it.
+        /// The remedy.
         remedy: &'static str,
     },
 
@@ -30,38 +30,37 @@ pub enum Error {
     Failed {
         /// The command line.
         command: String,
-        /// How the program ended.
+        /// The exit status of the program.
         status: String,
-        /// The last lines it wrote.
+        /// The last lines that it wrote.
         said: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: &'static str,
     },
 
-    /// A program ran, and what it printed makes no sense.
+    /// A program ran, and its output has an unexpected form.
     #[error("`{command}` printed nothing of use:\n{said}\n{remedy}")]
     Output {
         /// The command line.
         command: String,
-        /// What it printed.
+        /// The output.
         said: String,
-        /// What to do about it.
+        /// The remedy.
         remedy: &'static str,
     },
 
     /// The file system refused something.
     #[error("cannot {action} {}: {source}{}", path.display(), permission_remedy(source))]
     Io {
-        /// What was tried, as a verb.
+        /// The attempt, as a verb.
         action: &'static str,
-        /// The file or folder it was tried on.
+        /// The file or folder of the attempt.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 
-    /// The `rustc` in use does not belong to rustup, so that rustup would add the target to another
-    /// one.
+    /// The `rustc` in use does not belong to rustup. rustup would add the target to another one.
     #[error("{} is not a toolchain that rustup installed", sysroot.display())]
     NotRustups {
         /// The sysroot of the `rustc` in use.
@@ -74,13 +73,13 @@ pub enum Error {
          {seen}); use a Rust version whose source is among them{unread}"
     )]
     NoPackage {
-        /// The package, and which version of it.
+        /// The package and its version.
         wanted: String,
-        /// The suites looked at.
+        /// The suites that were searched.
         suites: String,
         /// The versions that do not fit.
         seen: String,
-        /// Why the last of the suites that could not be read could not, or nothing.
+        /// The error of the last suite that could not be read. Empty if all could be read.
         unread: String,
     },
 
@@ -89,11 +88,11 @@ pub enum Error {
     Incomplete {
         /// The package or build.
         what: String,
-        /// What it should hold.
+        /// The file that it should have.
         file: String,
     },
 
-    /// Neither way led to the target.
+    /// Neither way could install the target.
     #[error(
         "{targets} could not be installed.\n\
          With rustup: {rustup}\n\
@@ -103,9 +102,9 @@ pub enum Error {
     NoWay {
         /// The targets, separated by blanks.
         targets: String,
-        /// Why rustup did not do.
+        /// The error of rustup.
         rustup: String,
-        /// Why Debian's packages did not do.
+        /// The error of the way through Debian's packages.
         debian: String,
     },
 }

@@ -118,7 +118,7 @@ pub fn ensure_in(dir: &Path, targets: &[Target], progress: &mut dyn FnMut(&str))
     }
 
     let _lock = sysroot.lock(progress)?;
-    // Whoever had the lock until now may have installed them.
+    // The process that had the lock may have installed them.
     let missing = sysroot.missing(targets);
     if missing.is_empty() {
         return Ok(());

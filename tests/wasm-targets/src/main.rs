@@ -1,4 +1,4 @@
-//! `wasm-targets [TARGET]...`: makes sure that the targets named, or all of them, are installed.
+//! `wasm-targets [TARGET]...`: makes sure that these targets, or all targets, are installed.
 
 use std::env;
 use std::process::ExitCode;
@@ -8,9 +8,9 @@ use wasm_targets::{Error, Target, ensure};
 const USAGE: &str = "\
 Usage: wasm-targets [TARGET]...
 
-Makes sure that Rust's standard library for each TARGET is installed for the rustc in use, and does
-nothing where it is.
-Without a TARGET: wasm32-unknown-unknown, wasm32-wasip1 and wasm32-wasip2.";
+Installs Rust's standard library for each TARGET for the rustc in use. A target that is installed
+already does not change.
+The default targets are wasm32-unknown-unknown, wasm32-wasip1 and wasm32-wasip2.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();

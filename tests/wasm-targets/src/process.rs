@@ -1,29 +1,29 @@
-//! Running programs.
+//! Runs programs.
 
 use std::io;
 use std::process::{Command, Output, Stdio};
 
 use crate::Error;
 
-/// How many of a program's last lines an error repeats.
+/// The number of a program's last lines that an error repeats.
 const TAIL: usize = 15;
 
 /// Runs `command` to its end and returns what it wrote to its standard output.
 pub(crate) fn run(command: &mut Command, remedy: &'static str) -> Result<String, Error> {
-    // A backtrace would fill all of an error's last lines.
+    // A backtrace would use all of the last lines of an error.
     command.env("RUST_BACKTRACE", "0");
     let output = command.stdin(Stdio::null()).output().map_err(not_started(command, remedy))?;
     check(command, &output, remedy)?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs `first` and `second` together, the second reading what the first writes.
+/// Runs `first` and `second` together. `second` reads the output of `first`.
 pub(crate) fn pipe(first: &mut Command, second: &mut Command, remedy: &'static str) -> Result<(), Error> {
     first.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = first.spawn().map_err(not_started(first, remedy))?;
     let between = running.stdout.take().map_or_else(Stdio::null, Stdio::from);
     let fed = second.stdin(between).output().map_err(not_started(second, remedy));
-    // The command still holds the pipe's end: without this, a first that nobody reads never ends.
+    // The command still holds the end of the pipe. Without this, `first` never ends if nobody reads its output.
     second.stdin(Stdio::null());
     let feeding = running.wait_with_output().map_err(not_started(first, remedy))?;
     check(second, &fed?, remedy)?;
@@ -48,7 +48,7 @@ fn check(command: &Command, output: &Output, remedy: &'static str) -> Result<(),
     })
 }
 
-/// The command as one would type it, near enough for a message.
+/// The command approximately as a person would type it, for messages.
 pub(crate) fn line(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();
     for arg in command.get_args() {

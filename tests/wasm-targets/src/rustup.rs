@@ -1,4 +1,4 @@
-//! The ordinary way.
+//! Installs targets with rustup, which is the usual way.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::sysroot::Sysroot;
 use crate::{Error, Target, names, process};
 
-/// Has rustup install `targets` into `sysroot`.
+/// Lets rustup install `targets` into `sysroot`.
 pub(crate) fn install(
     sysroot: &Sysroot,
     staging: &TempDir,
@@ -25,7 +25,7 @@ pub(crate) fn install(
             sysroot.stand_in_for_lost_files(target)?;
             process::run(&mut rustup(&["remove"], &toolchain, &[target]), REMEDY)?;
         }
-        // rustup refuses to overwrite a file it did not install.
+        // rustup refuses to overwrite a file that it did not install.
         sysroot.set_aside(target, staging.path())?;
     }
     progress(&format!("{} not installed; trying `rustup target add`", names(targets, ", ")));
@@ -44,13 +44,13 @@ fn rustup(action: &[&str], toolchain: &OsStr, targets: &[Target]) -> Command {
     let mut command = Command::new("rustup");
     command.arg("target").args(action).arg("--toolchain").arg(toolchain);
     command.args(targets.iter().map(|target| target.as_str()));
-    // There is another way to try, so do not try this one for long.
+    // There is another way, so this one must fail soon.
     command.env("RUSTUP_MAX_RETRIES", "1");
     command
 }
 
-/// The name under which rustup knows `sysroot`. `RUSTUP_TOOLCHAIN` and the like had their say when
-/// rustc was asked for it.
+/// The name under which rustup knows `sysroot`. Variables such as `RUSTUP_TOOLCHAIN` have decided already which rustc was asked
+/// for it.
 fn toolchain(sysroot: &Sysroot) -> Result<OsString, Error> {
     let home = process::run(Command::new("rustup").args(["show", "home"]), "Is rustup installed?")?;
     name_within(sysroot.root(), &Path::new(home.trim()).join("toolchains"))

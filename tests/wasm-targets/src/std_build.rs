@@ -1,4 +1,4 @@
-//! Building the standard library from its source.
+//! Builds the standard library from its source.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -12,18 +12,18 @@ use crate::{Error, Target, process};
 const REMEDY: &str = "Building the standard library needs a C linker for its build scripts \
                       (Debian's package `gcc`) and the package registry.";
 
-/// The folder that the compiler's own standard library says its dependencies were in.
+/// The folder of the dependencies, as the compiler's own standard library names it.
 const DEPENDENCIES: &str = "/rust/deps";
 
-/// The empty package whose dependencies are all that matters.
+/// An empty package. Only its dependencies matter.
 const PACKAGE: &str = "wasm-targets-empty";
 
-/// What `rustc -vV` says, and where the programs are.
+/// The output of `rustc -vV`, and the paths of the programs.
 pub(crate) struct Compiler {
     rustc: PathBuf,
     cargo: PathBuf,
     release: String,
-    /// The folder that the compiler's own standard library says its source was in.
+    /// The folder of the source, as the compiler's own standard library names it.
     source: String,
 }
 
@@ -36,7 +36,7 @@ impl Compiler {
         let Some(release) = field(&printed, "release") else {
             return Err(Error::Output { command: process::line(&command), said: printed, remedy });
         };
-        // rustc resolves this prefix to the source component where that is installed.
+        // rustc resolves this prefix to the source component if that is installed.
         let commit = field(&printed, "commit-hash").filter(|hash| *hash != "unknown");
         let source = format!("/rustc/{}/library", commit.unwrap_or(release));
         Ok(Self { release: release.to_owned(), source, rustc, cargo })
@@ -64,7 +64,7 @@ pub(crate) struct StdSource {
 }
 
 impl StdSource {
-    /// Looks for it in the folders of `parent`.
+    /// Looks for the source in the folders of `parent`.
     pub(crate) fn find(parent: &Path) -> Option<Self> {
         let folder = fs::read_dir(parent)
             .ok()?
@@ -98,7 +98,7 @@ impl StdSource {
                 return Err(error);
             };
             progress("that failed; trying with the copies of std's dependencies in Debian's package");
-            // The first error is the one to be told about.
+            // The first error is the one to report.
             process::run(from_vendor(&mut command(), vendor), REMEDY).map_err(|_| error)?;
         }
         take_libraries(&built.join(target.as_str()).join("release").join("deps"), to)
@@ -117,7 +117,7 @@ impl StdSource {
             .env("CARGO_BUILD_BUILD_DIR", built)
             .env("CARGO_ENCODED_RUSTFLAGS", self.flags(compiler))
             .env("RUSTC", &compiler.rustc)
-            // Empty switches off whatever the user's configuration says.
+            // An empty value turns off the user's configuration.
             .env("RUSTC_WRAPPER", "")
             .env("RUSTC_WORKSPACE_WRAPPER", "")
             // Lets a stable compiler take the flags that start with -Z.
@@ -161,8 +161,8 @@ fn from_vendor<'a>(cargo: &'a mut Command, vendor: &Path) -> &'a mut Command {
         .arg(format!("source.wasm-targets-vendor.directory={folder:?}"))
 }
 
-/// Whether the build may see an environment variable. It must not see what an outer `cargo run` or
-/// `cargo test` was told, and must see how to reach the network.
+/// Whether the build may see an environment variable. It must not see variables of an outer `cargo run` or `cargo test`. It must
+/// see variables for the network.
 fn may_stay(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
@@ -172,7 +172,7 @@ fn may_stay(name: &OsStr) -> bool {
     if ["CARGO_HOME", "CARGO_BUILD_JOBS"].contains(&&*name) {
         return true;
     }
-    // The second list is what cargo tells build scripts, in one of which this may run.
+    // The second list has the variables that cargo sets for build scripts. This may run in a build script.
     !starts(&["CARGO", "__CARGO", "RUSTC", "RUSTDOC", "RUSTFLAGS"])
         && !["MAKEFLAGS", "NUM_JOBS", "OUT_DIR", "TARGET", "HOST", "PROFILE", "OPT_LEVEL", "DEBUG"].contains(&&*name)
 }

@@ -1,5 +1,4 @@
-//! The folder that rustc takes its standard libraries from: what is in it, and how to put a target
-//! there in one move.
+//! The folder with rustc's standard libraries: its content, and a way to put a target there in one step.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -13,10 +12,10 @@ use crate::{Error, Target, process};
 
 const LOCK: &str = ".wasm-targets.lock";
 const STAGING: &str = ".wasm-targets-";
-/// In the folder of a target that was built here: which compiler it was built by.
+/// A file in the folder of a target that was built here. It names the compiler.
 const BUILT_BY: &str = ".wasm-targets-built-by";
 
-/// What the linker needs of wasi-libc, in `lib/self-contained`.
+/// The files of wasi-libc that the linker needs, in `lib/self-contained`.
 pub(crate) const WASI_LIBC: [&str; 3] = ["crt1-command.o", "crt1-reactor.o", "libc.a"];
 
 pub(crate) struct Sysroot {
@@ -25,7 +24,7 @@ pub(crate) struct Sysroot {
 }
 
 impl Sysroot {
-    /// The one of the `rustc` that is in use in the folder `dir`.
+    /// The sysroot of the `rustc` that is in use in the folder `dir`.
     pub(crate) fn of_rustc_in_use(dir: &Path) -> Result<Self, Error> {
         let remedy = "Install Rust, or set RUSTC to the compiler to use.";
         let rustc = env::var_os("RUSTC").filter(|rustc| !rustc.is_empty()).unwrap_or_else(|| "rustc".into());
@@ -46,8 +45,7 @@ impl Sysroot {
         &self.root
     }
 
-    /// The sysroot's own rustc, past rustup's proxy: what runs does then not depend on the current
-    /// folder.
+    /// The sysroot's own rustc, without rustup's proxy. So the program does not depend on the current folder.
     pub(crate) fn rustc(&self) -> PathBuf {
         let own = self.root.join("bin").join(format!("rustc{}", env::consts::EXE_SUFFIX));
         if own.is_file() {
@@ -56,7 +54,7 @@ impl Sysroot {
         env::var_os("RUSTC").filter(|rustc| !rustc.is_empty()).map_or_else(|| "rustc".into(), PathBuf::from)
     }
 
-    /// The cargo that goes with that rustc.
+    /// The cargo of the same toolchain.
     pub(crate) fn cargo(&self) -> PathBuf {
         let own = self.root.join("bin").join(format!("cargo{}", env::consts::EXE_SUFFIX));
         if own.is_file() {
@@ -65,7 +63,7 @@ impl Sysroot {
         env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
     }
 
-    /// Those of `targets` that are not installed, each once.
+    /// The targets that are not installed, each once.
     pub(crate) fn missing(&self, targets: &[Target]) -> Vec<Target> {
         Target::ALL.into_iter().filter(|target| targets.contains(target) && !self.has(*target)).collect()
     }
@@ -76,23 +74,22 @@ impl Sysroot {
             return false;
         }
         if let Ok(built_by) = fs::read_to_string(folder.join(BUILT_BY)) {
-            // After `rustup update` the folder is still there, and useless.
+            // After `rustup update` the folder is still there, but cannot be used.
             return built_by.trim() == self.compiler();
         }
-        // Without rustup's list, it was put there by hand or by a distribution.
+        // Without rustup's list, the target was installed by hand or by a distribution.
         self.rustups_files(target).iter().all(|file| has_content(file))
     }
 
-    /// The files that rustup's own list has for the target, or none where there is no list.
+    /// The files in rustup's own list for the target. Empty if there is no list.
     fn rustups_files(&self, target: Target) -> Vec<PathBuf> {
         let list = self.rustlib.join(format!("manifest-rust-std-{target}"));
         let list = fs::read_to_string(list).unwrap_or_default();
         list.lines().filter_map(|line| line.strip_prefix("file:")).map(|file| self.root.join(file)).collect()
     }
 
-    /// Creates an empty file in place of each that rustup installed and that is gone. Without it,
-    /// rustup refuses to remove the target, now and at its next update. [`Self::missing`] takes an
-    /// empty file for none.
+    /// Creates an empty file for each file that rustup installed and that is missing. Without it, rustup refuses to remove the
+    /// target, now and at its next update. [`Self::missing`] treats an empty file as missing.
     pub(crate) fn stand_in_for_lost_files(&self, target: Target) -> Result<(), Error> {
         for file in self.rustups_files(target) {
             if fs::symlink_metadata(&file).is_err() {
@@ -124,8 +121,7 @@ impl Sysroot {
     /// file, and with the process.
     pub(crate) fn lock(&self, progress: &mut dyn FnMut(&str)) -> Result<File, Error> {
         let path = self.rustlib.join(LOCK);
-        // The file stays: were it removed, a process that waits for it and one that creates it anew
-        // would both go on.
+        // The file stays. If it were removed, a process that waits for it and one that creates it anew could both continue.
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -143,14 +139,14 @@ impl Sysroot {
         }
     }
 
-    /// Removes what killed runs left. Only for whoever has the lock: then every staging folder is a
-    /// dead run's.
+    /// Removes the folders that killed runs left. Only the process with the lock may call this: then every staging folder belongs
+    /// to a dead run.
     pub(crate) fn sweep(&self, progress: &mut dyn FnMut(&str)) {
         for name in names_in(&self.rustlib) {
             let path = self.rustlib.join(&name);
             if name.to_string_lossy().starts_with(STAGING) && path.is_dir() {
                 progress(&format!("removing {}, left by a run that was interrupted", path.display()));
-                // Where a compiler outlived its run and still writes, the next run gets the rest.
+                // If a compiler outlived its run and still writes, the next run removes the rest.
                 let _ = fs::remove_dir_all(&path);
             }
         }
@@ -165,8 +161,7 @@ impl Sysroot {
             .map_err(Error::io("create a folder in", &self.rustlib))
     }
 
-    /// Moves the target's folder, if there is one, out of the way and into `staging`, to be removed
-    /// with it.
+    /// Moves the target's folder, if there is one, into `staging`. It is removed together with `staging`.
     pub(crate) fn set_aside(&self, target: Target, staging: &Path) -> Result<(), Error> {
         let folder = self.folder(target);
         if fs::symlink_metadata(&folder).is_err() {
@@ -180,7 +175,7 @@ impl Sysroot {
         fs::rename(&folder, aside.join(target.as_str())).map_err(Error::io("move", &folder))
     }
 
-    /// Puts the finished folder `built`, which lies in `staging`, in the target's place.
+    /// Moves the finished folder `built` from `staging` to the place of the target.
     pub(crate) fn adopt(&self, target: Target, built: &Path, staging: &Path) -> Result<(), Error> {
         if !is_complete(built, target) {
             return Err(Error::Incomplete {

@@ -1,13 +1,14 @@
-//! A watcher that makes the call on the store that the event's key names, and reports what came of it.
+//! A watcher that makes a call on the store and reports the result. The key of the event names the call.
 //!
-//! The same code runs as a component in wasmtime and natively in the test host; the tests compare. The report is a `Value` of its
-//! own, the last one that the event makes, so that every host can see it on every target.
+//! The same code runs as a component in wasmtime and natively in the test host, and the tests compare both. The report is the
+//! last `Value` that the event makes, so that every host can see it on every target.
 
 use std::io::Write as _;
 
 use inbound_keyvalue::{Bucket, Error, HandleWatch, HandlerResult, Key, Payload, Value, handle_watch};
 
-/// The calls, each by the name that an event's key has. There is at least one for each function of the draft's outbound half.
+/// The calls with their names, which are the keys of events. There is at least one call for each function of the draft's outbound
+/// half.
 pub const CALLS: &[(&str, Call)] = &[
     ("get", |bucket, _| Ok(seen(&bucket.get("large")?.into_bytes()?))),
     ("get-streamed", get_streamed),
@@ -38,7 +39,7 @@ pub const CALLS: &[(&str, Call)] = &[
     ("delete-many", |bucket, _| bucket.delete_many(&["text", "number"]).map(done)),
 ];
 
-/// Makes a call on the keys of the bucket, with the event's payload if it needs content. Returns what the watcher reports.
+/// Makes a call on the keys of the bucket. A call that needs content gets the event's payload. Returns the report of the watcher.
 pub type Call = fn(&Bucket, Payload) -> Result<String, Error>;
 
 /// The watcher.
@@ -82,7 +83,7 @@ fn get_streamed(bucket: &Bucket, _payload: Payload) -> Result<String, Error> {
     Ok(seen(&whole))
 }
 
-/// One value under two keys, written in two parts.
+/// Stores one value under two keys. The value is written in two parts.
 fn set(bucket: &Bucket, payload: Payload) -> Result<String, Error> {
     let content = payload.into_bytes()?;
     let (first, second) = content.split_at(content.len() / 2);

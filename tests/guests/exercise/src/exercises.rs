@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
 use inbound_keyvalue::{Bucket, Payload, Value};
 
-/// What a watcher can do with a payload. Each is one way through the SDK.
+/// The things that a watcher can do with a payload. Each is one way through the SDK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Exercise {
@@ -38,7 +38,7 @@ pub enum Exercise {
     Fail,
 }
 
-/// How many bytes went through an exercise, and their digest.
+/// The number of bytes that went through an exercise, and their digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     bytes: u64,
@@ -49,10 +49,10 @@ impl Seen {
     /// Nothing.
     pub const NOTHING: Self = Self { bytes: 0, digest: 0xcbf2_9ce4_8422_2325 };
 
-    /// What was seen, once `bytes` are too.
+    /// The digest after `bytes`.
     #[must_use]
     pub fn and(self, bytes: &[u8]) -> Self {
-        // FNV-1a: the order counts.
+        // FNV-1a, because the order of the bytes matters.
         let digest =
             bytes.iter().fold(self.digest, |digest, &byte| (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
         Self { bytes: self.bytes + bytes.len() as u64, digest }
@@ -68,11 +68,11 @@ impl fmt::Display for Seen {
 /// The limit of [`Exercise::Limited`], in bytes.
 const LIMIT: usize = 1024 * 1024;
 
-/// How many bytes [`Exercise::WriteRepeated`] repeats.
+/// The number of bytes that [`Exercise::WriteRepeated`] repeats.
 pub const REPEATED: u64 = 30_000;
 
 impl Exercise {
-    /// All of them, each with its name.
+    /// All exercises with their names.
     pub const ALL: &[(&str, Self)] = &[
         ("ignore", Self::Ignore),
         ("size", Self::Size),
@@ -111,11 +111,11 @@ impl Exercise {
         Self::ALL.iter().find_map(|(known, exercise)| (*known == name).then_some(*exercise))
     }
 
-    /// Does it.
+    /// Does the exercise.
     ///
     /// # Errors
     ///
-    /// What the SDK reports.
+    /// The error of the SDK.
     #[allow(clippy::too_many_lines, reason = "a list of exercises, each a few lines long")]
     pub fn run(self, mut payload: Payload) -> Result<Seen, Box<dyn StdError>> {
         let nothing = Seen::NOTHING;
@@ -123,7 +123,7 @@ impl Exercise {
             Self::Ignore => {}
             Self::Size => {
                 let before = payload.size().is_some();
-                // Whatever comes of it, the payload is consumed.
+                // The payload is consumed, even if this fails.
                 let _ = payload.read(&mut [0; 4])?;
                 return Ok(nothing.and(&[before.into(), payload.size().is_some().into()]));
             }
@@ -202,7 +202,7 @@ impl Exercise {
             Self::Splice => {
                 let mut value = Value::new();
                 let mut stream = payload.into_stream()?;
-                // What is in the guest already is moved too.
+                // Bytes that are already in the guest are moved too.
                 stream.fill_buf()?;
                 let start = value.body()?.splice(&mut stream, 1000)?;
                 let rest = value.body()?.splice(&mut stream, u64::MAX)?;
@@ -241,7 +241,7 @@ fn read(reader: &mut impl Read) -> Result<Seen, Box<dyn StdError>> {
     }
 }
 
-/// All ways of reading one after the other, which must see each byte once.
+/// All ways of reading, one after the other. Together they must see each byte once.
 fn mixed(mut payload: Payload) -> Result<Seen, Box<dyn StdError>> {
     let mut seen = Seen::NOTHING;
     let held = payload.fill_buf()?;

@@ -1,7 +1,7 @@
-//! A watcher that does with an event what its key says, and reports what came of it.
+//! A watcher that does the exercise that the key of an event names, and reports the result.
 //!
-//! The same code runs as a component in wasmtime and natively in the test host; the tests compare. What came of an event is
-//! written to a `Value` of its own, the last one that the event makes, so that every host can see it on every target.
+//! The same code runs as a component in wasmtime and natively in the test host, and the tests compare both. The report is the
+//! last `Value` that the event makes, so that every host can see it on every target.
 
 mod exercises;
 
@@ -12,7 +12,7 @@ use inbound_keyvalue::{Bucket, Error, HandleWatch, HandlerResult, Key, Payload, 
 
 pub use exercises::{Exercise, REPEATED, Seen};
 
-/// The watcher. Keys are the names of [`Exercise`]s, and anything behind a `/`; the delete of `panic` panics.
+/// The watcher. A key is the name of an [`Exercise`], which any text may follow after a `/`. A delete of the key `panic` panics.
 #[handle_watch]
 #[derive(Debug, Default)]
 pub struct Exerciser {
@@ -49,7 +49,7 @@ fn report(text: &str) -> HandlerResult {
     Ok(())
 }
 
-/// The kind of an SDK's error, whether it comes by itself or in an `io::Error`.
+/// The kind of an SDK error. The error may be inside an `io::Error`.
 fn kind(error: &(dyn StdError + 'static)) -> io::ErrorKind {
     if let Some(error) = error.downcast_ref::<Error>() {
         return error.kind();

@@ -1,4 +1,4 @@
-//! Watchers that act on their store, as a person or a script runs them.
+//! Tests `kvwatch run` with watchers that act on their store.
 
 #[allow(dead_code, reason = "this test writes its own watchers")]
 mod common;
@@ -68,7 +68,7 @@ fn store(folder: &TempDir) -> String {
 }
 
 #[test]
-fn the_report_shows_what_a_watcher_changed() {
+fn the_report_shows_the_changes_of_a_watcher() {
     let folder = folder(COUNTS);
     let output = run(&folder, &[]);
     let shown = stderr(&output);
@@ -93,8 +93,8 @@ fn the_report_is_bounded() {
 }
 
 #[test]
-fn json_has_what_a_watcher_changed() {
-    // It sets `a` to what is in `value`, which is nothing, and deletes it.
+fn json_has_the_changes_of_a_watcher() {
+    // It sets `a` to the content of `value`, which is empty, and deletes `a`.
     let on_set = r"
         (local.set $value (call $new-value))
         (call $set (local.get $bucket) (i32.const 0) (i32.const 1) (local.get $value) (global.get $result))
@@ -206,11 +206,11 @@ fn with_watch_the_store_survives_another_watcher_and_is_saved() {
     let child = start(folder.path(), &["--watch", "--store", "store.jsonl"]);
     let path = folder.path().join("store.jsonl");
     wait_for(&path, r#""key":"n","value":"2""#);
-    // The new watcher counts on in the same store, from which the old one is gone.
+    // The new watcher continues to count in the same store. The old one is gone.
     let twice = COUNTS.replace("(i64.const 1)", "(i64.const 10)");
     fs::write(folder.path().join("w.wasm"), acting(&twice)).unwrap();
     wait_for(&path, r#""key":"n","value":"22""#);
-    // Another program changes the file: what it wrote stays.
+    // Another program changes the file. Its content stays.
     fs::write(&path, "{\"op\":\"set\",\"key\":\"mine\",\"value\":\"\"}\n").unwrap();
     fs::write(folder.path().join("events.jsonl"), TWO_SETS.repeat(2)).unwrap();
     wait_until(|| {
@@ -229,7 +229,7 @@ fn with_watch_the_store_survives_another_watcher_and_is_saved() {
 }
 
 #[test]
-fn what_another_program_wrote_is_not_overwritten() {
+fn the_changes_of_another_program_are_not_overwritten() {
     use std::io::Write as _;
     let folder = folder(COUNTS);
     let mut child = Command::new(env!("CARGO_BIN_EXE_kvwatch"))
@@ -258,13 +258,13 @@ fn what_another_program_wrote_is_not_overwritten() {
 }
 
 #[test]
-fn what_a_watcher_writes_comes_back_up_to_the_depth() {
+fn own_writes_come_back_up_to_the_depth() {
     let folder = folder(COUNTS);
     let without = run(&folder, &["--json"]);
     assert_eq!(lines(&without).len(), 3);
     let output = run(&folder, &["--json", "--feed", "3"]);
     let lines = lines(&output);
-    // Every event changes `n` of the watched bucket; the bucket `other` is not watched.
+    // Every event changes `n` of the watched bucket. The bucket `other` is not watched.
     let rounds: Vec<_> = lines
         .iter()
         .filter(|line| line.get("event").is_some())
@@ -284,8 +284,8 @@ fn what_a_watcher_writes_comes_back_up_to_the_depth() {
 }
 
 #[test]
-fn a_watcher_that_leaves_its_own_writes_alone_ends_the_rounds() {
-    // Only for a key that is longer than `n`.
+fn a_watcher_that_ignores_its_own_writes_ends_the_rounds() {
+    // It writes only for a key that is longer than `n`.
     let on_set = format!("(if (i32.ne (local.get $len) (i32.const 1)) (then {COUNTS}))");
     let folder = folder(&on_set);
     fs::write(folder.path().join("events.jsonl"), TWO_SETS.replace("\"x\"", "\"xx\"")).unwrap();

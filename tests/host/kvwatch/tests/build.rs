@@ -1,4 +1,4 @@
-//! Components of cargo packages: the project's own examples, and packages that build none.
+//! Tests builds of cargo packages: the examples, and packages that build no component.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn load(engine: &Engine, name: &str) -> Watcher {
     Watcher::from_bytes(engine, name, &built.component).unwrap()
 }
 
-/// A package with nothing but this in it.
+/// A package with only this source.
 fn package(manifest: &str, source: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let manifest =
@@ -61,9 +61,9 @@ fn totals_in_the_store_add_up_with_a_fresh_instance_for_every_event() {
     }
 }
 
-/// The host keeps only the start of a value that can be stored nowhere. A watcher that stores it needs it whole.
+/// The host keeps only the start of a value that no call can store. A watcher that stores a value needs all of it.
 #[test]
-fn a_watcher_in_the_place_of_another_stores_large_values() {
+fn a_watcher_that_replaces_another_stores_large_values() {
     let engine = Engine::new().unwrap();
     let mut orders = Watched::new(load(&engine, "audit-log").session(), "orders");
     orders.set("orders/1", &"{}".into()).expect_handled();
@@ -113,7 +113,7 @@ fn a_workspace_of_several() {
 }
 
 #[test]
-fn what_is_no_module_is_not_made_a_component() {
+fn bytes_that_are_not_a_module_do_not_become_a_component() {
     assert!(build::encode(b"").is_err());
     assert!(build::encode(&wat::parse_str("(module (import \"env\" \"f\" (func)))").unwrap()).is_err());
 }

@@ -1,4 +1,4 @@
-//! What `run` and `check` build, through the program.
+//! Tests the builds of `run` and `check` through the program.
 #![cfg(unix)]
 
 #[path = "common/packages.rs"]
@@ -47,7 +47,7 @@ fn the_compiler_ends_with_kvwatch() {
     }
 }
 
-/// Whether the process runs. One that has ended and that nobody has waited for does not.
+/// Whether the process runs. A process that has ended does not run, even if no other process has waited for it.
 fn is_running(process: Pid) -> bool {
     if kill(process, None) == Err(Errno::ESRCH) {
         return false;
@@ -115,7 +115,7 @@ fn a_manifest_can_be_named_and_cargo_gets_its_options() {
 }
 
 #[test]
-fn a_workspace_of_several_watchers_asks_which_before_it_builds() {
+fn a_workspace_of_several_watchers_is_refused_before_the_build() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     write(root, "Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"one\", \"two\", \"tool\"]\n");
@@ -143,7 +143,7 @@ fn a_workspace_of_several_watchers_asks_which_before_it_builds() {
 }
 
 #[test]
-fn a_watcher_reaches_what_it_is_granted_and_no_more() {
+fn a_watcher_reaches_only_its_grants() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     watcher_package(root, "w-granted", "");

@@ -1,4 +1,5 @@
-//! Compiled components are kept for the next start, and are used only if they are whole and the user's own.
+//! Tests the cache of compiled components: it keeps them for the next start, and uses only entries that are whole and belong to
+//! the user.
 
 mod common;
 
@@ -20,7 +21,7 @@ fn numbered(number: u32) -> Vec<u8> {
     common::watcher(&format!("(drop (i32.const {number})) {DROP_BOTH}"))
 }
 
-/// Loads a watcher as a new process does, has it handle an event, and returns the hits and misses.
+/// Loads a watcher as a new process does, lets it handle an event, and returns the hits and misses.
 fn start_with(builder: EngineBuilder, cache: &Cache, component: &[u8]) -> (u64, u64) {
     let before = (cache.hits(), cache.misses());
     let engine = builder.cache(cache.clone()).build().unwrap();
@@ -89,7 +90,7 @@ fn a_damaged_entry_is_compiled_again_and_replaced() {
     assert_eq!(start(&cache, &component), MISS);
     let entry = entry(folder.path());
     let whole = fs::read(&entry).unwrap();
-    // In the magic text, in the checksum, and everywhere in the code.
+    // The damage is in the magic text, in the checksum, or anywhere in the code.
     let places = [0, 7, 8, 39].into_iter().chain((40..whole.len()).step_by(whole.len() / 20)).chain([whole.len() - 1]);
     let flipped = places.map(|at| {
         let mut damaged = whole.clone();
@@ -120,7 +121,7 @@ fn an_entry_under_another_name_is_not_used() {
 
 #[cfg(unix)]
 #[test]
-fn only_the_user_can_write_what_is_used() {
+fn only_entries_that_the_user_wrote_are_used() {
     use std::os::unix::fs::PermissionsExt as _;
     let parent = folder();
     let folder = parent.path().join("new/cache");
@@ -169,7 +170,7 @@ fn the_entries_that_were_used_longest_ago_make_room() {
 }
 
 #[test]
-fn nothing_but_the_caches_own_files_is_removed() {
+fn only_files_of_the_cache_are_removed() {
     let folder = folder();
     let file = |name: &str| {
         let path = folder.path().join(name);
@@ -224,12 +225,12 @@ fn the_program_keeps_one_entry_for_all_its_starts() {
         assert_eq!(warnings(&output), 0);
         entry(&cache);
     }
-    // It is marked as used.
+    // The entry is marked as used.
     used(&entry(&cache), 24);
     kvwatch(folder.path(), RUN, &[(Cache::FOLDER_VARIABLE, &cache)]);
     let age = fs::metadata(entry(&cache)).unwrap().modified().unwrap().elapsed().unwrap_or_default();
     assert!(age < hours(1), "the second start did not use the entry");
-    // A damaged entry costs nothing but the time.
+    // A damaged entry costs only time.
     fs::write(entry(&cache), "damaged").unwrap();
     let output = kvwatch(folder.path(), RUN, &[(Cache::FOLDER_VARIABLE, &cache)]);
     assert_eq!(warnings(&output), 0);
@@ -257,7 +258,7 @@ fn a_folder_that_cannot_be_used_costs_one_warning() {
     assert_eq!(warnings(&output), 1);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(stderr.contains("file/cache") && stderr.contains("--no-cache") && stderr.contains("1 event\n"), "{stderr}");
-    // Nobody, root included, may write there.
+    // No user may write there, not even root.
     if cfg!(target_os = "linux") {
         let output = kvwatch(folder.path(), RUN, &[(Cache::FOLDER_VARIABLE, Path::new("/proc"))]);
         assert_eq!(warnings(&output), 1);
@@ -276,7 +277,7 @@ fn the_environment_names_the_users_folder() {
     entry(&xdg.join("kvwatch"));
     kvwatch(path, RUN, &[("HOME", &home), ("XDG_CACHE_HOME", &xdg), (Cache::FOLDER_VARIABLE, &own)]);
     entry(&own);
-    // Without a home there is no such folder, and a relative one is none.
+    // Without a home there is no such folder. A relative path does not count.
     let before = entries(path);
     for variables in [&[][..], &[("HOME", Path::new(""))], &[("HOME", Path::new("relative"))]] {
         assert_eq!(warnings(&kvwatch(path, RUN, variables)), 0);

@@ -1,4 +1,4 @@
-//! `kvwatch check`, as a person or a script uses it.
+//! Tests `kvwatch check` through the program.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn check(bytes: &[u8], closed: bool) -> Output {
 }
 
 #[test]
-fn says_what_a_component_has() {
+fn shows_the_imports_and_the_parts_of_a_component() {
     let blobs = r#"(import "wasi:blobstore/types@0.2.0" (instance))"#;
     let stdout = r#"(import "wasi:cli/stdout@0.2.9" (instance))"#;
     let environment = r#"(import "wasi:cli/environment@0.2.9" (instance))"#;
@@ -72,14 +72,14 @@ fn says_what_a_component_has() {
 }
 
 #[test]
-fn a_reader_that_has_enough_changes_no_verdict() {
+fn a_reader_that_closes_the_pipe_does_not_change_the_exit_code() {
     for (bytes, code) in [(watcher(DROP_BOTH), 0), (component(""), 2)] {
         assert_eq!(check(&bytes, true).status.code(), Some(code));
     }
 }
 
 #[test]
-fn a_component_that_needs_what_is_missing_is_not_compiled() {
+fn a_component_with_unknown_imports_is_not_compiled() {
     // The compiler would refuse this module: it has no body that fits its type.
     let output = check(
         &component(r#"(import "wasi:blobstore/types@0.2.0" (instance)) (core module (func (result i32)))"#),

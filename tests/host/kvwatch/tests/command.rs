@@ -1,4 +1,4 @@
-//! The command, as a person or a script uses it.
+//! Tests the command line through the program.
 
 mod common;
 
@@ -11,7 +11,7 @@ use common::DROP_BOTH;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What a run of the command came to.
+/// The result of a run of the command.
 struct Ran {
     code: Option<i32>,
     stdout: String,
@@ -48,7 +48,7 @@ impl Folder {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // It may have no use for it.
+        // The command may not read its input.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
         let output = child.wait_with_output().unwrap();
         Ran {
@@ -114,7 +114,7 @@ fn a_trap_fails_its_event_and_no_other() {
 }
 
 #[test]
-fn violations_are_told_by_name_and_fail_the_run() {
+fn violations_have_their_rule_and_fail_the_run() {
     let folder = Folder::new().with("leak.wasm", common::watcher("(call $drop-bucket (local.get $bucket))"));
     let ran = folder.kvwatch_fed(&["run", "leak.wasm"], EVENTS);
     assert_eq!(ran.code, Some(1));
@@ -124,7 +124,7 @@ fn violations_are_told_by_name_and_fail_the_run() {
 }
 
 #[test]
-fn bad_lines_are_passed_over() {
+fn bad_lines_are_skipped() {
     let folder = good().with("events.jsonl", format!("{EVENTS}nonsense\n{{\"op\":\"delete\",\"key\":\"a\"}}\n"));
     let ran = folder.kvwatch(&["run", "good.wasm", "events.jsonl"]);
     assert_eq!(ran.code, Some(0));
@@ -133,7 +133,7 @@ fn bad_lines_are_passed_over() {
 }
 
 #[test]
-fn strictly_a_bad_line_ends_the_run() {
+fn with_strict_a_bad_line_ends_the_run() {
     let ran = good().kvwatch_fed(&["run", "good.wasm", "--strict"], "nonsense\n{\"op\":\"delete\",\"key\":\"a\"}\n");
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.starts_with("error: standard input:1: "), "{}", ran.stderr);
@@ -150,7 +150,7 @@ fn events_that_cannot_be_read_end_the_run() {
 }
 
 #[test]
-fn no_watcher_no_run() {
+fn a_watcher_that_cannot_be_loaded_ends_the_run() {
     let folder = Folder::new().with("core.wasm", wat::parse_str("(module)").unwrap());
     for (watcher, message) in [
         ("core.wasm", "error: core.wasm is a core module, not a component"),
@@ -199,7 +199,7 @@ fn every_event_may_have_a_fresh_instance() {
 }
 
 #[test]
-fn arguments_that_make_no_sense() {
+fn wrong_arguments_are_refused() {
     for (args, message) in [
         (&["run", "good.wasm", "--personality", "nobody"][..], "\n  hostile\n"),
         (&["run", "good.wasm", "--time", "5"], "a time is a whole number of ms, s or m"),
@@ -243,7 +243,7 @@ fn json_is_an_object_an_event_and_a_summary() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_error() {
+fn a_reader_that_closes_the_pipe_is_no_error() {
     let folder = good().with("events.jsonl", "{\"op\":\"delete\",\"key\":\"a\"}\n".repeat(10_000));
     let mut child = Command::new(env!("CARGO_BIN_EXE_kvwatch"))
         .args(["run", "good.wasm", "events.jsonl", "--json"])
@@ -267,7 +267,7 @@ fn checks_a_watcher() {
 }
 
 #[test]
-fn says_what_it_is() {
+fn shows_its_version() {
     let ran = Folder::new().kvwatch(&["--version"]);
     assert_eq!((ran.code, &*ran.stdout), (Some(0), concat!("kvwatch ", env!("CARGO_PKG_VERSION"), "\n")));
     let ran = Folder::new().kvwatch(&["run", "--help"]);
@@ -292,14 +292,14 @@ fn summaries_have_the_same_numbers_for_programs() {
 }
 
 #[test]
-fn bad_lines_are_told_by_line_and_column() {
+fn bad_lines_have_their_line_and_column() {
     let ran = good().kvwatch_fed(&["run", "good.wasm"], "\n{\"op\":\"set\",\"key\":5}\n");
     let message = "warning: standard input:2: column 19: the field \"key\" is not a string; write it as";
     assert!(ran.stderr.starts_with(message), "{}", ran.stderr);
 }
 
 #[test]
-fn checks_tell_how_large_each_part_is() {
+fn check_shows_the_size_of_each_part() {
     let watcher = common::watcher(DROP_BOTH);
     let ran = Folder::new().with("w.wasm", &watcher).kvwatch(&["check", "w.wasm"]);
     let table: Vec<Vec<&str>> = ran
@@ -335,7 +335,7 @@ fn completes_in_every_shell() {
 }
 
 #[test]
-fn colours_are_for_those_who_want_them() {
+fn colours_can_be_turned_on_and_off() {
     for (variables, coloured) in
         [(&[][..], false), (&[("CLICOLOR_FORCE", "1")], true), (&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false)]
     {
@@ -361,7 +361,7 @@ fn a_trap_shows_the_functions_that_have_names() {
 }
 
 #[test]
-fn a_stub_takes_the_place_of_what_kvwatch_lacks() {
+fn a_stub_replaces_an_interface_that_kvwatch_does_not_offer() {
     let folder = Folder::new().with("mailer.wasm", common::mailer());
     for command in ["run", "check"] {
         let ran = folder.kvwatch_fed(&[command, "mailer.wasm"], EVENTS);

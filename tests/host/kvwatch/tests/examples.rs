@@ -1,9 +1,9 @@
-//! The scripts `serve` of the examples, run as a reader runs them: they start a real server, change the store with its own client,
-//! and show the result.
+//! Tests the scripts `serve` of the examples. They start a real server, change the store with its own client, and show the
+//! result.
 //!
-//! `$NATS_SERVER`, `$NATS_CLIENT` and `$REDIS_SERVER` name what `.ci/nats-server`, `.ci/nats-client` and `.ci/redis-server` get. Without
-//! them, the scripts would get it themselves, so the tests are reported as ignored. They fail with `--include-ignored`, or if the
-//! variable is set.
+//! `$NATS_SERVER`, `$NATS_CLIENT` and `$REDIS_SERVER` name the programs that `.ci/nats-server`, `.ci/nats-client` and
+//! `.ci/redis-server` download. Without these variables, the scripts would download the programs themselves, so the tests are
+//! reported as ignored. They fail with `--include-ignored`, or if the variable is set.
 
 use std::env;
 use std::fs;
@@ -51,13 +51,13 @@ fn script(path: &str, folder: &Path) -> Command {
     command
 }
 
-/// A program on the path has no folder. Scripts look it up themselves.
+/// A program on the path has no folder. The scripts find it themselves.
 fn absolute(program: &Path) -> PathBuf {
     let on_path = || env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(program)).find(|it| it.is_file());
     if program.components().count() > 1 { program.to_owned() } else { on_path().unwrap_or_else(|| program.to_owned()) }
 }
 
-/// Runs a script, which must print this. Each port is PORT.
+/// Runs a script, which must print `expected`. PORT stands for each port.
 fn prints(path: &str, arguments: &[&str], due: &str) {
     let folder = tempfile::tempdir().unwrap();
     let output = script(path, folder.path()).args(arguments).output().unwrap();
@@ -73,7 +73,7 @@ fn without_ports(text: &str) -> String {
     parts.fold(first, |text, part| text + "127.0.0.1:PORT" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
-/// No file, and no process that was given a path in the folder or the script's own receiver.
+/// Checks that the script has left no file, and no process with a path in the folder or of the script's receiver.
 fn assert_nothing_left(folder: &Path) {
     assert_eq!(fs::read_dir(folder).unwrap().count(), 0, "files are left");
     let Ok(processes) = fs::read_dir("/proc") else { return };

@@ -1,4 +1,4 @@
-//! A watcher that sends HTTP requests: the example `webhook`, against a server on this machine.
+//! Tests a watcher that sends HTTP requests: the example `webhook`, with a server on this machine.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
@@ -154,7 +154,7 @@ fn an_answer_that_is_no_success_and_a_host_that_is_away_fail_the_event() {
     let shown = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{shown}");
     assert!(shown.contains("has answered with the status 500"), "{shown}");
-    // A port that nobody listens on.
+    // A port at which no server listens.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = run(&folder, &format!("http://{free}/"), &["--allow-host", "*"]);
     let shown = text(&output.stderr);
@@ -164,7 +164,7 @@ fn an_answer_that_is_no_success_and_a_host_that_is_away_fail_the_event() {
 
 #[test]
 fn a_server_that_does_not_answer_ends_with_the_time_of_the_event() {
-    // It accepts, and says nothing.
+    // The server accepts connections, and never answers.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = folder(Target::Wasip2);
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! A limit limits: guests that ask for too much as they run.
+//! Tests the limits with guests that ask for too much while they run.
 
 mod common;
 
@@ -133,7 +133,7 @@ fn an_event_that_outlasts_its_limit_in_one_instruction_is_never_handled() {
     }
 }
 
-/// That bounds the longest instruction.
+/// The memory limit bounds the longest instruction.
 #[test]
 fn a_time_limit_alone_limits_memory_too() {
     let engine = Engine::builder().time_limit(Duration::from_mins(1)).build().unwrap();
@@ -170,7 +170,7 @@ fn a_session_works_within_a_tokio_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut session = session(&engine, &sleeper(1_000_000));
-        // More often than a task of tokio's may get something ready without a pause.
+        // A tokio task must pause after fewer ready results than this.
         for _ in 0..200 {
             assert!(session.set("a", &"hello".into()).is_handled());
         }
@@ -178,7 +178,7 @@ fn a_session_works_within_a_tokio_runtime() {
     });
 }
 
-/// A session that kept its thread would keep the last one from its end.
+/// If a session kept the thread, the last session would never end.
 #[test]
 fn many_sessions_wait_on_one_thread() {
     fn is_send<T: Send>(future: T) -> T {
@@ -224,7 +224,7 @@ fn a_refusal_of_memory_is_only_a_note() {
     assert_eq!(trapped.refused_memory, Some(64 << 10));
     assert!(trapped.headline().ends_with("(before that, the memory limit of 64 KiB refused it memory)"));
 
-    // A refusal in an earlier event of the instance is no note.
+    // A refusal in an earlier event of the instance is not noted.
     let on_set =
         "(if (i32.eq (global.get $events) (i32.const 1)) (then (drop (memory.grow (i32.const 1)))) (else unreachable))";
     let mut session = session(&engine, &common::watcher(on_set));
@@ -233,7 +233,7 @@ fn a_refusal_of_memory_is_only_a_note() {
 }
 
 #[test]
-fn what_does_not_fit_the_pool_runs_without_it() {
+fn a_component_that_does_not_fit_the_pool_runs_without_it() {
     let engine = Engine::builder().pooled(1).build().unwrap();
     let modules = "(core module $other) ".to_owned() + &"(core instance (instantiate $other)) ".repeat(17);
     for (what, guest) in [
@@ -255,7 +255,7 @@ fn what_does_not_fit_the_pool_runs_without_it() {
 }
 
 #[test]
-fn what_fits_the_pool_has_its_room_only() {
+fn a_component_in_the_pool_has_only_the_room_of_the_pool() {
     let engine = Engine::builder().pooled(1).build().unwrap();
     let mut sessions = [(); 2].map(|()| session(&engine, &idle("", "(table 19999 funcref)")));
     assert!(sessions[0].set("a", &"hello".into()).is_handled());
@@ -277,7 +277,7 @@ fn calls_of_the_host_cost_fuel() {
 }
 
 #[test]
-fn a_trap_tells_the_functions_that_have_names() {
+fn a_trap_names_the_functions_that_have_names() {
     let guest = component(&format!(
         r#"
         (core module $module

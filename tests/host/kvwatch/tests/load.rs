@@ -1,4 +1,4 @@
-//! What is a watcher, and what is told of what is none.
+//! Tests which components are watchers, and the messages for all others.
 
 mod common;
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use common::{DROP_BOTH, HANDLE_WATCH, component};
 use kvwatch::{Engine, Error, Grants, Provider, Watcher};
 
-/// Far from the minutes that the largest of these components would take.
+/// The largest of these components would take minutes without the check.
 const SOON: Duration = Duration::from_millis(2_500);
 
 fn load(bytes: &[u8]) -> Result<Watcher, Error> {
@@ -17,7 +17,7 @@ fn load(bytes: &[u8]) -> Result<Watcher, Error> {
 }
 
 #[test]
-fn a_watcher_tells_what_it_imports() {
+fn a_watcher_lists_its_imports() {
     let watcher = load(&common::watcher(DROP_BOTH)).unwrap();
     assert_eq!(watcher.name(), "w.wasm");
     let imports: Vec<_> = watcher.imports().iter().map(|import| (&*import.name, import.provider)).collect();
@@ -50,7 +50,7 @@ fn no_webassembly() {
 fn a_damaged_component() {
     let whole = common::watcher(DROP_BOTH);
     for len in 8..whole.len() {
-        // Without its last section, which has names only, it is whole.
+        // The component is complete without its last section, which has only names.
         let Err(error) = load(&whole[..len]) else { continue };
         assert!(!matches!(error, Error::NotWasm { .. } | Error::CoreModule { .. }), "{error}");
     }
@@ -68,7 +68,7 @@ fn a_component_without_the_export() {
 }
 
 #[test]
-fn unknown_imports_are_all_told() {
+fn all_unknown_imports_are_listed() {
     let error = load(&component(
         r#"
         (import "wasi:keyvalue/store@0.2.0-draft2" (instance))
@@ -195,7 +195,7 @@ fn doubling(levels: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_too_large_is_refused_before_it_is_compiled() {
+fn a_component_that_is_too_large_is_refused_before_it_is_compiled() {
     let given = component(
         r#"(component $c (import "c" (component $c)) (instance (instantiate $c)))
            (component $d) (instance (instantiate $c (with "c" (component $d))))"#,
@@ -264,7 +264,7 @@ fn a_hundred_thousand_imports_are_read_once() {
 }
 
 #[test]
-fn a_stub_names_what_was_called() {
+fn a_stub_names_the_function_that_was_called() {
     let guest = common::mailer();
     let error = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &guest).unwrap_err();
     assert!(matches!(error, Error::UnknownImports { .. }), "{error}");

@@ -1,4 +1,4 @@
-//! A large value is in memory once, whichever way it comes: the most memory that the program has had, as Linux counts it.
+//! Tests that memory holds a large value once, for every way in which it comes. Linux reports the peak memory of the program.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "this test has one watcher")]
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 const VALUE: usize = 64 << 20;
 
-/// Buffers, and the memory that the first events need of a process.
+/// The memory for buffers and for the first events of a process.
 const SLACK: usize = 16 << 20;
 
 /// The most bytes that the process has had in memory.

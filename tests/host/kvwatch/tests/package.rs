@@ -1,4 +1,4 @@
-//! A package that `kvwatch new` made, as its author works on it.
+//! Tests a package that `kvwatch new` has made.
 
 #[path = "common/packages.rs"]
 mod packages;

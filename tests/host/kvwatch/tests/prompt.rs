@@ -1,4 +1,4 @@
-//! The prompt, typed at through a pseudo-terminal.
+//! Tests the prompt through a pseudo-terminal.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -23,7 +23,7 @@ struct Terminal {
     child: Child,
     keyboard: File,
     shown: Receiver<Vec<u8>>,
-    /// What was shown and not yet expected.
+    /// The output that no test has expected yet.
     pending: Vec<u8>,
 }
 
@@ -39,7 +39,7 @@ impl Terminal {
         let pty = openpty(None, None).unwrap();
         let (keyboard, slave) = (File::from(pty.master), File::from(pty.slave));
         let stdio = || Stdio::from(slave.try_clone().unwrap());
-        // It makes the terminal the controlling one, which `/dev/tty` stands for.
+        // `setsid` makes the terminal the controlling one, so that `/dev/tty` is this terminal.
         let child = Command::new("setsid")
             .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_kvwatch")])
             .args(args)
@@ -69,7 +69,7 @@ impl Terminal {
         self.keyboard.write_all(text.as_ref()).unwrap();
     }
 
-    /// Waits until the text is shown, and returns what was shown before it.
+    /// Waits until the text is shown. Returns the output before it.
     fn expect(&mut self, text: &str) -> String {
         loop {
             let found = self.pending.windows(text.len()).position(|shown| shown == text.as_bytes());
@@ -172,7 +172,7 @@ fn the_prompt_shows_what_the_watcher_wrote_and_keeps_the_store() {
 }
 
 impl Terminal {
-    /// Quits where an event has failed.
+    /// Quits after an event has failed.
     fn quit_failed(mut self) {
         self.type_in("quit\r");
         assert_eq!(self.child.wait().unwrap().code(), Some(1));

@@ -1,4 +1,4 @@
-//! What becomes of events.
+//! Tests the results of events in a session.
 
 mod common;
 
@@ -30,7 +30,7 @@ fn events_are_handled_by_one_instance() {
     session.set("a", &"hello".into()).expect_handled();
     let trapped = session.set("a", &"hello".into()).expect_trapped();
     assert_eq!(trapped.to_string(), "on-set of \"a\" trapped: wasm `unreachable` instruction executed");
-    // A fresh instance starts to count anew.
+    // A fresh instance counts from the start.
     session.set("a", &"hello".into()).expect_handled();
     session.renew();
     for _ in 0..2 {
@@ -74,7 +74,7 @@ fn violations_do_not_fail_an_event() {
 }
 
 #[test]
-fn handles_go_on_from_one_instance_to_the_next() {
+fn handle_numbers_continue_in_the_next_instance() {
     let mut session = session(&Engine::new().unwrap(), "unreachable");
     for _ in 0..2 {
         let outcome = session.set("a", &"hello".into());
@@ -106,7 +106,7 @@ fn the_time_limit() {
     let trapped = outcome.expect_trapped();
     assert_eq!(trapped.cause, Cause::Time(limit));
     assert_eq!(trapped.headline(), "on-set of \"loop\" trapped: it ran into the time limit of 50ms");
-    // Each event has the whole of it, and idle time is nobody's.
+    // Each event has the whole time. Idle time does not count.
     std::thread::sleep(2 * limit);
     session.set("no loop", &"hello".into()).expect_handled();
 }
@@ -134,13 +134,13 @@ fn the_memory_limit() {
     outcome.expect_handled();
     assert_eq!(outcome.peak_memory, 128 << 10);
     let trapped = set(&engine, &grow(2)).expect_trapped();
-    // Why it gave up, nobody but the watcher knows.
+    // Only the watcher knows why it gave up.
     assert_eq!(
         trapped.headline(),
         "on-set of \"users/ada\" trapped: wasm `unreachable` instruction executed (before that, the memory limit of 128 KiB \
          refused it memory)"
     );
-    // A watcher that can do without is none the worse for it.
+    // A watcher that works without the memory is not affected.
     let coping = format!("{DROP_BOTH} (drop (memory.grow (i32.const 2)))");
     let outcome = set(&engine, &coping);
     outcome.expect_handled();
@@ -148,7 +148,7 @@ fn the_memory_limit() {
 }
 
 #[test]
-fn a_limit_below_what_an_instance_has_at_first() {
+fn a_limit_below_the_first_memory_of_an_instance() {
     let engine = Engine::builder().memory_limit(1 << 10).build().unwrap();
     let mut session = session(&engine, DROP_BOTH);
     for _ in 0..2 {
@@ -162,7 +162,7 @@ fn a_limit_below_what_an_instance_has_at_first() {
 }
 
 #[test]
-fn a_store_has_what_happened_whatever_the_watcher_made_of_it() {
+fn a_store_keeps_a_change_even_if_its_event_fails() {
     let watcher = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &common::watcher("unreachable")).unwrap();
     let mut store = Watched::new(watcher.session(), "users");
     let _ = store.apply(&Event::set("a", "hello")).expect_trapped();

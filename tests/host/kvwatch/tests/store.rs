@@ -1,4 +1,4 @@
-//! Watchers that act on the store: every function of the draft's outbound interfaces, called by a component.
+//! Tests every function of the draft's outbound interfaces, called by a component.
 
 #[allow(dead_code, reason = "this test writes its own watchers")]
 mod common;

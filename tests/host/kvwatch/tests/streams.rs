@@ -1,4 +1,4 @@
-//! Input and output of `kvwatch run` as pipes, files and signals have them.
+//! Tests the input and the output of `kvwatch run` with pipes, files and signals.
 #![cfg(unix)]
 
 mod common;
@@ -81,7 +81,7 @@ fn stderr_lossy(output: &Output) -> String {
 }
 
 #[test]
-fn messages_of_a_watcher_that_goes_on_are_counted() {
+fn messages_of_a_watcher_that_continues_are_counted() {
     let folder = folder(&common::printer("stderr", b"it failed\n", 1));
     let output = run(folder.path(), &[], SET.repeat(2));
     let said = stderr(&output);
@@ -185,7 +185,7 @@ fn a_signal_ends_a_run_with_its_summary() {
     }
 }
 
-/// The watcher fills the pipe of its output, which nobody reads: the event stays in hand for as long as the test wants.
+/// The watcher fills the pipe of its output, which nobody reads. So the event runs for as long as the test needs.
 #[test]
 fn a_signal_lets_the_event_in_hand_end_and_a_second_one_does_not() {
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
@@ -257,7 +257,7 @@ fn a_machine_without_room_for_a_pool_makes_fresh_instances_without_it() {
 }
 
 #[test]
-fn input_that_is_no_event_is_told_and_not_delivered() {
+fn input_that_is_not_an_event_is_reported_and_not_delivered() {
     let folder = folder(&common::watcher(DROP_BOTH));
     let long = format!("{{\"op\":\"set\",\"key\":\"k\",\"value\":\"{}\"}}\n{SET}", "v".repeat(5000));
     for (input, args, code, expected) in [
@@ -289,7 +289,7 @@ fn input_that_is_no_event_is_told_and_not_delivered() {
 /// Its first page cannot be read, now or later.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_file_that_cannot_be_read_is_told_once_and_ends() {
+fn a_file_that_cannot_be_read_is_reported_once_and_ends_the_run() {
     let folder = folder(&common::watcher(DROP_BOTH));
     let output = run(folder.path(), &["/proc/self/mem"], "");
     let said = stderr(&output);
@@ -299,7 +299,7 @@ fn a_file_that_cannot_be_read_is_told_once_and_ends() {
 }
 
 #[test]
-fn json_gives_every_key_back_and_says_what_is_missing() {
+fn json_keeps_every_key_and_counts_the_missing_bytes() {
     let folder = folder(&common::printer("stdout", "€".repeat(1000).as_bytes(), 400));
     let keys = ["", "\0", "\u{1b}[2J", "\u{9b}", "\u{202e}x", "\"\\\n", "😀\u{2028}"];
     let events = keys.map(|key| serde_json::json!({"op": "set", "key": key, "value": ""}).to_string()).join("\n");

@@ -1,5 +1,5 @@
-//! `--watch`, through the program. No test depends on how long something takes: each waits for a line, with a limit that only a
-//! fault reaches.
+//! Tests `--watch` through the program. No test depends on how long something takes: each waits for a line, and only a fault
+//! reaches its time limit.
 #![cfg(unix)]
 
 mod common;
@@ -67,7 +67,7 @@ fn expect(lines: &Receiver<String>, part: &str) {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        // It may have ended, where the test has failed.
+        // The process may have ended if the test has failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -93,7 +93,7 @@ enum Step {
     Says(&'static str),
 }
 
-/// What happens to a package, its name, more lines of its manifest, its files at the start, and the steps.
+/// A case: its description, the name of the package, more lines of its manifest, its files at the start, and the steps.
 type Row = (&'static str, &'static str, &'static str, Vec<(&'static str, String)>, Vec<Step>);
 
 /// It reads a file outside of the package.
@@ -335,7 +335,7 @@ fn a_component_that_is_not_there_yet_is_waited_for() {
 fn a_component_is_loaded_again_when_its_file_changes() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
-        // As a linker does that replaces what it made.
+        // The file is replaced, as a linker replaces its output.
         fs::write(folder.path().join("new"), bytes).unwrap();
         fs::rename(folder.path().join("new"), folder.path().join(name)).unwrap();
     };

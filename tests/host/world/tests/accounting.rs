@@ -1,4 +1,4 @@
-//! What the host accounts for, and what it keeps of a guest that does wrong for ever.
+//! Tests the accounts of the host, and the bounds on what it keeps for a guest that breaks rules for ever.
 
 use inbound_keyvalue_host::{BadHandle, Content, Host, Numbering, Personality};
 
@@ -19,7 +19,7 @@ fn a_new_value_has_no_fault_of_an_older_one_with_its_number() {
 }
 
 #[test]
-fn a_stream_that_reuses_a_number_is_not_taken_for_that_of_another_value() {
+fn a_stream_that_reuses_a_number_does_not_belong_to_another_value() {
     let mut host = Host::new(Personality::deviating(|p| {
         p.numbering = Numbering { per_kind: true, first: 0, reuse: true };
     }));

@@ -15,7 +15,7 @@ fn events(lines: impl AsRef<[u8]>) -> Vec<Result<Event, BadLine>> {
 }
 
 #[test]
-fn reads_what_is_an_event() {
+fn reads_every_form_of_an_event() {
     for (line, key, expected) in [
         (r#"{"op":"set","key":"k","value":"hello"}"#, "k", &b"hello"[..]),
         (r#" { "key" : "k" , "value" : "" , "op" : "set" } "#, "k", b""),
@@ -47,7 +47,7 @@ fn base64_of_every_length_is_decoded() {
 }
 
 #[test]
-fn what_is_no_event_is_a_bad_line_with_its_place_and_what_to_write() {
+fn a_line_that_is_not_an_event_has_its_place_and_a_remedy() {
     for (line, message) in [
         (&b"{\"op\":\"set\",\"key\":\"a\xff\",\"value\":\"\"}"[..], "column 21: byte 0xff is not valid UTF-8; save"),
         (b"nonsense", "column 2: this is not valid JSON (expected ident); an event is like {"),
@@ -100,7 +100,7 @@ fn a_line_past_the_limit_is_bad_and_the_next_is_read() {
     }
 }
 
-/// Reads what there is, and fails from then on.
+/// Reads the bytes, and fails after them.
 struct Failing<'a>(&'a [u8]);
 
 impl Read for Failing<'_> {
@@ -113,7 +113,7 @@ impl Read for Failing<'_> {
 }
 
 #[test]
-fn an_error_of_the_reader_is_told_once_and_ends() {
+fn an_error_of_the_reader_comes_once_and_is_the_end() {
     let mut events = Events::new(BufReader::new(Failing(b"{\"op\":\"delete\",\"key\":\"a\"}\n{\"op\"")));
     assert!(events.next().unwrap().is_ok());
     let bad = events.next().unwrap().unwrap_err();
@@ -124,7 +124,7 @@ fn an_error_of_the_reader_is_told_once_and_ends() {
 }
 
 #[test]
-fn the_first_unknown_field_is_told_once() {
+fn the_first_unknown_field_is_reported_once() {
     let line = "{\"op\":\"delete\",\"key\":\"a\",\"attempts\":3,\"cause\":\"x\"}\n";
     let mut events = Events::new(BufReader::new(line.repeat(3).leak().as_bytes()));
     assert_eq!(events.take_unknown_field(), None);

@@ -1,4 +1,4 @@
-//! The limits of what a host keeps for a guest, and the end of a call that takes too long.
+//! Tests the limits on what a host keeps for a guest, and the end of a call that takes too long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -183,7 +183,7 @@ fn an_interrupt_ends_a_transfer_and_a_repeated_write() {
     }
 }
 
-/// A guest that calls anything with any handle and any length, on every host.
+/// A guest that calls any function with any handle and any length, on every host.
 #[test]
 fn random_calls_stay_within_the_limits() {
     let mut random = 0x1234_5678_9abc_def1_u64;

@@ -1,4 +1,4 @@
-//! The functions that act on the store, on bare handles.
+//! Tests the functions that act on the store, on bare handles.
 
 use std::future::poll_fn;
 use std::sync::{Arc, mpsc};
@@ -119,7 +119,7 @@ fn a_value_that_the_host_did_not_keep_whole_is_refused() {
 }
 
 #[test]
-fn a_bucket_is_what_it_was_opened_as() {
+fn a_bucket_keeps_the_name_that_it_was_opened_with() {
     let store = MemoryStore::new();
     let (mut host, bucket) = host(store.clone());
     host.set_event_bucket("users");

@@ -1,4 +1,4 @@
-//! What decorators remember of handles, and what they do together.
+//! Tests the state that decorators keep of handles, and the combination of decorators.
 
 use inbound_keyvalue_host::{
     AfterEnd, ConsumedPayload, Content, End, Host, Numbering, Personality, Repeat, Size, SizeHint,

@@ -1,4 +1,4 @@
-//! A store in memory as lines of JSON: what is saved comes back, and what is not such a line is refused with its place.
+//! Tests a store in memory as lines of JSON: a saved store is loaded exactly, and a bad line is refused with its place.
 
 use inbound_keyvalue_host::store::MemoryStore;
 use inbound_keyvalue_host::{Content, Events};
@@ -46,7 +46,7 @@ fn every_key_and_content_comes_back() {
 }
 
 #[test]
-fn a_line_that_is_no_key_of_a_store_is_refused_with_its_place() {
+fn a_line_that_is_not_a_key_of_a_store_is_refused_with_its_place() {
     for (line, message) in [
         (r#"{"op":"delete","key":"k"}"#, "line 2: column 7: a store has only keys that are set; remove this line"),
         (

@@ -1,4 +1,4 @@
-//! What a component imports and exports.
+//! The imports and exports of a component.
 
 use wit_component::{ComponentEncoder, DecodedWasm};
 
@@ -9,10 +9,10 @@ pub(crate) struct Interfaces {
     pub(crate) exports: Vec<String>,
 }
 
-/// All that the world imports.
+/// All interfaces that the world imports.
 const WORLD: [&str; 2] = ["wasi:keyvalue/wasi-io", "wasi:keyvalue/types"];
 
-/// All that a watcher with the feature `outbound` may import besides.
+/// All interfaces that a watcher with the feature `outbound` may import besides.
 const OUTBOUND: [&str; 3] = ["wasi:keyvalue/atomic", "wasi:keyvalue/batch", "wasi:keyvalue/readwrite"];
 
 /// Makes a component of a core module.
@@ -37,7 +37,7 @@ impl Interfaces {
         self
     }
 
-    /// Whether it imports something of the world. What it does not use, it does not import.
+    /// Whether it imports an interface of the world. A component does not import an interface that it does not use.
     pub(crate) fn imports_the_world(&self) -> bool {
         self.imports.iter().any(|name| is_of_the_world(name))
     }
@@ -47,7 +47,7 @@ impl Interfaces {
         self.imports.iter().all(|name| is_of_the_world(name))
     }
 
-    /// Whether it imports nothing beyond the world but what every host with WASI has.
+    /// Whether its imports beyond the world are only interfaces that every host with WASI has.
     pub(crate) fn imports_nothing_but_wasi(&self) -> bool {
         let is_wasi = |name: &str| name.starts_with("wasi:") && !name.starts_with("wasi:keyvalue/");
         self.imports.iter().all(|name| is_of_the_world(name) || is_wasi(name))

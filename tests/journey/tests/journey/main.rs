@@ -1,6 +1,6 @@
-//! The author's journey: the very commands of the README, examples copied out of the repository, and packages that do not
-//! register a watcher or that generate bindings of their own. Each is a project outside this workspace, which has one line that
-//! its author would not have: the patch that stands for the crate as long as it is not published.
+//! Tests the steps of a new author: the commands of the README, examples that are copied out of the repository, and packages that
+//! register no watcher or generate bindings of their own. Each is a project outside this workspace. It has one line that an
+//! author would not have: the patch that replaces the crate while it is not published.
 
 mod component;
 mod mistakes;
@@ -22,7 +22,7 @@ use mistakes::{
 use project::{Outside, Project, copy};
 use readme::Readme;
 
-/// What `cargo component build` builds for.
+/// The target of `cargo component build`.
 const WASIP1: &str = "wasm32-wasip1";
 const WASIP2: &str = "wasm32-wasip2";
 const UNKNOWN: &str = "wasm32-unknown-unknown";
@@ -41,18 +41,18 @@ fn main() -> ExitCode {
     ])
 }
 
-/// Tells of progress, past the test harness, which shows a test's own output only when it fails.
+/// Reports progress past the test harness. The harness shows the output of a test only if the test fails.
 fn say(what: &str) {
-    // Nobody to hear it is no reason to fail.
+    // A closed standard error is no reason to fail.
     let _ = writeln!(io::stderr(), "journey: {what}");
 }
 
-/// The repository that this is a test of.
+/// The repository of this test.
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Builds a project with the command that it is given, and checks what comes of it.
+/// Builds a project with a command, and checks the result.
 fn build(project: &Project, args: &[&str]) -> &'static str {
     project.cargo(args);
     let target = [UNKNOWN, WASIP1, WASIP2].into_iter().find(|target| args.contains(target)).unwrap_or(WASIP1);
@@ -94,7 +94,7 @@ fn cargo_component_builds_the_readmes_watcher() {
     project.append("src/lib.rs", readme.test());
     project.cargo(&["test"]);
 
-    // What `cargo component new` has made for bindings of one's own is no use to this watcher, and can go.
+    // The files that `cargo component new` makes for the author's own bindings are of no use to this watcher, and can be deleted.
     project.cargo(&["remove", "wit-bindgen-rt"]);
     fs::remove_dir_all(project.path("wit")).unwrap();
     fs::remove_file(project.path("src/bindings.rs")).unwrap();
@@ -114,8 +114,8 @@ fn the_readmes_watcher_builds_without_cargo_component() {
     build(&project, &plain.split_whitespace().skip(1).collect::<Vec<_>>());
 }
 
-/// A project whose manifest targets this world has bindings of its own generated. They are in nobody's way until they are
-/// exported: a component has one `handle-watch`.
+/// A project whose manifest targets this world generates its own bindings. They do no harm unless they are exported: a component
+/// has one `handle-watch`.
 fn cargo_component_builds_a_project_that_targets_the_world() {
     let outside = Outside::new("own-world");
     outside.cargo(&["component", "new", "--lib", "own-world"]);
@@ -171,7 +171,7 @@ fn cargo_component_builds_every_example() {
         {
             let target = build(&project, arguments);
             let name = format!("{} of cargo-component for {target}", project.name());
-            // It imports HTTP, which kvwatch is built without here.
+            // It imports HTTP, and kvwatch is built without HTTP here.
             if project.name() != "webhook" {
                 conformance::run_recorded(&name, &conformance::load(&name, &project.built(target)), &project.path(""));
             }
@@ -179,7 +179,7 @@ fn cargo_component_builds_every_example() {
     }
 }
 
-/// Copies every example, as an author would who starts from it.
+/// Copies every example, as an author does who starts from it.
 fn examples(outside: &Outside) -> Vec<Project> {
     let entries = fs::read_dir(repository().join("examples")).unwrap().map(Result::unwrap);
     let examples = entries.filter(|example| example.path().join("Cargo.toml").is_file());

@@ -1,9 +1,9 @@
-//! Mistakes that only a build for wasm can show, and what the compiler says about them.
+//! Tests mistakes that only a build for wasm can show, and the compiler's messages about them.
 
 use crate::UNKNOWN;
 use crate::project::Outside;
 
-/// What the compiler says about a project with this source, checked for wasm with these arguments.
+/// The compiler's messages about a project with this source, which is checked for wasm with these arguments.
 fn refused(name: &str, source: &str, arguments: &[&str]) -> String {
     let outside = Outside::new(name);
     outside.cargo(&["new", "--lib", name]);
@@ -65,7 +65,7 @@ pub fn test(personality: Personality) {
 /// The SDK keeps its state in statics that assume one thread, so a build with threads must not compile.
 pub(crate) fn a_build_with_threads_does_not_compile() {
     let source = "pub use inbound_keyvalue::HandleWatch;";
-    // Only a nightly compiler, or one with this variable, tells a crate of this feature.
+    // Only a nightly compiler, or one with this variable, reports this feature to a crate.
     let flags =
         ["--config", "build.rustflags = ['-Ctarget-feature=+atomics']", "--config", "env.RUSTC_BOOTSTRAP = '1'"];
     let message = refused("threads", source, &flags);

@@ -13,7 +13,7 @@ use wasm_targets::Target;
 
 use crate::{repository, say};
 
-/// An empty folder outside this repository, for projects. It is removed once its test has passed.
+/// An empty folder outside this repository, for projects. It is removed when its test has passed.
 pub(crate) struct Outside(Project);
 
 /// A folder to run cargo in.
@@ -24,8 +24,8 @@ fn cargo() -> OsString {
 }
 
 impl Outside {
-    /// In the repository, cargo would take the projects for parts of its workspace. A name stands for the same place each time,
-    /// for cargo to find what it built there before; another checkout has another.
+    /// Inside the repository, cargo would treat the projects as parts of its workspace. A name stands for the same place each
+    /// time, so that cargo finds its earlier builds. Another checkout has another place.
     pub(crate) fn new(name: &str) -> Self {
         let checkout = repository().to_string_lossy().replace(|c: char| !c.is_alphanumeric(), "-");
         let folder = env::temp_dir().join(format!("inbound-keyvalue-journey{checkout}-{name}"));
@@ -47,7 +47,7 @@ impl Deref for Outside {
 
 impl Drop for Outside {
     fn drop(&mut self) {
-        // What failed is worth a look.
+        // The files of a failed test are kept, so that a person can look at them.
         if !thread::panicking() {
             let _ = fs::remove_dir_all(self.path(""));
         }
@@ -55,7 +55,7 @@ impl Drop for Outside {
 }
 
 impl Project {
-    /// The project in a folder of this one's.
+    /// The project in a folder inside this project.
     pub(crate) fn inside(&self, folder: impl AsRef<Path>) -> Self {
         Self(self.path(folder))
     }
@@ -73,8 +73,8 @@ impl Project {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Does what `cargo add inbound-keyvalue` will do once the crate is published. Until then cargo finds it by its path only,
-    /// whatever the patches, so it is told that. What it writes is then made what it writes for a published crate.
+    /// Does what `cargo add inbound-keyvalue` will do when the crate is published. Until then, cargo finds the crate only by its
+    /// path, even with a patch. So cargo adds the path, and this function changes the result to that for a published crate.
     pub(crate) fn add_sdk(&self) {
         let sdk = repository();
         self.cargo(&["add", "inbound-keyvalue", "--path", sdk.to_str().expect("a path that is text")]);
@@ -99,7 +99,7 @@ impl Project {
         assert!(output.status.success(), "cargo {} failed in {}:\n{}", args.join(" "), self.0.display(), text(&output));
     }
 
-    /// Runs cargo, which is to fail; gives what it says.
+    /// Runs cargo, which must fail. Returns its messages.
     pub(crate) fn cargo_fails(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(!output.status.success(), "cargo {} was to fail in {}", args.join(" "), self.0.display());
@@ -117,7 +117,7 @@ impl Project {
             .expect("cargo, which runs this test, can be run")
     }
 
-    /// What cargo has built for a target.
+    /// The path of the artifact that cargo built for a target.
     pub(crate) fn built(&self, target: &str) -> Vec<u8> {
         let file = format!("{}.wasm", self.name().replace('-', "_"));
         fs::read(target_dir().join(target).join("release").join(file)).unwrap()
@@ -129,7 +129,7 @@ impl Project {
     }
 }
 
-/// Copies a folder, and what is in it.
+/// Copies a folder and its content.
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -142,7 +142,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// One for all, so that what the projects have in common is built once.
+/// One target folder for all projects, so that common crates are built once.
 fn target_dir() -> &'static Path {
     Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/journey"))
 }

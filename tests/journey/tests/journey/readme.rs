@@ -1,4 +1,4 @@
-//! What the README says, and has its reader do.
+//! Reads the README: its watcher, its commands and its test.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ struct Block {
     text: String,
 }
 
-/// The section that is walked.
+/// The section that the test follows.
 const SECTION: &str = "Write your own";
 
 impl Readme {
@@ -38,7 +38,7 @@ impl Readme {
         &self.section("rust,ignore").next().expect("the README tests its watcher").text
     }
 
-    /// What the test needs in the manifest.
+    /// The line of the manifest that the test needs.
     pub(crate) fn dev_dependency(&self) -> &str {
         let start = self.text.find("`inbound-keyvalue = {").expect("the README says what a test needs") + 1;
         self.text[start..].split('`').next().unwrap_or_default()

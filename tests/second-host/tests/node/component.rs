@@ -1,4 +1,4 @@
-//! Components for `wasm32-unknown-unknown`, which import the world and nothing else: a host need not have any WASI.
+//! Components for `wasm32-unknown-unknown`. They import only the world, so the host needs no WASI.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -12,18 +12,18 @@ use wit_component::ComponentEncoder;
 
 const TARGET: Target = Target::UnknownUnknown;
 
-/// The repository that this is a test of.
+/// The repository of these tests.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Where these tests write, which is below cargo's own target folder.
+/// The folder for the output of these tests, inside cargo's target folder.
 pub(crate) fn scratch() -> &'static Path {
     Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/second-host"))
 }
 
-/// The component of the package in `folder`, which has the package's name. It is built by the first test that asks for it, so
-/// that none replaces what another is running.
+/// The component of the package in `folder`, which has the package's name. The first test that needs it builds it, so that no
+/// test replaces a component that another test is running.
 pub(crate) fn build(folder: &Path) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     let name = folder.file_name().and_then(|name| name.to_str()).expect("a package's folder has its name");
@@ -31,13 +31,13 @@ pub(crate) fn build(folder: &Path) -> PathBuf {
     built.entry(name.to_owned()).or_insert_with(|| build_now(name, folder)).clone()
 }
 
-/// The core module that the component of the package in `folder` was made of.
+/// The core module from which the component of the package in `folder` was made.
 pub(crate) fn module(folder: &Path) -> PathBuf {
     let component = build(folder);
     modules().join(component.file_name().expect("a component is a file"))
 }
 
-/// Where cargo puts core modules.
+/// The folder in which cargo puts core modules.
 fn modules() -> PathBuf {
     scratch().join("target").join(TARGET.as_str()).join("release")
 }
@@ -63,6 +63,6 @@ fn build_now(name: &str, folder: &Path) -> PathBuf {
 }
 
 fn encode(module: &[u8]) -> Vec<u8> {
-    // No adapter: this fails if the module imports anything of WASI.
+    // There is no adapter, so this fails if the module imports WASI.
     ComponentEncoder::default().validate(true).module(module).and_then(|mut encoder| encoder.encode()).unwrap()
 }

@@ -1,5 +1,6 @@
-//! Every watcher of this repository in a host that shares nothing with `kvwatch` and the test host: its component, transpiled
-//! by jco, under Node, with the world's imports written in JavaScript. What a watcher does must not depend on wasmtime.
+//! Runs every watcher of this repository in a second host, which shares no code with `kvwatch` and the test host. jco transpiles
+//! its component, Node runs it, and the world's imports are written in JavaScript. The behaviour of a watcher must not depend on
+//! wasmtime.
 
 mod component;
 mod node;
@@ -22,7 +23,7 @@ use inbound_keyvalue::testing::{
 use node::{Node, Outcome};
 use serde_json::json;
 
-/// The examples. Of each, how many events are recorded, and which of them, counted from 0, are to trap.
+/// The examples. Each has the number of its recorded events, and the events that must trap, counted from 0.
 const EXAMPLES: &[(&str, usize, &[usize])] = &[
     ("audit-log", 5, &[]),
     ("hand-written", 3, &[]),
@@ -33,14 +34,14 @@ const EXAMPLES: &[(&str, usize, &[usize])] = &[
     // One amount is bad on purpose.
     ("running-totals", 6, &[2]),
     ("secondary-index", 7, &[]),
-    // What this one cannot use it notes and goes on, as it has something to lose.
+    // This watcher only reports a key that it cannot use and continues, because a trap would lose its state.
     ("session-expiry", 7, &[]),
     ("transform", 5, &[]),
-    // For this target it has no HTTP, and each event says so.
+    // Without HTTP on this target, each event fails with a message about it.
     ("webhook", 3, &[0, 1, 2]),
 ];
 
-/// What the refusing host says, for which text of any kind has to survive two encodings of strings.
+/// The message of the refusing host. It has many kinds of characters, because it passes two encodings of strings.
 const REFUSAL: &str = "зажат \u{202e}🗝️\u{10ffff}\n";
 
 fn main() -> ExitCode {
@@ -57,9 +58,9 @@ fn main() -> ExitCode {
     ])
 }
 
-/// Tells of progress, past the test harness, which shows a test's own output only when it fails.
+/// Reports progress past the test harness. The harness shows the output of a test only if the test fails.
 fn say(what: &str) {
-    // Nobody to hear it is no reason to fail.
+    // A closed standard error is no reason to fail.
     let _ = writeln!(io::stderr(), "second-host: {what}");
 }
 
@@ -114,7 +115,7 @@ fn transform_writes_what_it_was_given() {
     }
 }
 
-/// What is in the store of the other host when all recorded events of an example were handled, without the events' own keys.
+/// The content of the other host's store after all recorded events of an example, without the events' own keys.
 fn watchers_that_act_change_the_store() {
     let node = Node::get();
     for (example, due) in [
@@ -190,7 +191,7 @@ fn the_test_guest_reports_the_same_where_it_is_refused() {
     compare(&mut native, &outcomes);
 }
 
-/// Makes the native host what `host.mjs` is.
+/// Gives the native host the settings of `host.mjs`.
 fn awkward(host: &mut Personality) {
     host.numbering = Numbering { per_kind: true, first: 0, reuse: false };
     host.read.size = Size::Random;
@@ -199,7 +200,7 @@ fn awkward(host: &mut Personality) {
     host.transfer = Transfer::Traps;
 }
 
-/// Every exercise with payloads of all sorts, and after each a count of the events since the last trap.
+/// Every exercise with payloads of all kinds. After each comes a count of the events since the last trap.
 fn events() -> Vec<Event> {
     let text = |len| Content::repeat("a line of text, and then another\n", len);
     let contents = [
@@ -216,12 +217,12 @@ fn events() -> Vec<Event> {
         .collect()
 }
 
-/// What the test guest answers with the number of events that it has seen.
+/// The test guest's answer with the number of events that it has seen.
 fn count() -> Event {
     Event::delete("count")
 }
 
-/// Runs the test guest. `name` tells the events from those of the other tests, which run at the same time.
+/// Runs the test guest. `name` distinguishes the events from those of other tests, which run at the same time.
 fn exercise(node: &Node, name: &str, events: &[Event], refusal: Option<&str>) -> Vec<Outcome> {
     let file = record(name, events);
     let outcomes = node.run(&component::build(&repository().join("tests/guests/exercise")), &file, refusal);
@@ -241,8 +242,8 @@ fn record(name: &str, events: &[Event]) -> PathBuf {
     file
 }
 
-/// Gives the native host the same events, and compares all that both hosts can see but the number of calls, which hangs on the
-/// sizes that the hosts drew by lot.
+/// Gives the native host the same events, and compares everything that both hosts can see. The number of calls is not compared,
+/// because it depends on the random sizes of each host.
 fn compare(native: &mut TestHost<Exerciser>, outcomes: &[Outcome]) {
     native.tolerate();
     for (event, outcome) in events().into_iter().zip(outcomes) {
@@ -254,7 +255,7 @@ fn compare(native: &mut TestHost<Exerciser>, outcomes: &[Outcome]) {
         assert_eq!(outcome.trap.is_some(), matches!(expected.ending, Ending::Trapped(_)), "{key}: {outcome:?}");
         assert_eq!(outcome.violations, [""; 0], "{key}");
         assert_eq!(expected.violations, [], "{key}");
-        // What was written until a trap hangs on the sizes, too.
+        // The bytes that were written before a trap depend on the sizes too.
         if outcome.trap.is_none() {
             let written: Vec<_> = expected.values.into_iter().map(|value| value.bytes).collect();
             assert_eq!(outcome.report(), Outcome::report_in(&written), "{key}");

@@ -14,14 +14,14 @@ use crate::component::scratch;
 /// A folder that has jco installed in it, and the host's files.
 pub(crate) struct Node(PathBuf);
 
-/// What `run.mjs` says of an event.
+/// The report of `run.mjs` about an event.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Outcome {
-    /// What the trap says, if the event trapped.
+    /// The message of the trap, if the event trapped.
     pub(crate) trap: Option<String>,
-    /// In base64, what was written to each value, in the order of their making.
+    /// The content of each value in base64, in the order in which the values were made.
     values: Vec<String>,
-    /// The bucket, the key and, unless it was deleted, the content in base64, of each change of the store by the guest.
+    /// The bucket, the key and the content (in base64) of each change of the store by the guest. A deleted key has no content.
     changes: Vec<(String, String, Option<String>)>,
     pub(crate) violations: Vec<String>,
     pub(crate) calls: u64,
@@ -44,19 +44,19 @@ impl Node {
         for file in FILES {
             fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("node").join(file), folder.join(file)).unwrap();
         }
-        // Written once npm is through, so that what it broke off is done again.
+        // This file is written when npm has finished, so that an interrupted installation is done again.
         let installed = folder.join("installed");
         let lock = fs::read(folder.join(LOCK)).unwrap();
         if fs::read(&installed).ok().as_ref() != Some(&lock) {
             crate::say("installing jco, once");
-            // `npm ci` refuses the lock, since of one optional dependency not every machine's variant was published.
+            // `npm ci` refuses the lock, because one optional dependency was not published for every machine.
             output(Command::new("npm").args(["install", "--loglevel=error"]).current_dir(&folder));
             fs::write(installed, lock).unwrap();
         }
         Self(folder)
     }
 
-    /// Runs a component with the events of a file, on the host that refuses what it can refuse, if a refusal is given.
+    /// Runs a component with the events of a file. If a refusal is given, the host refuses every call that it can refuse.
     pub(crate) fn run(&self, component: &Path, events: &Path, refusal: Option<&str>) -> Vec<Outcome> {
         crate::say(&format!("running {}", component.display()));
         let mut command = self.node();
@@ -81,7 +81,7 @@ impl Node {
     }
 }
 
-/// Runs a command that must not fail, and gives what it says.
+/// Runs a command that must not fail, and returns its output.
 fn output(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
     let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
@@ -90,7 +90,7 @@ fn output(command: &mut Command) -> String {
 }
 
 impl Outcome {
-    /// What was written to each value.
+    /// The content of each value.
     pub(crate) fn values(&self) -> Vec<Vec<u8>> {
         self.values.iter().map(|value| BASE64.decode(value).unwrap()).collect()
     }
@@ -101,12 +101,12 @@ impl Outcome {
         self.changes.into_iter().map(|(bucket, key, content)| (bucket, key, decoded(content))).collect()
     }
 
-    /// What the test guest reports of an event that it came to the end of.
+    /// The test guest's report about an event that it has finished.
     pub(crate) fn report(&self) -> Option<String> {
         self.trap.is_none().then(|| Self::report_in(&self.values())).flatten()
     }
 
-    /// What the test guest reports, which is in the last value that it makes.
+    /// The test guest's report, which is the last value that it makes.
     pub(crate) fn report_in(values: &[Vec<u8>]) -> Option<String> {
         values.last().map(|report| String::from_utf8_lossy(report).into_owned())
     }

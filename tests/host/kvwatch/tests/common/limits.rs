@@ -1,8 +1,8 @@
-//! Watchers that take a lot: time, memory, handles.
+//! Watchers that use too much time, too much memory or too many handles.
 
 use crate::common::{HANDLE_WATCH, component};
 
-/// A watcher whose `on-set` waits for a clock, for so many nanoseconds.
+/// A watcher whose `on-set` waits for a clock, for this number of nanoseconds.
 pub(crate) fn sleeper(nanoseconds: u64) -> Vec<u8> {
     component(&format!(
         r#"
@@ -36,7 +36,7 @@ pub(crate) fn sleeper(nanoseconds: u64) -> Vec<u8> {
     ))
 }
 
-/// A watcher that does nothing, with more fields in its module, and more before it.
+/// A watcher that does nothing. Its module has these fields, and the component has `before` in front of the module.
 pub(crate) fn idle(before: &str, fields: &str) -> Vec<u8> {
     component(&format!(
         r#"
@@ -117,5 +117,5 @@ pub(crate) fn maker(on_set: &str) -> Vec<u8> {
 pub(crate) const NEW_BODY: &str = "(local.set $value (call $new-value)) (call $body (local.get $value) (i32.const 8)) \
      (local.set $stream (i32.load (i32.const 12)))";
 
-/// Writes as much as there is room for, many times.
+/// Writes the largest possible number of bytes.
 pub(crate) const FILL: &str = "(call $repeat (local.get $stream) (i32.const 120) (i64.const -1) (i32.const 16))";

@@ -1,9 +1,9 @@
-//! Watchers written by hand, for what no watcher built with the SDK does.
+//! Watchers that are written by hand. They do things that no watcher with the SDK does.
 
 /// A component whose `on-set` is this WebAssembly.
 ///
 /// It has the locals `$bucket`, `$key`, `$len` and `$payload`, the functions `$drop-bucket` and `$drop-payload`, the global
-/// `$events` and a memory of one page. `on-delete` does what is right.
+/// `$events` and a memory of one page. `on-delete` is correct.
 pub(crate) fn watcher(on_set: &str) -> Vec<u8> {
     component(&format!(
         r#"
@@ -31,7 +31,7 @@ pub(crate) fn watcher(on_set: &str) -> Vec<u8> {
     ))
 }
 
-/// The export, of what the core instance `$core` has.
+/// The export `handle-watch`, from the core instance `$core`.
 pub(crate) const HANDLE_WATCH: &str = r#"
     (func $on-set (param "bucket" u32) (param "key" string) (param "payload" u32)
         (canon lift (core func $core "on-set") (memory (core memory $core "memory")) (realloc (core func $core "realloc"))))
@@ -41,15 +41,16 @@ pub(crate) const HANDLE_WATCH: &str = r#"
     (export "wasi:keyvalue/handle-watch" (instance $watch))
 "#;
 
-/// What a well-behaved `on-set` does with what it is given.
+/// The code of a correct `on-set`: it drops both handles.
 pub(crate) const DROP_BOTH: &str = "(call $drop-payload (local.get $payload)) (call $drop-bucket (local.get $bucket))";
 
-/// A component of this text.
+/// A component with these fields.
 pub(crate) fn component(fields: &str) -> Vec<u8> {
     wat::parse_str(format!("(component {fields})")).unwrap()
 }
 
-/// A component whose `on-set` writes `bytes` to `stream` (`stdout` or `stderr`) so many `times`. At most 4 KiB of bytes.
+/// A component whose `on-set` writes `bytes` to `stream` (`stdout` or `stderr`) this many `times`. It can write at most 4 KiB of
+/// bytes.
 #[allow(dead_code, reason = "not every test prints")]
 pub(crate) fn printer(stream: &str, bytes: &[u8], times: u32) -> Vec<u8> {
     use std::fmt::Write as _;
@@ -172,7 +173,7 @@ pub(crate) fn reader() -> Vec<u8> {
     ))
 }
 
-/// A watcher that imports what no host here has, and calls it at a set.
+/// A watcher that imports a function that no host offers, and calls it at a set.
 #[allow(dead_code, reason = "not every test needs a stub")]
 pub(crate) fn mailer() -> Vec<u8> {
     component(&format!(

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Long enough for a package and all that it depends on to be built on a busy machine.
+/// The time for a build of a package with all dependencies on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The program, with one target folder for all packages: what they depend on is built once, and kept for the next run.
+/// The program, with one target folder for all packages. So their dependencies are built once, and kept for the next run.
 pub(crate) fn kvwatch(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kvwatch"));
     command.current_dir(folder).env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("package"));
@@ -23,7 +23,7 @@ pub(crate) fn new(folder: &Path, path: &str) -> Output {
     kvwatch(folder).args(["new", path]).output().unwrap()
 }
 
-/// A new package, which gets the SDK from here: it is not published.
+/// A new package. It uses the SDK of this repository, because the SDK is not published.
 pub(crate) fn package(folder: &TempDir, name: &str) -> PathBuf {
     let output = new(folder.path(), name);
     assert!(output.status.success(), "{}", output.stderr.escape_ascii());
@@ -81,7 +81,7 @@ pub(crate) fn write(root: &Path, path: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// Lets a script run in place of the compiler of the package `w`, with the compiler's command as its arguments.
+/// Replaces the compiler of the package `w` with a script, which gets the compiler's command as its arguments.
 #[cfg(unix)]
 pub(crate) fn wrap_compiler(root: &Path, script: &str) {
     let path = root.join("rustc-wrapper");
@@ -102,7 +102,7 @@ pub(crate) fn wait_for(path: &Path) -> String {
     }
 }
 
-/// Makes a file a program.
+/// Makes a file executable.
 #[cfg(unix)]
 pub(crate) fn make_executable(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! The process that serves: its handler writes what it gets to a file.
+//! The process that serves. Its handler writes its events to a file.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use crate::record::{Failure, tail};
 
 pub(crate) const COMMAND: &str = "redis-events";
-/// Makes this program a process that increments `n` at this address so many times.
+/// Turns this program into a process that increments `n` at this address this many times.
 pub(crate) const INCREMENT: &str = "redis-increment";
 
-/// How a process serves. It gets them as JSON.
+/// The options of a process that serves. It gets them as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Options {
     pub(crate) url: String,
@@ -30,7 +30,7 @@ pub(crate) struct Options {
     pub(crate) replay: bool,
     pub(crate) configure: bool,
     pub(crate) max_in_hand: u32,
-    /// Whether the handler writes what it gets.
+    /// Whether the handler writes its events.
     pub(crate) record: bool,
 }
 
@@ -82,7 +82,7 @@ impl Process {
         Ok(())
     }
 
-    /// Waits until the log has this text so many times.
+    /// Waits until the log has this text this many times.
     pub(crate) async fn logged(&self, text: &str, times: usize) -> Result<(), Failure> {
         wait_until(&self.folder, text, || count(&self.folder, text) >= times).await
     }
@@ -101,12 +101,12 @@ impl Drop for Process {
     }
 }
 
-/// How often the log has this text.
+/// The number of times that the log has this text.
 pub(crate) fn count(folder: &Path, text: &str) -> usize {
     std::fs::read_to_string(folder.join("log")).unwrap_or_default().matches(text).count()
 }
 
-/// Waits until something is so.
+/// Waits until the condition is true.
 pub(crate) async fn wait_until(folder: &Path, what: &str, so: impl Fn() -> bool) -> Result<(), Failure> {
     let begun = Instant::now();
     while !so() {
@@ -130,7 +130,7 @@ pub(crate) fn events(folder: &Path) -> Vec<String> {
     whole.lines().map(str::to_owned).collect()
 }
 
-/// What the watcher believes of each key.
+/// The watcher's knowledge of each key.
 pub(crate) fn believed(folder: &Path) -> std::collections::BTreeMap<String, String> {
     let mut keys = std::collections::BTreeMap::new();
     for event in events(folder) {
@@ -189,7 +189,7 @@ async fn serve() -> Result<(), redis::Error> {
                     Change::Set(value) => format!("{}={}\n", event.key, String::from_utf8_lossy(value)),
                     Change::Delete => format!("{} gone\n", event.key),
                 };
-                // One write, so lines of several processes do not mix.
+                // This is one write, so the lines of several processes do not mix.
                 record.write_all(line.as_bytes()).unwrap();
             }
             async move {

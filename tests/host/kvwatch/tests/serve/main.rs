@@ -1,13 +1,15 @@
-//! `kvwatch serve` on a real `nats-server`: the D rules seen from outside, by the store and by what the handlers wrote.
+//! Tests `kvwatch serve` on a real `nats-server`. The D rules are tested from outside: by the store, and by the output of the
+//! handlers.
 //!
-//! The server is `$NATS_SERVER`, or `nats-server` on the path. Without it the tests are reported as ignored; they fail with
-//! `--include-ignored`, or if `$NATS_SERVER` is set. Each
-//! test has its own server, folder and processes. They mostly wait, so several run at the same time.
-//! The test with an old server needs `$NATS_SERVER_OLD`, which is `nats-server` 2.10.
-//! `KVWATCH_SEEDS` are the seeds of the random schedules, as `7` or `1..21`: one that is drawn without it.
-//! `KVWATCH_BACKLOG` is the number of events of the backlog: 100000 without it, and a million takes some minutes.
-//! This program is also the process that is killed: it starts itself with the argument `serve-events`. It is also a stand-in for the
-//! tool `nats`.
+//! The server is `$NATS_SERVER`, or `nats-server` on the path. Without it the tests are reported as ignored. They fail with
+//! `--include-ignored`, or if `$NATS_SERVER` is set. Each test has its own server, folder and processes. The tests mostly wait,
+//! so several run at the same time. The test with an old server needs `$NATS_SERVER_OLD`, which is `nats-server` 2.10.
+//!
+//! `KVWATCH_SEEDS` are the seeds of the random schedules, for example `7` or `1..21`. Without it, the seed is random.
+//! `KVWATCH_BACKLOG` is the number of events in the backlog: 100000 by default. A million takes some minutes.
+//!
+//! This program is also the process that is killed: it starts itself with the argument `serve-events`. It also replaces the tool
+//! `nats`.
 
 #[path = "../common/acting.rs"]
 mod acting;

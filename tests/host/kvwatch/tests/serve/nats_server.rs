@@ -23,7 +23,7 @@ pub(crate) struct Server {
     folder: tempfile::TempDir,
     pub(crate) port: u16,
     arguments: Vec<String>,
-    /// Who the test is for the server.
+    /// The credentials of the test for the server.
     connect: ConnectOptions,
     program: &'static harness::Server,
     child: Child,
@@ -128,7 +128,7 @@ impl Server {
         Err(format!("the server does not answer:\n{log}").into())
     }
 
-    /// Makes a bucket that keeps so many values of a key.
+    /// Makes a bucket that keeps this many values of a key.
     pub(crate) async fn bucket(&self, name: &str, history: i64) -> Result<Context, Failure> {
         let context = self.context().await?;
         context.create_stream(bucket(name, history)).await?;

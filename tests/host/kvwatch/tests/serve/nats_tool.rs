@@ -14,7 +14,7 @@ pub(crate) fn main() -> Result<(), Failure> {
 }
 
 async fn run(arguments: &[&str]) -> Result<(), Failure> {
-    // Somebody who types is slower than a server that starts.
+    // A person types more slowly than a server starts.
     let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
     let context = jetstream::new(options.connect(std::env::var("NATS_URL")?).await?);
     while context.query_account().await.is_err() {

@@ -1,4 +1,4 @@
-//! The real program with a real component, seen from outside: the bucket, and what the watcher wrote.
+//! Runs the real program with a real component, and checks the bucket and the output of the watcher.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -32,8 +32,8 @@ impl Program {
         Ok(Self(child))
     }
 
-    /// With just these arguments and these variables. The log is appended to `log` in this folder: as JSON, because a file is no
-    /// terminal.
+    /// Starts the program with only these arguments and variables. The log is appended to `log` in this folder, as JSON, because
+    /// a file is not a terminal.
     pub(crate) fn start_with<'a>(
         folder: &Path,
         arguments: &[&str],
@@ -62,7 +62,7 @@ impl Program {
         Ok(())
     }
 
-    /// Ends the program in order with SIGTERM. Any exit code but 0 is a failure.
+    /// Ends the program with SIGTERM. Any exit code except 0 is a failure.
     pub(crate) async fn stops(&mut self) -> Result<(), Failure> {
         self.signal("-TERM")?;
         match self.end().await? {
@@ -98,12 +98,12 @@ pub(crate) fn audit_log(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// The value of an event: so long that its length is the event's number.
+/// The value of an event. Its length is the number of the event.
 pub(crate) fn value(number: usize) -> Vec<u8> {
     vec![b'x'; number]
 }
 
-/// The keys and numbers that the watcher wrote, in its order. A line that a kill has cut is no line.
+/// The keys and numbers that the watcher wrote, in their order. A line that a kill has cut is left out.
 pub(crate) fn written(folder: &Path) -> Vec<(String, usize)> {
     let text = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
     let line = |line: &str| {
@@ -115,7 +115,7 @@ pub(crate) fn written(folder: &Path) -> Vec<(String, usize)> {
     text.lines().filter_map(line).collect()
 }
 
-/// Waits until the watcher wrote so many different events.
+/// Waits until the watcher wrote this many different events.
 pub(crate) async fn wait_for(folder: &Path, count: usize) -> Result<(), Failure> {
     let begun = Instant::now();
     loop {
@@ -132,7 +132,8 @@ pub(crate) async fn wait_for(folder: &Path, count: usize) -> Result<(), Failure>
     }
 }
 
-/// All events from 1 on were handled, and each only after every older one of its key. Event `n` has the key `k{n % keys}`.
+/// Checks that all events from 1 on were handled, and each only after every older event of its key. Event `n` has the key `k{n %
+/// keys}`.
 pub(crate) fn check(folder: &Path, count: usize, keys: usize) -> Result<(), Failure> {
     let mut handled: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     for (key, number) in written(folder) {
@@ -149,7 +150,7 @@ pub(crate) fn check(folder: &Path, count: usize, keys: usize) -> Result<(), Fail
     if lost.is_empty() { Ok(()) } else { Err(format!("lost: {lost:?}").into()) }
 }
 
-/// What `--listen` answers at this path: the status line and the text.
+/// The answer of `--listen` at this path: the status line and the text.
 pub(crate) async fn get(port: u16, path: &str) -> Result<(String, String), Failure> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
@@ -185,8 +186,9 @@ async fn value_of(port: u16, name: &str) -> Option<u64> {
 
 /// Puts events while a call of another event waits, and checks that all of them are handled before that call ends.
 ///
-/// The other event runs at the start and has not failed at the end, so it ran all the time. A call fails after some time without an
-/// answer, and this machine may need longer for the events: then they are put again. The parameter of `put` counts that.
+/// The other event runs at the start and has not failed at the end, so it ran all the time. A call fails after some time without
+/// an answer, and a slow machine may need longer for the events. Then they are put again. The parameter of `put` counts these
+/// attempts.
 pub(crate) async fn handled_during_a_call(
     port: u16,
     events: u64,
@@ -198,7 +200,7 @@ pub(crate) async fn handled_during_a_call(
         let handled = value_of(port, "kvwatch_handled_total").await.unwrap_or_default();
         put(attempt).await?;
         metric(port, "kvwatch_handled_total", handled + events).await?;
-        // Only the waiting call can run for so long that this finds it.
+        // Only the waiting call can run this long.
         let runs = value_of(port, "kvwatch_running").await == Some(1);
         if runs && failed.is_some() && value_of(port, "kvwatch_trapped_total").await == failed {
             return Ok(());

@@ -10,24 +10,24 @@ use tokio::task::AbortHandle;
 
 use crate::record::Failure;
 
-/// What the proxy does with its connections.
+/// The behaviour of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It passes all bytes on.
     None,
-    /// It passes on few bytes at a time, with pauses.
+    /// It passes on a few bytes at a time, with pauses.
     Slow,
     /// It closes every connection, and every new one.
     Refuse,
     /// It passes on nothing, and closes nothing.
     Silent,
-    /// It closes each connection after so many bytes of the server.
+    /// It closes each connection after this many bytes of the server.
     CutAfter(usize),
     /// After this number of bytes of the server, it passes on nothing more. It closes nothing.
     HoldAfter(usize),
-    /// It passes on nothing of a client from the first bytes with this text on, and closes nothing.
+    /// It passes on no more bytes of a client when this text has come, and closes nothing.
     HoldFrom(&'static str),
-    /// It takes each message of a client of NATS that contains this text, and passes on all others. It must be set before the client
+    /// It drops each message of a NATS client that contains this text, and passes on all others. It must be set before the client
     /// connects.
     Take(&'static str),
 }
@@ -142,7 +142,7 @@ fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// The length of the first message of a client of NATS, if all of it is there: a line, and what is published after it.
+/// The length of the first message of a NATS client, if the message is complete: a line, and the published bytes after it.
 fn message_len(bytes: &[u8]) -> Option<usize> {
     let line = bytes.windows(2).position(|window| window == b"\r\n")?;
     let text = String::from_utf8_lossy(&bytes[..line]);

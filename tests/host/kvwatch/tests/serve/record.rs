@@ -1,4 +1,4 @@
-//! What the handlers wrote, and what must be true about it.
+//! The output of the handlers, and the rules for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -54,7 +54,7 @@ pub(crate) fn done(folder: &Path) -> BTreeSet<u64> {
     read(folder).into_iter().filter(|line| line.end).map(|line| line.sequence).chain(letters(folder)).collect()
 }
 
-/// Waits until so many events are done.
+/// Waits until this many events are done.
 pub(crate) async fn wait_for(folder: &Path, count: usize, limit: Duration) -> Result<(), Failure> {
     let begun = Instant::now();
     while done(folder).len() < count {
@@ -67,7 +67,7 @@ pub(crate) async fn wait_for(folder: &Path, count: usize, limit: Duration) -> Re
     Ok(())
 }
 
-/// D1 and D2 from outside: the events 1 to `last` are done but those in `except`, and an event started only after every
+/// Checks D1 and D2 from outside: the events 1 to `last` are done, except those in `except`. An event started only after every
 /// older event of its key was done.
 pub(crate) fn check(folder: &Path, last: u64, except: &[u64]) -> Result<(), Failure> {
     let done = done(folder);
@@ -78,7 +78,7 @@ pub(crate) fn check(folder: &Path, last: u64, except: &[u64]) -> Result<(), Fail
     check_order(folder)
 }
 
-/// D2 from outside.
+/// Checks D2 from outside.
 pub(crate) fn check_order(folder: &Path) -> Result<(), Failure> {
     let lines = read(folder);
     let mut keys: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The process that serves: its handler writes what it does to a file, and fails as its variables say.
+//! The process that serves. Its handler writes its steps to a file, and fails as the options say.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use crate::record::Failure;
 
 pub(crate) const COMMAND: &str = "serve-events";
 
-/// How a process serves. It gets them as JSON.
+/// The options of a process that serves. It gets them as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Options {
     pub(crate) url: String,
@@ -36,13 +36,13 @@ pub(crate) struct Options {
     pub(crate) wait: bool,
     pub(crate) max_ack_pending: u32,
     pub(crate) since: Start,
-    /// Where the process ends itself, and at which event, counted from 1.
+    /// The step at which the process ends itself, and the number of the event, counted from 1.
     pub(crate) die: Option<(Step, u64)>,
     /// Whether the handler writes its starts and ends. A million events are counted only.
     pub(crate) record: bool,
 }
 
-/// Where a new consumer starts.
+/// The start of a new consumer.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Start {
     All,
@@ -176,7 +176,7 @@ async fn serve() -> Result<(), nats::Error> {
     Ok(())
 }
 
-/// A step of an event, where the process may end itself.
+/// A step of an event at which the process may end itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Step {
     /// The event is here, and its handler has not started.

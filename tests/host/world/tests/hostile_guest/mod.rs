@@ -5,7 +5,7 @@ use inbound_keyvalue_host::{Called, Content, Details, Host, HostLimits, Personal
 
 pub(crate) const LIMITS: [(u64, usize); 2] = [(3 << 20, 100), (4096, 7)];
 
-/// One call. Every number is a valid choice: it is taken modulo what there is to choose from.
+/// One call. Every number is a valid choice, because it is taken modulo the number of choices.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) function: u8,
@@ -34,7 +34,7 @@ pub(crate) fn run<Calls: IntoIterator<Item = Call>>(
     let mut limits = HostLimits::default();
     (limits.bytes, limits.handles) = (bytes, handles);
     host.set_limits(limits);
-    // A loop of the host that would never end ends here, as it does at the deadline of an event.
+    // A loop of the host that would never end is interrupted here, as it is at the deadline of an event.
     let mut checks = 0_u32;
     host.set_interrupt(move || {
         checks += 1;
@@ -45,7 +45,7 @@ pub(crate) fn run<Calls: IntoIterator<Item = Call>>(
         let given = host.begin_set(&Content::repeat("text", 100_000));
         let mut known = vec![0, u32::MAX, given.bucket, given.payload];
         for call in event.calls {
-            // A guest stops at its first trap. This one goes on, to reach more states.
+            // A guest stops at its first trap. This guest continues, to reach more states.
             known.extend(call.make(&mut host, &known).ok().flatten());
             assert!(host.kept_bytes() <= bytes, "{call:?}: {} bytes", host.kept_bytes());
             assert!(host.live() <= handles, "{call:?}: {} handles", host.live());

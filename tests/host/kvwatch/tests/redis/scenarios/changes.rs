@@ -1,4 +1,4 @@
-//! What each change of a key becomes.
+//! Tests the event of each change of a key.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ async fn twenty_thousand_events_arrive_in_order() -> Result<(), Failure> {
     pause(200).await;
     let events = events(folder.path());
     same("events", &events.len(), &expected)?;
-    // The value is the one at the time of the change, or a newer one: a key never goes back.
+    // The value is that at the time of the change, or a newer one. A key never goes back to an older value.
     let mut last: BTreeMap<&str, u32> = BTreeMap::new();
     for event in &events {
         let (key, value) = event.split_once('=').ok_or("a delete")?;

@@ -20,7 +20,7 @@ tests!(
     stop_says_what_is_lost,
 );
 
-/// Waits until the watcher believes what the server has.
+/// Waits until the watcher knows the values of the server.
 async fn converges(server: &Server, folder: &std::path::Path, keys: usize) -> Result<(), Failure> {
     let mut connection = server.connection().await?;
     let size: usize = run(&mut connection, "DBSIZE").await?;
@@ -187,7 +187,7 @@ async fn failover_is_told() -> Result<(), Failure> {
         }
         pause(100).await;
     }
-    // So long runs the replica before it is promoted.
+    // The time that the replica runs before it is promoted.
     pause(6000).await;
     let proxy = Proxy::to(primary.port).await?;
     options.url = format!("redis://127.0.0.1:{}/0", proxy.port);

@@ -59,7 +59,7 @@ async fn program_acts_up_to_a_depth() -> Result<(), Failure> {
         if begun.elapsed() > LONG {
             return Err(tail(folder).into());
         }
-        // What was set before kvwatch watched is lost.
+        // Changes before kvwatch watched are lost.
         if run::<Option<u64>>(&mut connection, "GET n").await?.is_none() {
             run::<()>(&mut connection, "SET k v").await?;
             sets += 1;
@@ -113,7 +113,7 @@ async fn program_calls_every_function() -> Result<(), Failure> {
     let _program = Program::start(&component, &server.url(), folder, &arguments)?;
     wait_until(folder, "it does not watch", || crate::watcher::count(folder, "watching") > 0).await?;
     run::<()>(&mut connection, "SET k v").await?;
-    // Its own writes come back as events, and it passes over them: `a` twice, `c` and `n`, of which some may be read as deleted.
+    // The watcher's own writes come back as events, and it ignores them: `a` twice, `c` and `n`. Some may be read as deleted.
     metric(port, "kvwatch_handled_total", 2).await?;
     let begun = Instant::now();
     while run::<Option<u64>>(&mut connection, "GET n").await? != Some(51) {
@@ -154,8 +154,8 @@ async fn program_handles_other_keys_while_a_call_waits() -> Result<(), Failure> 
     .await
 }
 
-/// The server dies while a call of the watcher waits for its answer. The event is in hand of kvwatch, so it is tried again, and
-/// counts once.
+/// The server dies while a call of the watcher waits for its answer. kvwatch has the event in hand, so it tries the event again,
+/// and the event counts once.
 async fn program_tries_a_call_again_after_the_server_died_in_it() -> Result<(), Failure> {
     let (mut server, mut connection, folder, _) = setup().await?;
     let folder = folder.path();
@@ -167,7 +167,7 @@ async fn program_tries_a_call_again_after_the_server_died_in_it() -> Result<(), 
     wait_until(folder, "it does not watch", || crate::watcher::count(folder, "watching") > 0).await?;
     run::<()>(&mut connection, "SET k v").await?;
     for death in 1..=3 {
-        // The watcher only calls, so the server dies in a call.
+        // The watcher makes calls all the time, so the server dies in a call.
         metric(port, "kvwatch_running", 1).await?;
         pause(300).await;
         server.kill()?;

@@ -89,7 +89,7 @@ async fn user_with_the_documented_rights_lacks_nothing() -> Result<(), Failure> 
     run::<()>(&mut connection, &acl).await?;
     let process = Process::start(&options).await?;
     process.logged("all keys of the database are delivered", 1).await?;
-    // Longer than the server is asked for its state.
+    // This is longer than the interval at which the server is asked for its state.
     pause(2500).await;
     run::<()>(&mut connection, "FLUSHDB").await?;
     let folder = folder.path();

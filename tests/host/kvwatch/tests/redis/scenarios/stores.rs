@@ -140,7 +140,7 @@ async fn numbers_are_compared_and_swapped() -> Result<(), Failure> {
         let refused = store.compare_and_swap("0", "n", 1, 2).wait().await;
         same(bad, &refused, &Err(StoreError::NotANumber("n".into())))?;
     }
-    // Of many that want to swap the same number, one does.
+    // Of many clients that want to swap the same number, one succeeds.
     store.set("0", "race", Content::from("0")).wait().await?;
     let store = Arc::new(store);
     let racers: Vec<_> = (1..=20_u64)
@@ -170,7 +170,7 @@ async fn batches_do_all_or_nothing() -> Result<(), Failure> {
     ] {
         same("nothing", &nothing, &Ok(()))?;
     }
-    // Two writers of the same keys: nobody ever sees one's `a` with the other's `b`.
+    // Two writers write the same keys. No reader sees the `a` of one with the `b` of the other.
     let store = Arc::new(store);
     let writers: Vec<_> = ["1", "2"]
         .map(|value| {

@@ -1,4 +1,4 @@
-//! Who kvwatch is for the server: credentials of every kind, right and wrong ones.
+//! Tests credentials of every kind, right and wrong ones.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -23,7 +23,7 @@ tests!(
     credentials_that_a_server_no_longer_accepts_are_tried_again_until_it_does,
 );
 
-/// No log may have these.
+/// Secrets that no log may contain.
 const SECRETS: [&str; 4] = ["hunter2", "swordfish", "SUA", "wrong-one"];
 
 /// One way to start kvwatch.
@@ -38,7 +38,7 @@ impl<'a> Start<'a> {
         Self { from, arguments, variables }
     }
 
-    /// A program of which nothing is in the log yet.
+    /// A program whose log is still empty.
     fn program(&self, folder: &Path) -> Result<Program, Failure> {
         let _ = std::fs::remove_file(folder.join("log"));
         let arguments = [&["watcher.wasm", "--from", self.from, "--name", "audit"], self.arguments].concat();
@@ -110,7 +110,7 @@ fn user() -> ConnectOptions {
     ConnectOptions::new().user_and_password("ada".into(), "hunter2".into())
 }
 
-/// Arguments, variables, and what the log has to have.
+/// The arguments, the variables, and the texts that the log must have.
 type Wrong<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], [&'a str; 2]);
 
 async fn users_tokens_and_nkeys_are_accepted_and_wrong_ones_are_told_apart() -> Result<(), Failure> {
@@ -133,7 +133,7 @@ async fn users_tokens_and_nkeys_are_accepted_and_wrong_ones_are_told_apart() -> 
     Start::of(&from, &["--nkey-file", "seed"], &[]).works(folder, &context).await?;
     Start::of(&from, &[], &[("KVWATCH_NKEY", &seed)]).works(folder, &context).await?;
     let violation = "authorization violation";
-    // Also with --wait: only somebody who changes something can help.
+    // This is also true with --wait, because only a change by the user can help.
     let wrong: [Wrong<'_>; 7] = [
         (&["--user", "ada", "--password-file", "wrong"], &[], ["the user ada of --user", violation]),
         (&["--user", "ada", "--wait"], &[("KVWATCH_PASSWORD", "swordfish")], ["the user ada of --user", violation]),
@@ -241,7 +241,7 @@ async fn user_without_rights_is_told_what_to_check() -> Result<(), Failure> {
     start.is_refused(folder, 1, &["look up the bucket `b`", "may use JetStream", "ermissions Violation"]).await
 }
 
-/// A running program goes on when the mistake is corrected.
+/// A running program continues when the mistake is corrected.
 async fn credentials_that_a_server_no_longer_accepts_are_tried_again_until_it_does() -> Result<(), Failure> {
     let config = |password| format!("authorization {{ user: ada, password: {password} }}");
     let mut server = Server::configured(&config("hunter2"), user()).await?;

@@ -1,4 +1,4 @@
-//! What the README says: its commands, its options, its exit codes, the systemd unit and the container.
+//! Tests the README: its commands, its options, its exit codes, the systemd unit and the container.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
@@ -29,7 +29,7 @@ fn block(title: &str, language: &str) -> Result<&'static str, Failure> {
     Ok(code.split_once("```").ok_or("the block has no end")?.0)
 }
 
-/// A shell with all that it started. They end when this is dropped.
+/// A shell with its processes. They end when this value is dropped.
 struct Shell(Child);
 
 impl Drop for Shell {
@@ -40,7 +40,7 @@ impl Drop for Shell {
     }
 }
 
-/// The commands as they are, but for the port. `nats` is a stand-in: the tool is not on every machine.
+/// The commands of the README with another port. This program replaces the tool `nats`, which is not on every machine.
 async fn readme_leads_from_nothing_to_a_watcher_in_five_commands() -> Result<(), Failure> {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir()?;
@@ -94,7 +94,7 @@ async fn readme_leads_from_nothing_to_a_watcher_in_five_commands() -> Result<(),
         .process_group(0)
         .spawn()?;
     let _shell = Shell(shell);
-    // A build is part of it.
+    // This includes a build.
     let begun = Instant::now();
     let is_handled = |line: &str| line.contains("\"output\":") && line.contains("users/ada");
     while !std::fs::read_to_string(folder.join("log"))?.lines().any(is_handled) {
@@ -139,7 +139,7 @@ async fn readme_has_every_exit_code_and_no_option_that_does_not_exist() -> Resul
     Ok(())
 }
 
-/// The words of a command as systemd and containers have them, with what exists here in place of what exists there.
+/// The words of a command of systemd or of a container. Paths are replaced by paths that exist here.
 fn here(word: &str, folder: &Path) -> String {
     match word {
         "/usr/local/bin/kvwatch" | "/kvwatch" => env!("CARGO_BIN_EXE_kvwatch").into(),
@@ -199,7 +199,7 @@ async fn systemd_unit_of_the_readme_starts_what_exists() -> Result<(), Failure> 
     if code != 0 || wrong != prevented || stop <= 10 || field("[Service]", "Restart")? != "always" {
         return Err(format!("exit codes {code} and {wrong}, {prevented} is not restarted, {stop} s to stop").into());
     }
-    // The rest is checked where systemd is.
+    // The rest is checked if systemd is installed.
     let file = folder.join("kvwatch.service");
     std::fs::write(&file, unit.replace("/usr/local/bin/kvwatch", env!("CARGO_BIN_EXE_kvwatch")))?;
     match Command::new("systemd-analyze").arg("verify").arg(&file).output() {
@@ -218,7 +218,7 @@ async fn container_of_the_readme_starts_and_has_what_it_names() -> Result<(), Fa
     let all = |name: &str| lines.iter().filter(|line| line.0 == name).map(|line| line.1).collect::<Vec<_>>();
     let [entry] = all("ENTRYPOINT")[..] else { return Err("there is not one ENTRYPOINT".into()) };
     let entry: Vec<String> = serde_json::from_str(entry)?;
-    // What the first stage installs and makes is what the second one copies.
+    // The second stage copies what the first stage installs and makes.
     let runs = all("RUN").join("\n");
     let copies = all("COPY");
     let installed = "/out/bin/kvwatch";

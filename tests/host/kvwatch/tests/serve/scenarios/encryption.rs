@@ -1,4 +1,4 @@
-//! TLS: whom both sides trust, and what is said if they do not. Also several servers in one address.
+//! Tests TLS: the trust of both sides, and the messages without it. Also several servers in one address.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ impl Authority {
     }
 }
 
-/// A folder with a watcher, the authority of the server, and one that nobody knows.
+/// A folder with a watcher, the authority of the server, and an unknown authority.
 fn authorities() -> Result<(tempfile::TempDir, Authority), Failure> {
     let folder = folder()?;
     let (ours, theirs) = (Authority::new()?, Authority::new()?);
@@ -82,7 +82,7 @@ async fn tls_with_a_known_authority_works_and_each_mistake_is_told() -> Result<(
     let (plain, from) = (format!("{}/b", server.url()), format!("tls://127.0.0.1:{}/b", server.port));
     std::fs::write(folder.join("empty.pem"), "hunter2")?;
     Start::of(&from, &["--tls-ca", "ca.pem"], &[]).works(folder, &context).await?;
-    // The server asks for TLS, so the address need not.
+    // The server asks for TLS, so the address does not have to.
     Start::of(&plain, &["--tls-ca", "ca.pem"], &[]).works(folder, &context).await?;
     let unknown = ["no TLS connection to", "invalid peer certificate", "with --tls-ca"];
     Start::of(&from, &["--tls-ca", "other-ca.pem"], &[]).is_refused(folder, 1, &unknown).await?;
@@ -147,7 +147,7 @@ async fn tls_first_works_where_both_sides_do_it() -> Result<(), Failure> {
     let context = server.bucket("b", 10).await?;
     let from = format!("tls://127.0.0.1:{}/b", server.port);
     Start::of(&from, &["--tls-ca", "ca.pem", "--tls-first"], &[]).works(folder, &context).await?;
-    // The server says nothing, as one that hangs does.
+    // The server sends nothing, like a server that hangs.
     Start::of(&from, &["--tls-ca", "ca.pem"], &[])
         .is_refused(folder, 4, &["cannot connect to tls://", "add --tls-first"])
         .await
@@ -161,7 +161,7 @@ async fn several_servers_in_one_address_are_tried_in_turn() -> Result<(), Failur
     let from = format!("nats://127.0.0.1:{down},127.0.0.1:{},localhost:{spare}/b", server.port);
     let start = Start { from: &from, arguments: &[], variables: &[] };
     start.works(folder, &context).await?;
-    // The second one goes while a program runs, and comes back.
+    // The second server stops while a program runs, and starts again.
     let mut program = Program::start_with(folder, &["watcher.wasm", "--from", &from, "--name", "audit"], [])?;
     logged(folder, "\"message\":\"watching\"").await?;
     handles(folder, &context).await?;

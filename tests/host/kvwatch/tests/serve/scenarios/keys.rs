@@ -66,7 +66,7 @@ async fn d8_replaced_values_of_a_bucket_without_history_are_skipped_and_counted(
     put(&context, "first", "v").await?;
     let program = Program::start_with(folder, &arguments, [])?;
     handles(folder, &context).await?;
-    // Nothing is delivered to a process that stands still, and each value replaces the one before.
+    // No event is delivered to a process that stands still, and each value replaces the one before.
     program.signal("-STOP")?;
     pause(3000).await;
     put_many(&context, 1, VALUES).await?;
@@ -79,7 +79,7 @@ async fn d8_replaced_values_of_a_bucket_without_history_are_skipped_and_counted(
     };
     let (received, replaced) = (value("kvwatch_received_total"), value("kvwatch_replaced_total"));
     let (Some(received), Some(replaced)) = (received, replaced) else { return Err(metrics.into()) };
-    // All that was put was delivered or is counted. An event that came twice is received twice.
+    // Every put was delivered or is counted. An event that came twice counts as received twice.
     let all = 3 + VALUES;
     if replaced == 0 || replaced >= VALUES || received + replaced < all {
         return Err(format!("{received} received and {replaced} replaced of {all}\n{}", tail(folder)).into());
@@ -120,7 +120,7 @@ async fn since_now_brings_only_what_comes_later() -> Result<(), Failure> {
     logged(folder, "\"key\":\"new\"").await?;
     program.signal("-TERM")?;
     program.end().await?;
-    // The name continues where it was, and delivers what was put in between.
+    // The name continues at the same place, and delivers the events in between.
     put(&context, "between", "v").await?;
     let _program = Program::start_with(folder, &arguments, [])?;
     logged(folder, "\"key\":\"between\"").await?;

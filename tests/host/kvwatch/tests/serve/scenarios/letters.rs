@@ -25,7 +25,7 @@ async fn d4_event_without_attempts_left_is_in_the_file() -> Result<(), Failure> 
 async fn d4_full_disk_keeps_the_event_until_its_letter_is_written() -> Result<(), Failure> {
     let (_server, context, folder, options) = setup().await?;
     let letters = folder.path().join("dead.jsonl");
-    // A write to this device fails as one to a full disk does.
+    // A write to this device fails like a write to a full disk.
     std::os::unix::fs::symlink("/dev/full", &letters)?;
     let bad = put(&context, "bad", "trap").await?;
     put(&context, "bad", "later").await?;
@@ -34,7 +34,7 @@ async fn d4_full_disk_keeps_the_event_until_its_letter_is_written() -> Result<()
     let failures =
         || std::fs::read_to_string(folder.path().join("log")).map_or(0, |it| it.matches("cannot be written").count());
     let begun = std::time::Instant::now();
-    // The other keys go on. Only the bad event and the later one of its key remain.
+    // The other keys continue. Only the bad event and the later one of its key remain.
     while failures() < 3 || record::read(folder.path()).iter().filter(|it| it.end).count() < 100 {
         if begun.elapsed() > LONG {
             return Err(format!("{} failed letters\n{}", failures(), tail(folder.path())).into());

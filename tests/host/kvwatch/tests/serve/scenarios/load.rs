@@ -13,7 +13,7 @@ tests!(
     server_killed_with_many_keys,
 );
 
-/// How many events the backlog has. A million takes minutes.
+/// The number of events in the backlog. A million takes minutes.
 fn backlog() -> Result<u64, Failure> {
     Ok(std::env::var("KVWATCH_BACKLOG").map_or(Ok(100_000), |count| count.parse())?)
 }

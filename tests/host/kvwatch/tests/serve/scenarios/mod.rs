@@ -67,7 +67,7 @@ pub(crate) fn with_old_server() -> impl Iterator<Item = &'static Test> {
     old::WITH_OLD_SERVER.iter()
 }
 
-/// So long a test waits for what must happen. It is far more than that ever takes.
+/// The longest time that a test waits. It is much longer than needed.
 const LONG: Duration = Duration::from_mins(2);
 
 async fn setup() -> Result<(Server, Context, tempfile::TempDir, Options), Failure> {
@@ -133,12 +133,12 @@ async fn last(context: &Context) -> Result<u64, Failure> {
     }
 }
 
-/// What the server says about the consumer of the test's processes.
+/// The server's information about the consumer of the test's processes.
 async fn consumer(context: &Context) -> Result<Info, Failure> {
     Ok(context.get_stream("KV_b").await?.consumer_info("watcher").await?)
 }
 
-/// Waits until the server says that all events are delivered and acknowledged.
+/// Waits until the server reports that all events are delivered and acknowledged.
 async fn drained(context: &Context, folder: &std::path::Path, limit: Duration) -> Result<(), Failure> {
     let begun = Instant::now();
     loop {

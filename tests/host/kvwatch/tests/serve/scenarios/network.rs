@@ -69,7 +69,7 @@ async fn server_that_refuses_at_the_start_is_waited_for() -> Result<(), Failure>
     check(folder.path(), 20, &[])
 }
 
-/// Another process may have taken over, and the events in hand are its own then.
+/// Another process may have taken over. Then the events in hand belong to it.
 async fn d5_nothing_starts_while_the_connection_is_lost() -> Result<(), Failure> {
     let (server, context, folder, mut options) = setup().await?;
     let proxy = Proxy::to(server.port).await?;

@@ -1,4 +1,4 @@
-//! Servers of old releases: what is said, and what is possible.
+//! Tests servers of old releases: the messages, and the functions that still work.
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -13,7 +13,7 @@ tests!(old_server_is_named_with_what_is_possible,);
 pub(crate) const WITH_OLD_SERVER: &[super::Test] =
     &[("server_2_10_works_with_shared_only", || Box::pin(server_2_10_works_with_shared_only()))];
 
-/// Answers as a server of this version does, up to where kvwatch looks at the version.
+/// Answers like a server of this version, until kvwatch looks at the version.
 async fn says_it_is(version: &'static str) -> Result<u16, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();

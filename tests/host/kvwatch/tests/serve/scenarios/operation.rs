@@ -1,4 +1,4 @@
-//! What an operator sees and does: signals, dead letters, several watchers, limits and denied grants.
+//! Tests the work of an operator: signals, dead letters, several watchers, limits and denied grants.
 
 use std::path::Path;
 use std::process::Command;
@@ -34,7 +34,7 @@ fn start(folder: &Path, component: &[u8], from: &str, arguments: &[&str]) -> Res
     Program::start_with(folder, &arguments, [])
 }
 
-/// Waits until the server has so many events that are delivered and not acknowledged, and none that is not delivered.
+/// Waits until the server has this many events that are delivered and not acknowledged, and none that is not delivered.
 async fn pending(context: &Context, folder: &Path, count: usize) -> Result<(), Failure> {
     let begun = Instant::now();
     loop {
@@ -56,7 +56,7 @@ async fn d4_dead_letters_on_a_subject_wait_for_a_stream_and_are_acknowledged_the
     let arguments = ["--attempts", "1", "--dead-letters", "nats:dead.audit"];
     put(&context, "a\"b", "value").await?;
     let mut program = start(folder, &watcher(TRAPS), &from, &arguments)?;
-    // Nobody stores the subject.
+    // No stream has the subject.
     logged(folder, "no stream confirmed the dead letter on the subject dead.audit").await?;
     pending(&context, folder, 1).await?;
     let letters = Config { name: "dead".into(), subjects: vec!["dead.>".into()], ..Default::default() };
@@ -204,7 +204,7 @@ async fn program_logs_a_denied_host_once() -> Result<(), Failure> {
     }
 }
 
-/// Nothing of these needs a server.
+/// None of these needs a server.
 async fn start_up_errors_name_the_flag_the_cause_and_the_remedy() -> Result<(), Failure> {
     let folder = folder()?;
     let folder = folder.path();

@@ -78,7 +78,7 @@ pub(super) async fn logged(folder: &std::path::Path, text: &str) -> Result<(), F
     Ok(())
 }
 
-/// A watcher that imports a function that nobody offers, and needs a folder.
+/// A watcher that imports a function that kvwatch does not offer, and needs a folder.
 const GRANTED: &str = r#"(component
     (import "wasi:keyvalue/types" (instance $types
         (export "drop-bucket" (func (param "bucket" u32)))
@@ -159,7 +159,7 @@ async fn program_loads_a_replaced_watcher_and_keeps_the_old_one_if_it_cannot() -
     logged(folder, "cannot load the new watcher; the old one continues").await?;
     context.publish("$KV.b.k2", program::value(2).into()).await?.await?;
     program::wait_for(folder, 2).await?;
-    // A watcher that traps, so that its events tell who has them.
+    // This watcher traps, so its events show which watcher had them.
     std::fs::write(folder.join("new.wasm"), wat::parse_str(GRANTED)?)?;
     std::fs::rename(folder.join("new.wasm"), &component)?;
     logged(folder, "loaded the new watcher").await?;

@@ -1,7 +1,7 @@
 //! Random schedules: puts and deletes, while processes, the server and the network fail in a random order.
 //!
-//! `KVWATCH_SEEDS=7` runs one schedule, `KVWATCH_SEEDS=1..21` runs many. A failure prints its seed and its steps. A seed decides what
-//! happens and for how long; when exactly the processes do what they do is up to the machine.
+//! `KVWATCH_SEEDS=7` runs one schedule, `KVWATCH_SEEDS=1..21` runs many. A failure prints its seed and its steps. A seed decides
+//! which faults happen and for how long. The exact time of each step of a process depends on the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -183,7 +183,7 @@ async fn put_at_random(
     Ok(())
 }
 
-/// Compares what the handlers wrote with what the bucket has.
+/// Compares the output of the handlers with the bucket.
 async fn verify(context: &Context, folder: &Path, shared: bool) -> Result<(), Failure> {
     let stream = context.get_stream("KV_b").await?;
     let count = last(context).await?;
@@ -195,7 +195,7 @@ async fn verify(context: &Context, folder: &Path, shared: bool) -> Result<(), Fa
         let value = if deleted { "deleted".into() } else { String::from_utf8_lossy(&message.payload).into_owned() };
         due.insert(sequence, (key, value));
     }
-    // What a handler got is what the store has.
+    // A handler got the value that the store has.
     for line in record::read(folder) {
         let (key, value) = due.get(&line.sequence).ok_or_else(|| format!("{line:?} is not in the bucket"))?;
         if (key, value) != (&line.key, &line.value) {
@@ -206,7 +206,7 @@ async fn verify(context: &Context, folder: &Path, shared: bool) -> Result<(), Fa
     let done: BTreeSet<u64> = record::read(folder).iter().filter(|it| it.end).map(|it| it.sequence).collect();
     let lost: Vec<&u64> = due.keys().filter(|it| !done.contains(it) && !letters.contains(it)).collect();
     let traps: BTreeSet<u64> = due.iter().filter(|(_, (_, it))| it.starts_with("trap")).map(|it| *it.0).collect();
-    // An event that all the faults hit may be taken for the one that ends processes. It is not lost: it is a dead letter.
+    // If the faults hit one event too often, kvwatch may judge that it ends processes. It is not lost: it is a dead letter.
     let suspected = record::suspected(folder);
     let innocent: BTreeSet<u64> = letters.difference(&traps).copied().collect();
     if !lost.is_empty() || !traps.is_subset(&letters) || !innocent.is_subset(&suspected) {
