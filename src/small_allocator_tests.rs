@@ -1,4 +1,4 @@
-//! The allocator against a model: what each owner wrote into its block.
+//! Tests the allocator against a model, which has the bytes that each owner wrote into its block.
 
 use core::alloc::{GlobalAlloc as _, Layout};
 use core::cell::{Cell, RefCell};

@@ -271,7 +271,7 @@ fn shows_its_version() {
     let ran = Folder::new().kvwatch(&["--version"]);
     assert_eq!((ran.code, &*ran.stdout), (Some(0), concat!("kvwatch ", env!("CARGO_PKG_VERSION"), "\n")));
     let ran = Folder::new().kvwatch(&["run", "--help"]);
-    assert!(ran.stdout.contains("130  Ctrl-C ended the run; 143: SIGTERM did"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("130  Ctrl-C ended the run\n  143  SIGTERM ended the run"), "{}", ran.stdout);
 }
 
 #[test]

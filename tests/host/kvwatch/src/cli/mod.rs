@@ -54,7 +54,8 @@ Exit codes:
        to their end, --strict met a line that is not an event, or the file of
        --store cannot be read or written
     3  standard output cannot be written, for example because a disk is full
-  130  Ctrl-C ended the run; 143: SIGTERM did";
+  130  Ctrl-C ended the run
+  143  SIGTERM ended the run";
 
 /// Runs key-value watchers: components of the world wasi:keyvalue/inbound-keyvalue
 #[derive(Debug, Parser)]

@@ -67,7 +67,7 @@ impl Granted {
         Self { store, buckets: Arc::new(buckets), denials: Arc::default() }
     }
 
-    /// Logs what is denied through this, which all workers of a watcher have in common.
+    /// Logs denied buckets through `denials`, which all workers of a watcher share.
     #[must_use]
     pub fn telling(mut self, denials: &Arc<Denials>) -> Self {
         self.denials = Arc::clone(denials);

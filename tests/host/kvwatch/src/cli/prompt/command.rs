@@ -40,29 +40,28 @@ pub(crate) const COMMANDS: [(&str, &str); 10] = [
 
 pub(crate) const HELP: &str = "\
 set KEY VALUE|@FILE
-                 set a key to text or to what a file contains, and tell the
-                 watcher; quote text that starts with @, as '@text'
+                 set a key to text or to the content of a file, and tell
+                 the watcher; quote text that starts with @, as '@text'
 delete KEY       delete a key, and tell the watcher
-get KEY [BUCKET] show what a key of a bucket is set to; without a bucket, it
-                 is the one that the watcher watches
+get KEY [BUCKET] show the value of a key; without a bucket, the key is in the
+                 watched bucket
 keys [PREFIX [BUCKET]]
-                 show the keys, and how large their values are
+                 show the keys and the sizes of their values
 load FILE        give the watcher the events of a file
 again            give the watcher the last event once more
 fresh            drop the instance; the next event goes to a new one
-stats            show how many events there were, and what they took
+stats            show the number of events, and their time and memory
 help             show this
-quit             end; so does Ctrl-D
+quit             end the prompt, like Ctrl-D
 
-What has spaces in it is quoted as in a shell; what starts with { or [ is not.
-An event may be typed or pasted too, as it is in a file:
+Quote text with spaces as in a shell. Text that starts with { or [ needs no
+quotes. You can also type or paste an event in the format of a file:
 
   set users/ada 'Ada Lovelace'
   set users/ada {\"name\": \"Ada\"}
   {\"op\":\"delete\",\"key\":\"users/ada\"}
 
-Tab completes commands, keys and files, and the arrow keys bring back what was
-typed.";
+Tab completes commands, keys and files. The arrow keys bring back earlier lines.";
 
 /// The fault in a line, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

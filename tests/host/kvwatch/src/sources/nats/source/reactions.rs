@@ -1,4 +1,4 @@
-//! What the source does about each message, change of the connection, beat and answer.
+//! The reactions of the source to messages, changes of the connection, beats and answers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -72,7 +72,7 @@ impl NatsSource {
     /// How many writes of watchers led to a message, and whether this watcher wrote it.
     fn written_by_watcher(&self, message: &Message) -> (u32, bool) {
         let header = |name: &str| message.headers.as_ref()?.get(name).map(async_nats::HeaderValue::as_str);
-        // Any client can write the header. A number that is none counts as the largest.
+        // Any client can write the header. A text that is not a number counts as the largest number.
         let depth = header(DEPTH).map_or(0, |depth| depth.parse().unwrap_or(u32::MAX));
         (depth, header(WRITER) == Some(&*self.writer))
     }
@@ -89,7 +89,8 @@ impl NatsSource {
                 loop {
                     match stream.get_last_raw_message_by_subject(&subject).await {
                         Ok(last) => return last.sequence > position.sequence,
-                        // It was removed meanwhile without a trace. To deliver what was here does no harm.
+                        // The message was removed meanwhile, and nothing shows why. It does no harm to deliver the value that
+                        // arrived.
                         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return false,
                         Err(error) => {
                             tracing::debug!(cause = %Escaped(&error.to_string()), "the last value of a key is not known; asking again");
@@ -253,7 +254,7 @@ impl NatsSource {
             self.messages = None;
             self.forget_consumer();
         }
-        // What has arrived on the old pull would come again only after the ack wait.
+        // Messages that have arrived on the old pull would come again only after the ack wait.
         if let Some(mut old) = self.messages.take() {
             while let Some(Some(Ok(message))) = old.next().now_or_never() {
                 self.message(&message);
