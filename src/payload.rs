@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hint::assert_unchecked;
 use std::io::{self, BufRead, Read};
 use std::mem::ManuallyDrop;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use crate::error::{Call, Error, take_trace};
 use crate::handle::{Handle, InputStreamResource, PayloadResource};
 use crate::stream::{InputStream, keep, shared};
-use crate::sys::{Raw, number_of, raw_of, types};
+use crate::sys::{Raw, copy, number_of, raw_of, types};
 
 /// The value that a key was set to, not read yet: the draft's `payload`.
 ///
@@ -99,7 +100,12 @@ impl Payload {
     /// ```
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn into_bytes(self) -> Result<Bytes, Error> {
-        self.into_vec().map(shared)
+        match self.into_unread() {
+            Ok(handle) => types::payload_consume_boxed(handle.into_raw())
+                .map(shared)
+                .map_err(|error| Error::from_host(Call::PayloadConsumeSync, error)),
+            Err(reading) => reading.into_vec().map(shared),
+        }
     }
 
     /// Reads the whole payload as [`into_bytes`](Self::into_bytes) does, into a `Vec`.
@@ -272,8 +278,15 @@ impl Payload {
     /// ```
     #[allow(clippy::result_large_err, reason = "the error is the payload itself, which is given back")]
     pub fn into_raw(self) -> Result<u32, Self> {
+        self.into_unread().map(|handle| number_of(handle.into_raw()))
+    }
+
+    /// The handle, or the payload itself after reading has begun.
+    #[inline]
+    #[allow(clippy::result_large_err, reason = "the error is the payload itself, which is given back")]
+    fn into_unread(self) -> Result<Handle<PayloadResource>, Self> {
         match self.into_parts() {
-            Parts { unread: Some(handle), .. } => Ok(number_of(handle.into_raw())),
+            Parts { unread: Some(handle), .. } => Ok(handle),
             reading => Err(Self::new(reading)),
         }
     }
@@ -301,10 +314,14 @@ impl Payload {
 
     /// The stream, opened now if it is not open yet.
     #[inline]
+    #[allow(unsafe_code, reason = "a handle excludes a stream and a refusal")]
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn stream(&mut self) -> Result<&mut InputStream, Error> {
         let parts = &mut *self.0;
         if let Some(handle) = parts.unread.take() {
+            // SAFETY: only `adopt` makes a payload with a handle, without the other two parts. Only this function sets them, after it
+            // has taken the handle. The compiler does not see this, and would keep the code that drops what they held.
+            unsafe { assert_unchecked(parts.stream.is_none() && parts.refusal.is_none()) };
             match open(handle) {
                 Ok(stream) => parts.stream = Some(stream),
                 Err(trace) => parts.refusal = Some(trace),
@@ -312,7 +329,7 @@ impl Payload {
         }
         match &mut parts.stream {
             Some(stream) => Ok(stream),
-            None => Err(refused(parts.refusal.clone().unwrap_or_default())),
+            None => Err(refused(copy(parts.refusal.as_deref().unwrap_or_default()))),
         }
     }
 }

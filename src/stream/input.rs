@@ -186,6 +186,25 @@ impl InputStream {
         }
     }
 
+    /// Reads into `buf`, which must not be empty.
+    #[inline]
+    #[allow(unsafe_code, reason = "initialised memory is lent to a call that only writes bytes to it")]
+    fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
+        if let Next::Host(host, buffer) = self.next() {
+            if buf.len() >= DIRECT {
+                // SAFETY: `read_into` writes bytes or nothing, so the slice stays initialised.
+                let buf = unsafe { &mut *(std::ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) };
+                return host.read_into(buf);
+            }
+            host.fill(buffer)?;
+        }
+        let held = self.buffer.as_slice();
+        let read = held.len().min(buf.len());
+        buf[..read].copy_from_slice(&held[..read]);
+        self.buffer.consume(read);
+        Ok(read)
+    }
+
     /// Appends everything that is left to `buf`.
     pub(crate) fn read_rest(&mut self, buf: &mut Vec<u8>) -> Result<(), Error> {
         loop {
@@ -211,22 +230,11 @@ raw_handle!(InputStream, host, stream, "drop-input-stream", "a live input stream
 impl Read for InputStream {
     /// Fills `buf`, or the part of it that one call to the host brings. Buffered bytes come first. Then the draft's `read` fills
     /// `buf` directly if it has room for 4 KiB, and otherwise a chunk. A call reads at most [`MAX_READ`](crate::MAX_READ) bytes.
-    #[allow(unsafe_code, reason = "initialised memory is lent to a call that only writes bytes to it")]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
-        if let Next::Host(host, buffer) = self.next() {
-            if buf.len() >= DIRECT {
-                // SAFETY: `read_into` writes bytes or nothing, so the slice stays initialised.
-                let buf = unsafe { &mut *(std::ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) };
-                return Ok(host.read_into(buf).map_err(Error::from)?);
-            }
-            host.fill(buffer).map_err(Error::from)?;
-        }
-        let read = self.buffer.as_slice().read(buf)?;
-        self.buffer.consume(read);
-        Ok(read)
+        Ok(self.read_some(buf).map_err(Error::from)?)
     }
 
     /// Appends everything that is left to `buf`. After an error, `buf` keeps what came before the error.

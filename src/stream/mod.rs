@@ -32,17 +32,13 @@ pub const MAX_READ: usize = 64 * 1024;
 /// bounds calls and not time. After any progress the count starts again.
 pub const MAX_ATTEMPTS: u32 = 32;
 
-/// A list of the host as `Bytes`, without a copy.
+/// A list of the host, a box or a `Vec`, as `Bytes`, without a copy.
 ///
 /// With the feature `small-allocator` an owner of its own costs one allocation more, which is cheap there, and links 3 kB less: of the
 /// five kinds of `Bytes` only one.
 #[inline]
-pub(crate) fn shared(list: Vec<u8>) -> Bytes {
-    if cfg!(all(target_family = "wasm", feature = "small-allocator")) {
-        Bytes::from_owner(list)
-    } else {
-        Bytes::from(list)
-    }
+pub(crate) fn shared(list: impl Into<Bytes> + AsRef<[u8]> + Send + 'static) -> Bytes {
+    if cfg!(all(target_family = "wasm", feature = "small-allocator")) { Bytes::from_owner(list) } else { list.into() }
 }
 
 /// Why a call on a stream failed. It is `Copy`, so a stream can report it again.

@@ -54,6 +54,7 @@ pub(crate) mod types {
         fn new_value(;) -> Raw;
         fn value_write_body(value: Raw;) -> Result<Raw, ()>;
         fn payload_consume_sync(payload: Raw;) -> Result<Vec<u8>, Raw>;
+        fn payload_consume_boxed(payload: Raw;) -> Result<Box<[u8]>, Raw>;
         fn payload_consume_async(payload: Raw;) -> Result<Raw, Raw>;
     }
 }

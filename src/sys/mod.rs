@@ -22,6 +22,7 @@ mod wasm;
 pub(crate) use wasm::outbound::{atomic, batch, readwrite};
 #[cfg(target_family = "wasm")]
 pub(crate) use {
+    memory::allocator::copy,
     memory::event_key::EventKey,
     wasm::{trap, types, wasi_io},
 };
@@ -30,6 +31,12 @@ pub(crate) use {
 pub(crate) mod native;
 #[cfg(all(not(target_family = "wasm"), feature = "testing"))]
 pub(crate) use native::{Raw, Reported, number_of, raw_of, trap, types, wasi_io};
+
+/// A copy of `text`.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn copy(text: &str) -> String {
+    text.to_owned()
+}
 
 #[cfg(all(not(target_family = "wasm"), feature = "testing", feature = "outbound"))]
 pub(crate) use native::outbound::{atomic, batch, readwrite};

@@ -274,6 +274,12 @@ pub(crate) mod types {
         .map(Arc::unwrap_or_clone)
     }
 
+    /// The same, with the list as a box.
+    #[track_caller]
+    pub(crate) fn payload_consume_boxed(payload: Raw) -> Result<Box<[u8]>, Raw> {
+        payload_consume_sync(payload).map(Vec::into_boxed_slice)
+    }
+
     #[track_caller]
     pub(crate) fn payload_consume_async(payload: Raw) -> Result<Raw, Raw> {
         call("payload_consume_async", payload.host, Ok(Raw::NONE), |host| {

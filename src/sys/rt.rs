@@ -23,7 +23,9 @@ pub(crate) fn run_ctors_once() {
     }
 
     static RUN: AtomicBool = AtomicBool::new(false);
-    if !RUN.swap(true, Relaxed) {
+    // There is one thread, so load and store need not be one step. A swap would also store at every event.
+    if !RUN.load(Relaxed) {
+        RUN.store(true, Relaxed);
         // SAFETY: the flag makes this the only call.
         unsafe { __wasm_call_ctors() };
     }

@@ -27,6 +27,22 @@ pub(super) unsafe fn allocate(old: *mut u8, old_len: usize, align: usize, new_le
     new
 }
 
+/// A copy of `text`. It traps if there is no memory.
+///
+/// `str::to_owned` would link the standard library's messages for a copy that is too large, 330 bytes.
+#[cold]
+#[inline(never)]
+pub(crate) fn copy(text: &str) -> String {
+    let len = text.len();
+    // SAFETY: a text is never longer than an allocation may be, and there is no old one. So `allocate` returns memory of Rust's
+    // allocator for `len` bytes, which nothing else uses, and they are a copy of a text.
+    unsafe {
+        let start = allocate(ptr::null_mut(), 0, 1, len);
+        ptr::copy_nonoverlapping(text.as_ptr(), start, len);
+        String::from_raw_parts(start, len, len)
+    }
+}
+
 /// Allocates memory that C code may own: on wasip2 the libc calls the host too, and releases what it gets with `free`.
 ///
 /// # Safety

@@ -25,6 +25,6 @@
 
 #![allow(unsafe_code, reason = "an allocator's interface is raw")]
 
-mod allocator;
+pub(super) mod allocator;
 pub(super) mod event_key;
 pub(super) mod landing;

@@ -17,11 +17,18 @@ pub(crate) mod types {
     };
 
     use crate::bindings::wasi::keyvalue::types;
-    use crate::sys::memory::landing::allocating_for_rust;
+    use crate::sys::memory::landing::{allocating_for_rust, boxed};
 
     #[inline]
     pub(crate) fn payload_consume_sync(payload: u32) -> Result<Vec<u8>, u32> {
         allocating_for_rust(|| types::payload_consume_sync(payload))
+    }
+
+    /// The same, with the list as a box.
+    #[inline]
+    pub(crate) fn payload_consume_boxed(payload: u32) -> Result<Box<[u8]>, u32> {
+        // SAFETY: the bindings make the list from what the host has passed, and there was no room for it.
+        payload_consume_sync(payload).map(|list| unsafe { boxed(list) })
     }
 
     #[inline]
@@ -130,8 +137,7 @@ pub(crate) mod wasi_io {
         let HostList { start, len, end } = read_with_room(src, len, room)?;
         // SAFETY: the host has passed the list for this room, and this is the only call for it.
         if let Landed::Allocated(list) = unsafe { landing::landed(start, len, room) } {
-            // Such a list has no spare memory, so this does not move it.
-            *memory = list.into_boxed_slice();
+            *memory = list;
         }
         Ok((len, end))
     }

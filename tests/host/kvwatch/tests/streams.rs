@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -74,6 +75,34 @@ fn a_line_without_an_end_is_there_when_its_event_is_over() {
     assert_eq!(&text, b"no end");
     drop(stdin);
     assert!(child.wait().unwrap().success());
+}
+
+/// Nothing follows that could write the block: not the end of the event, not another event, and not enough bytes.
+#[test]
+fn a_line_is_there_while_its_event_goes_on_for_ever() {
+    let folder = folder(&common::printer_that("stdout", b"begun\n", 1, "(loop (br 0))"));
+    for args in [&[][..], &["--fresh"]] {
+        let mut child = start(folder.path(), &[args, &["--time", "10m"]].concat());
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(SET.as_bytes()).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let mut stdout = child.stdout.take().unwrap();
+        let reader = thread::spawn(move || {
+            let mut line = [0; 6];
+            let read = stdout.read_exact(&mut line).map(|()| line);
+            let _ = sender.send(read);
+        });
+        let line = receiver.recv_timeout(PATIENCE);
+        let ended = child.try_wait().unwrap();
+        // The event has no end, so the reader gets one only from this.
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        reader.join().unwrap();
+        let line = line.unwrap_or_else(|_| panic!("{args:?}: no output while the event goes on: {}", stderr(&output)));
+        assert_eq!(&line.unwrap(), b"begun\n", "{args:?}: {}", stderr(&output));
+        assert_eq!(ended, None, "{args:?}: {}", stderr(&output));
+        assert_eq!(stderr(&output), "", "{args:?}: the event is over");
+    }
 }
 
 fn stderr_lossy(output: &Output) -> String {

@@ -53,6 +53,12 @@ pub(crate) fn component(fields: &str) -> Vec<u8> {
 /// bytes.
 #[allow(dead_code, reason = "not every test prints")]
 pub(crate) fn printer(stream: &str, bytes: &[u8], times: u32) -> Vec<u8> {
+    printer_that(stream, bytes, times, "")
+}
+
+/// A [`printer`] whose `on-set` then does `afterwards`, instructions of WebAssembly.
+#[allow(dead_code, reason = "not every test prints")]
+pub(crate) fn printer_that(stream: &str, bytes: &[u8], times: u32, afterwards: &str) -> Vec<u8> {
     use std::fmt::Write as _;
     let len = bytes.len();
     let data = bytes.iter().fold(String::new(), |mut data, byte| {
@@ -103,7 +109,8 @@ pub(crate) fn printer(stream: &str, bytes: &[u8], times: u32) -> Vec<u8> {
                 (loop $again
                     (call $write (local.get $stream) (i32.const 4096) (i32.const {len}) (i32.const 16))
                     (local.set $left (i32.sub (local.get $left) (i32.const 1)))
-                    (br_if $again (local.get $left))))
+                    (br_if $again (local.get $left)))
+                {afterwards})
             (func (export "on-delete") (param $bucket i32) (param $key i32) (param $len i32)
                 (call $drop-bucket (local.get $bucket))))
         (core instance $main (instantiate $module (with "libc" (instance $libc)) (with "host" (instance
