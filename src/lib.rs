@@ -274,7 +274,7 @@ pub mod bindings;
 
 /// The draft's functions that act on the store, as wit-bindgen generates them. On wasm only, with the feature `outbound`.
 ///
-/// What the documentation of `bindings` says is true of this module too.
+/// The documentation of `bindings` applies to this module too.
 #[cfg(all(feature = "outbound", any(target_family = "wasm", doc)))]
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::pedantic, reason = "generated")]
 #[rustfmt::skip]

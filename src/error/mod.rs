@@ -9,7 +9,7 @@ mod text;
 
 use store::StoreError;
 
-/// What can go wrong between a watcher and its host.
+/// An error in a call between a watcher and its host.
 ///
 /// An `Error` owns everything that it reports: the host's error handle is read and dropped when the error is made.
 ///
@@ -69,7 +69,7 @@ pub enum Error {
     NotReady {
         /// The call that brought nothing.
         call: Call,
-        /// How many times in a row it was made.
+        /// The number of times in a row that the call was made.
         attempts: u32,
     },
 
@@ -78,7 +78,7 @@ pub enum Error {
     WriteZero {
         /// The call that took nothing.
         call: Call,
-        /// How many times in a row it was made.
+        /// The number of times in a row that the call was made.
         attempts: u32,
     },
 
@@ -108,7 +108,7 @@ pub enum Error {
     #[cfg(feature = "json")]
     #[non_exhaustive]
     Json {
-        /// What is wrong, with line and column. It is part of the message, and so it is not the source.
+        /// The fault, with line and column. It is part of the message, and so it is not the source.
         error: serde_json::Error,
         /// The payload.
         bytes: Vec<u8>,

@@ -21,7 +21,7 @@ use std::fmt;
 /// ```
 pub struct StoreError(Box<dyn Cause>);
 
-/// What a [`StoreError`] reports.
+/// The content of a [`StoreError`].
 pub(crate) trait Cause: fmt::Display + Send + Sync {
     fn call(&self) -> StoreCall;
     fn keys(&self) -> &[String];

@@ -65,7 +65,7 @@ pub trait Registered: HandleWatch + Sized + 'static {
     /// The watcher of a new instance.
     fn init() -> Self;
 
-    /// Where the instance keeps its watcher.
+    /// The place in which the instance keeps its watcher.
     #[cfg(target_family = "wasm")]
     fn slot() -> &'static component::Slot<Self>;
 }

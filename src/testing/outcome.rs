@@ -42,7 +42,7 @@ pub struct Outcome {
     pub changes: Vec<StoreChange>,
     /// The outcomes of the watcher's own changes, if the test [feeds](super::TestHost::feed) them to it.
     pub fed: Vec<Outcome>,
-    /// How many calls the watcher made to the host.
+    /// The number of calls that the watcher made to the host.
     pub calls: u64,
     pub(super) error: Option<HandlerError>,
 }

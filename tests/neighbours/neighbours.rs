@@ -77,7 +77,7 @@ fn build(watchers: &[&(&str, bool)], target: Target, profile: &str) -> Vec<Optio
     let folder = target_dir.join(target.as_str()).join(if profile == "dev" { "debug" } else { profile });
     let file = |name: &str| folder.join(format!("{}.wasm", name.replace('-', "_")));
     for (name, _) in watchers {
-        // What is left of an earlier build must not stand in for one that fails.
+        // The output of an earlier build must not replace that of a failed one.
         let _ = fs::remove_file(file(name));
     }
     let mut cargo =

@@ -39,7 +39,7 @@ impl Toolchain {
             // cargo puts the original's libraries there, and the copy would take itself for the
             // original.
             .env_remove("LD_LIBRARY_PATH")
-            // What an outer cargo may have been told must not get through.
+            // The settings of an outer cargo must not reach this one.
             .env("RUSTFLAGS", "--no-such-flag")
             .env("CARGO_BUILD_TARGET", "no-such-target");
         command
@@ -166,7 +166,7 @@ fn targets_are_built_installed_and_whole() {
         toolchain.builds_guests(target);
     }
 
-    // A run with nothing to do does nothing.
+    // A run without missing targets changes nothing.
     let start = Instant::now();
     let output = toolchain.install(&[]);
     assert!(output.status.success());

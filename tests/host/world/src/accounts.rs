@@ -32,7 +32,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Where a handle came from: the call that made it and, in a native test, the line of that call.
+/// The origin of a handle: the call that made it and, in a native test, the line of that call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The draft's function. It is `on-set` or `on-delete` for the handles that the host passes to a watcher.
@@ -65,7 +65,7 @@ pub struct Violation {
     pub handle: u32,
     /// The draft's function that was called; for a leak, the end of the event.
     pub call: &'static str,
-    /// Where the handle came from, if that is known.
+    /// The origin of the handle, if it is known.
     pub origin: Option<Origin>,
 }
 

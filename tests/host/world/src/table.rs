@@ -13,7 +13,7 @@ pub(crate) struct Entry<T> {
     pub(crate) kind: Kind,
     pub(crate) origin: Origin,
     pub(crate) object: T,
-    /// How many handles the table had made before this one.
+    /// The number of handles that the table had made before this one.
     serial: u64,
 }
 
@@ -206,7 +206,7 @@ impl<T> Table<T> {
         Some(entry)
     }
 
-    /// Why there is no such handle.
+    /// The violation of a call with a handle that does not exist.
     pub(crate) fn missing(&self, kind: Kind, handle: u32, call: &'static str) -> Violation {
         let violation = |fault, origin| Violation { fault, kind, handle, call, origin };
         let per_kind = self.numbering.per_kind;
@@ -236,12 +236,12 @@ impl<T> Table<T> {
         self.live.len() == 0
     }
 
-    /// How many handles the guest has.
+    /// The number of handles that the guest has.
     pub(crate) fn len(&self) -> usize {
         self.live.len()
     }
 
-    /// How many handles the table has made: the serial number of the next one.
+    /// The number of handles that the table has made. This is the serial number of the next one.
     pub(crate) fn serial(&self) -> u64 {
         self.serial
     }

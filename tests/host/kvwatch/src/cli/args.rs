@@ -15,7 +15,7 @@ use super::{chain, style};
 /// `500ms`, `2s` or `1m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "a time is a whole number of ms, s or m, for example 500ms".to_owned();
-    // No other unit ends in `m`. `ms` ends in `s`, so it comes first.
+    // `ms` comes before `s`, because a text that ends in `ms` also ends in `s`.
     let (number, millis) = [("ms", 1), ("s", 1000), ("m", 60_000)]
         .into_iter()
         .find_map(|(unit, millis)| Some((text.strip_suffix(unit)?, millis)))

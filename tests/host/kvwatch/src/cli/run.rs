@@ -295,7 +295,7 @@ fn follow(runner: &mut Runner, path: &Path, watch: &Watch, limits: ReadLimits, s
     }
 }
 
-/// Where events come from.
+/// The source of the events.
 enum Source {
     /// A file or a named pipe, opened once.
     File(PathBuf, File),

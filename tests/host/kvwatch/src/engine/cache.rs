@@ -54,7 +54,7 @@ const PREFIX: &str = "component-";
 const UNFINISHED: &str = "unfinished-";
 /// An unfinished file of this age belongs to a process that died.
 const ABANDONED: Duration = Duration::from_hours(1);
-/// What an entry begins with. Another format gets another text.
+/// The first bytes of an entry. Another format gets another text.
 const MAGIC: &[u8; 8] = b"kvwatch1";
 /// The checksum follows the magic text, and the compiled component follows the checksum.
 const HEADER: usize = MAGIC.len() + size_of::<Checksum>();
@@ -101,9 +101,9 @@ impl Cache {
         Self::in_folder(folder).map(Some).map_err(named)
     }
 
-    /// Where the compiled components of the user of this process are: `$KVWATCH_CACHE_DIR` if it is set, else `kvwatch` in the folder
-    /// for caches. This is `$XDG_CACHE_HOME` or `~/.cache`, on macOS `~/Library/Caches`, and on Windows `%LOCALAPPDATA%`. `None` if
-    /// the environment names no such folder, as that of a service may not.
+    /// The folder of the compiled components of the user of this process: `$KVWATCH_CACHE_DIR` if it is set, else `kvwatch` in
+    /// the folder for caches. This is `$XDG_CACHE_HOME` or `~/.cache`, on macOS `~/Library/Caches`, and on Windows
+    /// `%LOCALAPPDATA%`. `None` if the environment names no such folder, as may be the case for a service.
     #[must_use]
     pub fn folder_of_user() -> Option<PathBuf> {
         folder_of_user(|name| env::var_os(name).filter(|value| !value.is_empty()))
@@ -115,13 +115,13 @@ impl Cache {
         &self.0.folder
     }
 
-    /// How many components were found in the cache.
+    /// The number of components that were found in the cache.
     #[must_use]
     pub fn hits(&self) -> u64 {
         self.0.hits.load(Relaxed)
     }
 
-    /// How many components were compiled because the cache did not have them.
+    /// The number of components that were compiled because the cache did not have them.
     #[must_use]
     pub fn misses(&self) -> u64 {
         self.0.misses.load(Relaxed)

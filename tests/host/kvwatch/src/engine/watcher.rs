@@ -78,7 +78,7 @@ impl Watcher {
         Ok(Self { engine: engine.clone(), wasm, pre, name: name.into(), imports: imports.into(), runtime })
     }
 
-    /// What a component imports, and who provides it. The component is not compiled, and need not fit the world.
+    /// The imports of a component, and who provides them. The component is not compiled, and does not have to fit the world.
     ///
     /// # Errors
     ///

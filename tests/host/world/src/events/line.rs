@@ -117,13 +117,13 @@ fn shortened(text: &str) -> String {
     if text.chars().count() <= MOST { text.to_owned() } else { text.chars().take(MOST).chain(['…']).collect() }
 }
 
-/// Where the fields of an object are.
+/// The positions of the fields of an object.
 struct Object {
     /// The value of each of [`FIELDS`], with its quotes.
     fields: [Option<Range<usize>>; FIELDS.len()],
     /// The first field that is not known, and where it is.
     unknown: Option<(usize, String)>,
-    /// Where the object's last brace is.
+    /// The position of the object's last brace.
     end: usize,
 }
 
@@ -268,7 +268,7 @@ fn unescape(line: &mut [u8], text: Range<usize>) -> Result<usize, EventError> {
     Ok(to)
 }
 
-/// How many characters of base64 text are decoded at a time.
+/// The number of characters of base64 text that are decoded at a time.
 const PIECE: usize = 4096;
 
 /// Moves the bytes that base64 text stands for to the start of `line`, and returns their number.

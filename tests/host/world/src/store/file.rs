@@ -12,7 +12,7 @@ use crate::events::{BadLine, Events};
 /// A larger content is written as base64, piece by piece, so that memory never holds it a second time.
 const LONGEST_TEXT: u64 = 1 << 20;
 
-/// How many bytes of a content are read at a time.
+/// The number of bytes of a content that are read at a time.
 const PIECE: u64 = 48 * 1024;
 
 impl MemoryStore {

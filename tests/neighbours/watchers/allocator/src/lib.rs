@@ -1,4 +1,4 @@
-//! An allocator of the author's own, which takes back what it gave out and nothing else.
+//! A watcher with its own allocator, which takes back only the memory that it gave out.
 
 mod tagged;
 

@@ -1,4 +1,4 @@
-//! A watcher that depends on nothing but the SDK.
+//! A watcher that depends only on the SDK.
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 

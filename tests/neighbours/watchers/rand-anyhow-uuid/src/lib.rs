@@ -3,7 +3,7 @@
 use anyhow::Context;
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 
-/// Writes what it gets, and an identifier with random bytes behind it.
+/// Writes the payload, and then an identifier with random bytes.
 #[handle_watch]
 #[derive(Default)]
 pub struct Watcher;

@@ -1,4 +1,4 @@
-//! What the watchers have in common: they write what they are given to a `Value`, where the test sees it.
+//! The common part of the watchers. They write the things that they receive to a `Value`, where the test sees them.
 
 #[cfg(target_os = "wasi")]
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 
 use inbound_keyvalue::{HandlerResult, Key, Payload, Value};
 
-/// Reads the payload in the way that the key names, and writes three values: the key, the payload, and what a neighbour gave.
+/// Reads the payload in the way that the key names, and writes three values: the key, the payload, and the result of a neighbour.
 ///
 /// # Errors
 ///

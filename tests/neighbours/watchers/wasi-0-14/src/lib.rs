@@ -1,4 +1,4 @@
-//! WASI's interfaces by the crate `wasi`.
+//! A watcher that uses WASI through the crate `wasi`.
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 

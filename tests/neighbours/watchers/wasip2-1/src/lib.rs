@@ -1,4 +1,4 @@
-//! WASI's interfaces by the crate `wasip2`.
+//! A watcher that uses WASI through the crate `wasip2`.
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 

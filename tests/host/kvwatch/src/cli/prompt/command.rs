@@ -61,7 +61,8 @@ quotes. You can also type or paste an event in the format of a file:
   set users/ada {\"name\": \"Ada\"}
   {\"op\":\"delete\",\"key\":\"users/ada\"}
 
-Tab completes commands, keys and files. The arrow keys bring back earlier lines.";
+Tab completes commands, keys and files. The arrow keys bring back earlier
+lines.";
 
 /// The fault in a line, and how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -46,7 +46,7 @@ pub enum Error {
         login: String,
         /// The cause.
         cause: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// The connection cannot be encrypted, or one side does not trust the other.
@@ -56,7 +56,7 @@ pub enum Error {
         servers: String,
         /// The cause.
         cause: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// A file of the TLS settings cannot be used.

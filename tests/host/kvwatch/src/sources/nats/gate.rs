@@ -33,7 +33,7 @@ struct Held {
     ending: bool,
 }
 
-/// What a message says about itself.
+/// The facts about a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivered<'a> {
     /// The `Nats-Pin-Id`.
@@ -42,7 +42,7 @@ pub struct Delivered<'a> {
     pub stream_sequence: u64,
     /// The place of this delivery among all deliveries of the consumer.
     pub consumer_sequence: u64,
-    /// Where its ack goes.
+    /// The reply subject for its ack.
     pub reply: &'a str,
 }
 

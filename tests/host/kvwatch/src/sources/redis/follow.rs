@@ -65,10 +65,10 @@ pub(super) struct Follow {
     events: mpsc::Sender<Event>,
     connected: Arc<AtomicBool>,
     sequence: u64,
-    /// What was announced and not yet delivered. It survives the connection.
+    /// The changes that were announced and not yet delivered. They survive the connection.
     notices: VecDeque<Notice>,
     batch: usize,
-    /// Where a replay is.
+    /// The progress of a replay.
     replay: Option<Replay>,
     known: Option<Known>,
     told_type: bool,
@@ -200,7 +200,7 @@ impl Follow {
                     message = next_message(&mut link.messages, &link.window) => {
                         pulse.beat();
                         self.take(&message.ok_or(Lost::Closed)?);
-                        // What is here already is read in one step with it.
+                        // Notices that have arrived already are read in the same step.
                         while self.notices.len() < self.batch {
                             let next = next_message(&mut link.messages, &link.window).now_or_never();
                             let Some(message) = next else { break };

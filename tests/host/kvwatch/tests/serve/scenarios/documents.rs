@@ -46,7 +46,7 @@ async fn readme_leads_from_nothing_to_a_watcher_in_five_commands() -> Result<(),
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
     let port = free_port();
-    let commands = block("Five commands", "console")?;
+    let commands = block("These five commands", "console")?;
     if commands.lines().count() != 5 {
         return Err(format!("these are not five commands:\n{commands}").into());
     }
