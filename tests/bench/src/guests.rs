@@ -142,9 +142,16 @@ fn cargo(side: Side, target: Target) -> Result<Command> {
     Ok(cargo)
 }
 
+/// `cargo build` without the variables that describe the package of this program. Build scripts that read such variables would run
+/// again, and what depends on them would be compiled again.
 fn cargo_build() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.arg("build").current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+    }
     cargo
 }
 
