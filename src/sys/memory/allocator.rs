@@ -32,6 +32,7 @@ pub(super) unsafe fn allocate(old: *mut u8, old_len: usize, align: usize, new_le
 /// `str::to_owned` would link the standard library's messages for a copy that is too large, 330 bytes.
 #[cold]
 #[inline(never)]
+#[expect(clippy::same_length_and_capacity, reason = "an allocation of this function has the length of its text")]
 pub(crate) fn copy(text: &str) -> String {
     let len = text.len();
     // SAFETY: a text is never longer than an allocation may be, and there is no old one. So `allocate` returns memory of Rust's
