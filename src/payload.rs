@@ -6,8 +6,8 @@ use std::mem::ManuallyDrop;
 use bytes::Bytes;
 
 use crate::error::{Call, Error, take_trace};
-use crate::handle::{Handle, InputStreamResource, PayloadResource};
-use crate::stream::{InputStream, keep, shared};
+use crate::handle::{Handle, PayloadResource};
+use crate::stream::{InputStream, shared};
 use crate::sys::{Raw, copy, number_of, raw_of, types};
 
 /// The value that a key was set to, not read yet: the draft's `payload`.
@@ -346,39 +346,21 @@ impl Parts {
     }
 }
 
-/// Drops the parts without an address of the payload.
+/// Drops the parts one after the other, without an address of the payload.
 ///
-/// If the address reached a function that is not inlined, the compiler would not know after the next call of the host whether
-/// reading has begun. Then every watcher with a branch before `into_bytes` contains the code that reads the rest of a stream: 3 kB.
+/// The compiler's own drop is a function that gets the address. If the address reaches a function that is not inlined, the compiler
+/// does not know after the next call of the host whether reading has begun. Then every watcher with a branch before `into_bytes`
+/// contains the code that reads the rest of a stream: 3 kB.
 impl Drop for Payload {
     #[inline]
-    #[allow(unsafe_code, reason = "the parts are dropped by another function")]
+    #[allow(unsafe_code, reason = "the parts are taken out of a borrowed payload")]
     fn drop(&mut self) {
         // SAFETY: nothing uses the payload after its drop, so its parts are taken once.
         let Parts { unread, stream, refusal } = unsafe { ManuallyDrop::take(&mut self.0) };
-        let (stream, memory) = match stream {
-            Some(stream) => {
-                let (handle, memory) = stream.into_parts();
-                (Some(handle), memory)
-            }
-            None => (None, Box::default()),
-        };
-        release(unread, stream, memory, refusal);
+        drop(unread);
+        drop(stream);
+        drop(refusal);
     }
-}
-
-/// All its parameters except the refusal are values in registers.
-#[inline(never)]
-fn release(
-    unread: Option<Handle<PayloadResource>>,
-    stream: Option<Handle<InputStreamResource>>,
-    memory: Box<[u8]>,
-    refusal: Option<String>,
-) {
-    drop(unread);
-    drop(stream);
-    keep(memory);
-    drop(refusal);
 }
 
 impl fmt::Debug for Payload {

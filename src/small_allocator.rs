@@ -9,7 +9,7 @@
 //! `Bytes`. `lol_alloc` 0.4.1 is 0.2 kB larger, and searches one list of all free blocks.
 //!
 //! Native builds use this module in tests only: `cargo test --lib small_allocator`, and
-//! `cargo +nightly miri test --lib small_allocator`.
+//! `cargo +nightly miri test -p inbound-keyvalue --lib small_allocator`.
 
 #![allow(unsafe_code, reason = "an allocator's interface is raw")]
 #![allow(clippy::cast_ptr_alignment, reason = "every block is aligned to 16 bytes or more")]

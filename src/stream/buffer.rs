@@ -12,8 +12,7 @@ thread_local! {
 
 /// One chunk. Its first bytes may have been given out already.
 pub(super) struct Buffer {
-    /// It is empty until it is needed, and may be longer than the chunk. A box takes two values, which a function gets in registers: a
-    /// `Vec` would need an address. Dropping an empty box makes no call.
+    /// It is empty until it is needed, and may be longer than the chunk. Dropping an empty box makes no call.
     memory: Box<[u8]>,
     /// Where the bytes begin that were not given out. From `end` on there are none.
     start: usize,
@@ -52,7 +51,7 @@ impl Buffer {
     /// Gives out the chunk, and how many of its first bytes were given out before.
     #[inline]
     pub(super) fn take(&mut self) -> (Vec<u8>, usize) {
-        let mut chunk = self.take_memory().into_vec();
+        let mut chunk = mem::take(&mut self.memory).into_vec();
         // With the end at 0 the buffer is empty, wherever the start is.
         chunk.truncate(mem::take(&mut self.end));
         (chunk, self.start)
@@ -82,17 +81,11 @@ impl Buffer {
         self.memory = Box::default();
         (self.start, self.end) = (0, 0);
     }
-
-    /// The memory, for [`keep`]. Only a buffer without bytes, or one that is dropped, gives it up.
-    #[inline]
-    pub(super) fn take_memory(&mut self) -> Box<[u8]> {
-        mem::take(&mut self.memory)
-    }
 }
 
 /// Keeps memory for the next buffer.
 #[inline]
-pub(crate) fn keep(memory: Box<[u8]>) {
+fn keep(memory: Box<[u8]>) {
     if !memory.is_empty() {
         // A stream may live longer than the spare memory of its thread. Then the memory is freed.
         let _ = SPARE.try_with(|spare| spare.set(Some(memory)));
@@ -109,7 +102,7 @@ impl fmt::Debug for Buffer {
 impl Drop for Buffer {
     #[inline]
     fn drop(&mut self) {
-        keep(self.take_memory());
+        keep(mem::take(&mut self.memory));
     }
 }
 

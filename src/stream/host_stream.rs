@@ -63,11 +63,6 @@ impl HostStream {
     }
 
     #[inline]
-    pub(super) fn into_handle(self) -> Handle<InputStreamResource> {
-        self.handle
-    }
-
-    #[inline]
     pub(super) fn is_limited(&self) -> bool {
         matches!(self.state, State::Limited(_))
     }

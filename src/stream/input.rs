@@ -7,7 +7,7 @@ use super::buffer::Buffer;
 use super::host_stream::HostStream;
 use super::{Fault, shared};
 use crate::error::{Call, Error};
-use crate::handle::{Handle, InputStreamResource, raw_handle};
+use crate::handle::raw_handle;
 use crate::sys::{Raw, wasi_io};
 
 /// A smaller buffer is filled from a chunk: one call to the host for every few bytes would cost more than the copy.
@@ -67,13 +67,6 @@ impl InputStream {
     #[inline]
     pub(crate) fn adopt(raw: Raw) -> Self {
         Self { host: HostStream::adopt(raw), buffer: Buffer::new() }
-    }
-
-    /// The handle, and the memory of the buffer for [`keep`](super::keep).
-    #[inline]
-    pub(crate) fn into_parts(self) -> (Handle<InputStreamResource>, Box<[u8]>) {
-        let Self { host, mut buffer } = self;
-        (host.into_handle(), buffer.take_memory())
     }
 
     /// Every way of reading starts here. The host's stream can be reached only while nothing is buffered, so no way of reading

@@ -13,7 +13,6 @@ pub use chunks::{Chunks, IntoChunks};
 pub use input::InputStream;
 pub use output::OutputStream;
 
-pub(crate) use buffer::keep;
 use bytes::Bytes;
 
 use crate::error::{Call, Error};

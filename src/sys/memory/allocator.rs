@@ -1,4 +1,4 @@
-//! Allocations for the host.
+//! Allocations for the host, and for the copy of a text.
 
 use core::ptr;
 use std::alloc::{Layout, alloc, dealloc};
@@ -7,7 +7,7 @@ use std::alloc::{Layout, alloc, dealloc};
 ///
 /// # Safety
 ///
-/// The arguments must be those of the host (fact A).
+/// The arguments must be as fact A says of the host's.
 pub(super) unsafe fn allocate(old: *mut u8, old_len: usize, align: usize, new_len: usize) -> *mut u8 {
     let mut new = ptr::without_provenance_mut(align);
     // SAFETY: fact A makes both layouts valid. It also makes `old` an allocation of this function with that layout, or a key's
@@ -32,10 +32,11 @@ pub(super) unsafe fn allocate(old: *mut u8, old_len: usize, align: usize, new_le
 /// `str::to_owned` would link the standard library's messages for a copy that is too large, 330 bytes.
 #[cold]
 #[inline(never)]
+#[expect(clippy::same_length_and_capacity, reason = "an allocation of this function has the length of its text")]
 pub(crate) fn copy(text: &str) -> String {
     let len = text.len();
-    // SAFETY: a text is never longer than an allocation may be, and there is no old one. So `allocate` returns memory of Rust's
-    // allocator for `len` bytes, which nothing else uses, and they are a copy of a text.
+    // SAFETY: a text is never longer than an allocation may be, and there is no old allocation, so the arguments are as fact A says.
+    // `allocate` returns memory of Rust's allocator for `len` bytes, which nothing else uses. They become a copy of a text.
     unsafe {
         let start = allocate(ptr::null_mut(), 0, 1, len);
         ptr::copy_nonoverlapping(text.as_ptr(), start, len);
