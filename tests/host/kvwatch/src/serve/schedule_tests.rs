@@ -15,7 +15,7 @@ fn arrival(key: &str, sequence: u64, deliveries: u64) -> Arrival {
 fn schedule(events: &[(&str, u64, u64)]) -> Schedule {
     let mut schedule = Schedule::new(Retry { attempts: 3, ..Retry::default() }, 5);
     for (key, sequence, deliveries) in events {
-        schedule.insert(arrival(key, *sequence, *deliveries));
+        let _ = schedule.insert(arrival(key, *sequence, *deliveries));
     }
     schedule
 }
@@ -63,7 +63,7 @@ async fn d3_later_events_of_a_trapped_key_wait_and_others_do_not() {
     let mut schedule = schedule(&[("a", 1, 1), ("a", 2, 1)]);
     assert_eq!(starts(&mut schedule, now), [1]);
     let Trapped::Again(wait) = schedule.trapped(Position::first(1), now) else { panic!() };
-    schedule.insert(arrival("b", 3, 1));
+    let _ = schedule.insert(arrival("b", 3, 1));
     assert_eq!(starts(&mut schedule, now + wait / 2), [3]);
     assert_eq!(schedule.next_retry(), Some(now + wait));
     let start = schedule.start(now + wait).unwrap();
@@ -135,9 +135,9 @@ async fn d3_deliveries_to_a_living_process_are_not_held_against_an_event() {
     // Each time the connection is lost, all events come again, and the second one also comes twice.
     for time in 1..20 {
         schedule.withdraw();
-        schedule.insert(arrival("a", 1, time + 1));
-        schedule.insert(arrival("b", 2, 2 * time));
-        schedule.insert(arrival("b", 2, 2 * time + 1));
+        let _ = schedule.insert(arrival("a", 1, time + 1));
+        let _ = schedule.insert(arrival("b", 2, 2 * time));
+        let _ = schedule.insert(arrival("b", 2, 2 * time + 1));
     }
     schedule.open();
     let now = Instant::now();
@@ -149,9 +149,9 @@ async fn d3_deliveries_to_a_living_process_are_not_held_against_an_event() {
     schedule.close();
     end(&mut schedule, 1);
     end(&mut schedule, 2);
-    schedule.insert(arrival("c", 3, 1));
+    let _ = schedule.insert(arrival("c", 3, 1));
     schedule.withdraw();
-    schedule.insert(arrival("c", 3, 8));
+    let _ = schedule.insert(arrival("c", 3, 8));
     schedule.open();
     assert!(schedule.start(now).unwrap().blamed);
 }
@@ -160,7 +160,7 @@ async fn d3_deliveries_to_a_living_process_are_not_held_against_an_event() {
 async fn d3_what_a_process_remembers_of_withdrawn_events_is_bounded() {
     let mut schedule = schedule(&[]);
     for sequence in 1..=3_000 {
-        schedule.insert(arrival("a", sequence, 1));
+        let _ = schedule.insert(arrival("a", sequence, 1));
     }
     schedule.withdraw();
     assert_eq!(schedule.survived.len(), REMEMBERED);
@@ -260,14 +260,14 @@ proptest! {
                     keys.push(key);
                     deliveries.push(count);
                     returns.push(0);
-                    schedule.insert(arrival(&key.to_string(), sequence, count));
+                    let _ = schedule.insert(arrival(&key.to_string(), sequence, count));
                     idle.insert(sequence);
                 }
                 Step::Return { which } => if let Some(sequence) = pick(&store, which) {
                     store.remove(&sequence);
                     let index = usize::try_from(sequence).unwrap();
                     returns[index] += 1;
-                    schedule.insert(arrival(&keys[index].to_string(), sequence, deliveries[index] + returns[index]));
+                    let _ = schedule.insert(arrival(&keys[index].to_string(), sequence, deliveries[index] + returns[index]));
                     idle.insert(sequence);
                 },
                 Step::Start => if let Some(start) = schedule.start(now) {
@@ -329,7 +329,7 @@ async fn d2_an_older_event_that_comes_late_waits_for_the_newer_one_that_runs() {
     let now = Instant::now();
     let mut schedule = schedule(&[("a", 5, 1)]);
     assert_eq!(starts(&mut schedule, now), [5]);
-    schedule.insert(arrival("a", 3, 1));
+    let _ = schedule.insert(arrival("a", 3, 1));
     assert_eq!(starts(&mut schedule, now), [] as [u64; 0]);
     end(&mut schedule, 5);
     assert_eq!(starts(&mut schedule, now), [3]);

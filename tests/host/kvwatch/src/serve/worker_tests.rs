@@ -23,7 +23,7 @@ fn watcher(engine: &Engine, text: &str) -> Watcher {
 #[tokio::test]
 async fn a_worker_tells_a_trap_from_a_return_and_goes_on() {
     let crew = crew(false);
-    let mut worker = crew.worker();
+    let mut worker = crew.workers(1).worker();
     let set = event(Change::Set("v".into()));
     assert_eq!(worker.handle(&set, 1).await, Outcome::Handled);
     assert_eq!(worker.handle(&set, 1).await, Outcome::Handled);
@@ -37,7 +37,7 @@ async fn a_worker_tells_a_trap_from_a_return_and_goes_on() {
 #[tokio::test]
 async fn with_fresh_each_event_has_an_instance() {
     let crew = crew(true);
-    let mut worker = crew.worker();
+    let mut worker = crew.workers(1).worker();
     for _ in 0..3 {
         assert_eq!(worker.handle(&event(Change::Set("v".into())), 1).await, Outcome::Handled);
     }
@@ -47,7 +47,7 @@ async fn with_fresh_each_event_has_an_instance() {
 #[tokio::test]
 async fn a_new_watcher_takes_the_next_event_in_a_fresh_instance() {
     let crew = crew(false);
-    let mut worker = crew.worker();
+    let mut worker = crew.workers(1).worker();
     let set = event(Change::Set("v".into()));
     assert_eq!(worker.handle(&set, 1).await, Outcome::Handled);
     let traps_at_sets = TRAPS_AT_DELETE.replace(DROPS_THE_PAYLOAD, "unreachable");
@@ -62,7 +62,7 @@ async fn a_new_watcher_takes_the_next_event_in_a_fresh_instance() {
 async fn misuse_of_a_handle_is_counted_though_no_details_are_kept() {
     let leaks = watcher(&Engine::new().unwrap(), &TRAPS_AT_DELETE.replace(DROPS_THE_PAYLOAD, ""));
     let crew = Crew::new(leaks, false);
-    let mut worker = crew.worker();
+    let mut worker = crew.workers(1).worker();
     assert_eq!(worker.handle(&event(Change::Set("v".into())), 1).await, Outcome::Handled);
     assert_eq!(crew.usage().violations.load(Ordering::Relaxed), 1);
 }
