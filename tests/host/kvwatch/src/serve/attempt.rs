@@ -28,11 +28,11 @@ pub(super) async fn work<H: Handler>(mut worker: H, start: Start, issued: Issued
     };
     if outcome.is_some() {
         // Nothing happens if the handler has done it.
-        let _ = issued.permit().begin();
+        drop(issued.permit().begin());
     }
-    let outcome = issued.begun().map(|begun| {
+    let outcome = issued.time().map(|time| {
         let outcome = outcome.unwrap_or_else(|| Outcome::Trapped("the handler gave up an event that had begun".into()));
-        (outcome, begun.elapsed())
+        (outcome, time)
     });
     Finished { worker, start, issued, outcome }
 }

@@ -30,7 +30,7 @@ pub trait Handler: Send + 'static {
     const AHEAD: usize = 0;
 
     /// Like [`handle`](Self::handle), for a handler with a queue of its own. It calls [`Permit::begin`] right before the event
-    /// begins, and answers `None` if the event must not begin: then it is as if the loop had never given it away. [`Worker`](super::Worker)
+    /// begins, drops what that returns when the event ends, and answers `None` if the event must not begin: then it is as if the loop had never given it away. [`Worker`](super::Worker)
     /// is such a handler; for any other the provided method is right.
     ///
     /// An outcome without a call of `begin` counts as one whose event began at its end.
@@ -40,8 +40,10 @@ pub trait Handler: Send + 'static {
         attempt: u32,
         permit: Permit,
     ) -> impl Future<Output = Option<Outcome>> + Send {
-        let handling = permit.begin().then(|| self.handle(event, attempt));
-        async move { Some(handling?.await) }
+        async move {
+            let _running = permit.begin()?;
+            Some(self.handle(event, attempt).await)
+        }
     }
 }
 

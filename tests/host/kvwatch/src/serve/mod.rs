@@ -54,7 +54,7 @@ pub use event::{Change, Escaped, Event, Position};
 pub use handler::{Handler, Outcome};
 pub use metrics::{HANDLER_TIME_BOUNDS, Histogram, Metrics, Snapshot};
 pub(crate) use metrics::{count, gauge};
-pub use permit::Permit;
+pub use permit::{Permit, Running};
 pub use prometheus::{Sample, prometheus};
 pub use retry::{Retry, Waits};
 pub use schedule::{Schedule, Start};

@@ -1,4 +1,5 @@
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -14,7 +15,9 @@ use super::metrics::{Metrics, count, minus, plus};
 /// use kvwatch::serve::Permit;
 ///
 /// // Nobody takes this one back.
-/// assert!(Permit::always().begin());
+/// let running = Permit::always().begin().expect("it may begin");
+/// // The handler runs here.
+/// drop(running);
 /// ```
 #[derive(Debug)]
 #[must_use = "an event must not begin without `begin`"]
@@ -26,28 +29,33 @@ impl Permit {
         Issued::new(&Arc::default()).permit()
     }
 
-    /// Begins the event, and returns whether it may. Call this right before the event begins. If it returns `false`, the event
-    /// must not begin, and the handler answers `None`.
+    /// Begins the event, if it may begin. Call this right before the event begins, and drop what it returns right after its end.
     ///
-    /// It returns `false` if the loop took the permission back, if nobody waits for the outcome any more, and if the loop stood
-    /// still for longer than [`Source::lease`](super::Source::lease) allows. The process may have been stopped, and this thread may
-    /// be the first one that runs again.
+    /// It is `None` if the loop took the permission back, if nobody waits for the outcome any more, and if the loop stood still for
+    /// longer than [`Source::lease`](super::Source::lease) allows. The process may have been stopped, and this thread may be the first
+    /// one that runs again. Then the event must not begin, and the handler answers `None`.
     #[must_use = "an event that must not begin has to stay as it is"]
-    pub fn begin(self) -> bool {
-        let Beginning { begun, terms } = &*self.0;
+    pub fn begin(self) -> Option<Running> {
+        let Beginning { begun, terms, .. } = &*self.0;
         if terms.lease.look().lapsed {
             let _ = begun.set(None);
-            return false;
+            return None;
         }
-        // Before the event can end: the gauge must not fall below 0.
+        begun.set(Some(Instant::now())).ok()?;
+        count(&terms.metrics.attempts);
         plus(&terms.metrics.running);
-        let may = begun.set(Some(Instant::now())).is_ok();
-        if may {
-            count(&terms.metrics.attempts);
-        } else {
-            minus(&terms.metrics.running);
-        }
-        may
+        Some(Running(self.0))
+    }
+}
+
+/// An event that runs, until this is dropped. The time in between counts as that of the handler.
+#[derive(Debug)]
+pub struct Running(Arc<Beginning>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        minus(&self.0.terms.metrics.running);
+        let _ = self.0.ended.set(Instant::now());
     }
 }
 
@@ -62,6 +70,7 @@ pub(super) struct Terms {
 struct Beginning {
     /// Set once, by the handler that begins the event, or with `None` by the one that prevents it.
     begun: OnceLock<Option<Instant>>,
+    ended: OnceLock<Instant>,
     terms: Arc<Terms>,
 }
 
@@ -71,7 +80,7 @@ pub(super) struct Issued(Arc<Beginning>);
 
 impl Issued {
     pub(super) fn new(terms: &Arc<Terms>) -> Self {
-        Self(Arc::new(Beginning { begun: OnceLock::new(), terms: Arc::clone(terms) }))
+        Self(Arc::new(Beginning { begun: OnceLock::new(), ended: OnceLock::new(), terms: Arc::clone(terms) }))
     }
 
     pub(super) fn permit(&self) -> Permit {
@@ -81,12 +90,14 @@ impl Issued {
     /// Takes the permission back, unless the event has begun. Whether it has not begun; then it never will.
     pub(super) fn recall(&self) -> bool {
         let _ = self.0.begun.set(None);
-        self.begun().is_none()
+        matches!(self.0.begun.get(), Some(None))
     }
 
-    /// When the event began. `None`: it has not.
-    pub(super) fn begun(&self) -> Option<Instant> {
-        self.0.begun.get().copied().flatten()
+    /// How long the event has run, up to now or to its end. `None`: it has not begun.
+    pub(super) fn time(&self) -> Option<Duration> {
+        let begun = self.0.begun.get().copied().flatten()?;
+        let ended = self.0.ended.get().copied().unwrap_or_else(Instant::now);
+        Some(ended.saturating_duration_since(begun))
     }
 
     /// Whether both are for the same start of an event.
@@ -94,21 +105,19 @@ impl Issued {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// For as long as the loop waits for the outcome.
+    /// For as long as somebody waits for the outcome. After that the event cannot begin.
     pub(super) fn awaited(&self) -> Awaited {
         Awaited(self.clone())
     }
 }
 
-/// Somebody waits for the outcome. After its end the event cannot begin.
+/// Takes the permission back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Awaited(Issued);
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        if !self.0.recall() {
-            minus(&self.0.0.terms.metrics.running);
-        }
+        self.0.recall();
     }
 }
 

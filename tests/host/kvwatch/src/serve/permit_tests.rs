@@ -1,4 +1,4 @@
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::*;
 
@@ -19,29 +19,32 @@ fn an_event_that_was_taken_back_does_not_begin() {
     let issued = Issued::new(&terms);
     let permit = issued.permit();
     assert!(issued.recall());
-    assert!(!permit.begin());
-    assert_eq!((issued.begun(), running(&terms)), (None, (0, 0)));
+    assert!(permit.begin().is_none());
+    assert_eq!((issued.time(), running(&terms)), (None, (0, 0)));
 }
 
-#[test]
-fn an_event_that_has_begun_is_not_taken_back() {
+#[tokio::test(start_paused = true)]
+async fn an_event_that_has_begun_is_not_taken_back() {
     let terms = terms(None);
     let issued = Issued::new(&terms);
-    let awaited = issued.awaited();
-    assert!(issued.permit().begin());
+    tokio::time::advance(LIMIT).await;
+    let runs = issued.permit().begin().unwrap();
     assert!(!issued.recall());
-    assert!(issued.begun().is_some());
+    drop(issued.awaited());
     assert_eq!(running(&terms), (1, 1));
-    drop(awaited);
+    tokio::time::advance(LIMIT).await;
+    drop(runs);
     assert_eq!(running(&terms), (0, 1));
+    tokio::time::advance(LIMIT).await;
+    assert_eq!(issued.time(), Some(LIMIT), "neither the wait before nor the one after");
 }
 
 #[test]
 fn an_event_begins_once() {
     let terms = terms(None);
     let issued = Issued::new(&terms);
-    assert!(issued.permit().begin());
-    assert!(!issued.permit().begin());
+    let runs = issued.permit().begin();
+    assert!(runs.is_some() && issued.permit().begin().is_none());
     assert_eq!(running(&terms), (1, 1));
 }
 
@@ -51,7 +54,7 @@ fn an_event_whose_outcome_nobody_awaits_does_not_begin() {
     let issued = Issued::new(&terms);
     let permit = issued.permit();
     drop(issued.awaited());
-    assert!(!permit.begin());
+    assert!(permit.begin().is_none());
     assert_eq!(running(&terms), (0, 0));
 }
 
@@ -62,7 +65,7 @@ fn an_event_either_begins_or_is_taken_back() {
     for _ in 0..500 {
         let issued = Issued::new(&terms);
         let permit = issued.permit();
-        let begins = std::thread::spawn(move || permit.begin());
+        let begins = std::thread::spawn(move || permit.begin().is_some());
         let recalled = issued.recall();
         assert_ne!(begins.join().unwrap(), recalled);
     }
@@ -71,7 +74,7 @@ fn an_event_either_begins_or_is_taken_back() {
 #[tokio::test(start_paused = true)]
 async fn d5_an_event_does_not_begin_after_the_loop_stood_still() {
     let terms = terms(Some(LIMIT));
-    let begins = || Issued::new(&terms).permit().begin();
+    let begins = || Issued::new(&terms).permit().begin().is_some();
     tokio::time::advance(LIMIT).await;
     assert!(begins());
     tokio::time::advance(Duration::from_millis(1)).await;
@@ -89,7 +92,7 @@ async fn d5_a_stop_between_a_look_and_the_turn_is_not_missed() {
     assert!(!look.lapsed);
     tokio::time::advance(LIMIT * 2).await;
     terms.lease.turned(&look);
-    assert!(!Issued::new(&terms).permit().begin());
+    assert!(Issued::new(&terms).permit().begin().is_none());
     assert!(terms.lease.look().lapsed);
 }
 
@@ -97,5 +100,5 @@ async fn d5_a_stop_between_a_look_and_the_turn_is_not_missed() {
 async fn d5_a_suspended_machine_is_noticed_by_the_wall_clock() {
     let terms = Terms { metrics: Arc::default(), lease: Lease::since(LIMIT, SystemTime::now() - LIMIT * 2) };
     let issued = Issued::new(&Arc::new(terms));
-    assert!(!issued.permit().begin());
+    assert!(issued.permit().begin().is_none());
 }

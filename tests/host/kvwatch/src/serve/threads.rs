@@ -30,8 +30,11 @@ struct Shared {
 struct State {
     jobs: VecDeque<Job>,
     threads: usize,
-    /// The threads that wait for a job, and those that were notified and do not run yet.
+    /// The threads that wait for a job.
     idle: usize,
+    /// A thread was woken or started, and does not run yet. It takes the next job, and wakes another thread if there are more. So
+    /// short jobs do not wake a thread each.
+    waking: bool,
     closed: bool,
 }
 
@@ -61,13 +64,7 @@ impl Threads {
         let shared = &self.0;
         let mut state = shared.state();
         state.jobs.push_back(Job { event, attempt, permit, done });
-        // A notification costs a call of the kernel, also when nobody waits.
-        if state.idle >= state.jobs.len() {
-            drop(state);
-            shared.arrived.notify_one();
-        } else if state.threads < shared.most {
-            start(shared, &mut state);
-        }
+        wake(shared, state);
         outcome
     }
 }
@@ -86,31 +83,52 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Waits for a job. `None`: there will be none.
-    fn next(&self) -> Option<Job> {
-        let mut state = self.state();
-        loop {
-            if state.closed {
-                return None;
-            }
-            if let Some(job) = state.jobs.pop_front() {
-                return Some(job);
-            }
-            state.idle += 1;
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.idle -= 1;
+/// Waits for a job. `None`: there will be none.
+fn next(shared: &Arc<Shared>) -> Option<Job> {
+    let mut state = shared.state();
+    loop {
+        if state.closed {
+            return None;
         }
+        if let Some(job) = state.jobs.pop_front() {
+            wake(shared, state);
+            return Some(job);
+        }
+        state.idle += 1;
+        state = shared.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.idle -= 1;
+        state.waking = false;
     }
+}
 
-    fn run(&self) {
-        let mut handle = None;
-        while let Some(Job { event, attempt, permit, done }) = self.next() {
+fn run(shared: &Arc<Shared>) {
+    shared.state().waking = false;
+    let mut handle = None;
+    while let Some(Job { event, attempt, permit, done }) = next(shared) {
+        let outcome = permit.begin().map(|_running| {
             // Made within an event: if that panics, an event has failed, and the threads do not panic for ever.
-            let outcome = permit.begin().then(|| handle.get_or_insert_with(|| (self.new_handle)())(&event, attempt));
-            // Nobody listens any more when the grace time of a shutdown is over.
-            let _ = done.send(outcome);
-        }
+            let handle = handle.get_or_insert_with(|| (shared.new_handle)());
+            handle(&event, attempt)
+        });
+        // Nobody listens any more when the grace time of a shutdown is over.
+        let _ = done.send(outcome);
+    }
+}
+
+/// Sees to it that a thread comes for the next job, if there is one and a thread is free.
+fn wake(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>) {
+    if state.waking || state.jobs.is_empty() {
+        return;
+    }
+    if state.idle > 0 {
+        state.waking = true;
+        // It would wait for the lock otherwise.
+        drop(state);
+        shared.arrived.notify_one();
+    } else if state.threads < shared.most {
+        start(shared, &mut state);
     }
 }
 
@@ -123,18 +141,20 @@ impl fmt::Debug for Shared {
 /// Starts one more thread. If that fails and there is no other one, the events that wait fail.
 fn start(shared: &Arc<Shared>, state: &mut State) {
     state.threads += 1;
+    state.waking = true;
     let of_thread = Arc::clone(shared);
     let started = thread::Builder::new().name("kvwatch worker".into()).spawn(move || {
         let place = Place(of_thread);
-        place.0.run();
+        run(&place.0);
     });
     if let Err(cause) = started {
         state.threads -= 1;
+        state.waking = false;
         tracing::error!(%cause, threads = state.threads, "no thread can be started for a worker");
         if state.threads == 0 {
             for Job { permit, done, .. } in state.jobs.drain(..) {
                 let cause = format!("no thread can be started for the worker: {cause}");
-                let _ = done.send(permit.begin().then_some(Outcome::Trapped(cause)));
+                let _ = done.send(permit.begin().map(|_running| Outcome::Trapped(cause)));
             }
         }
     }
@@ -147,9 +167,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.threads -= 1;
-        if !state.closed && state.jobs.len() > state.idle {
-            start(&self.0, &mut state);
-        }
+        wake(&self.0, state);
     }
 }
 

@@ -127,8 +127,9 @@ impl Workers {
 pub struct Worker(Arc<Threads>);
 
 impl Handler for Worker {
-    /// One event for a thread that has just finished, and some for the time that the loop needs to notice this.
-    const AHEAD: usize = 4;
+    /// Enough for a thread to go on while the loop is busy: with 16, one worker switched threads less than half as often as with 0,
+    /// and more than 16 did not help.
+    const AHEAD: usize = 16;
 
     async fn handle(&mut self, event: &Event, attempt: u32) -> Outcome {
         let outcome = self.handle_with_permit(event, attempt, Permit::always()).await;

@@ -1,6 +1,9 @@
+use inbound_keyvalue_host::store::MemoryStore;
+
 use super::*;
 use crate::engine::Engine;
 use crate::serve::Position;
+use crate::stores::Depth;
 
 /// A watcher that traps at each delete and returns from each set.
 const TRAPS_AT_DELETE: &str = include_str!("traps_at_delete.wat");
@@ -65,4 +68,24 @@ async fn misuse_of_a_handle_is_counted_though_no_details_are_kept() {
     let mut worker = crew.workers(1).worker();
     assert_eq!(worker.handle(&event(Change::Set("v".into())), 1).await, Outcome::Handled);
     assert_eq!(crew.usage().violations.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_store_is_made_once_for_a_thread_and_knows_the_depth_of_its_event() {
+    let crew = crew(false);
+    let depths = Arc::new(Mutex::new(Vec::new()));
+    let made = Arc::clone(&depths);
+    let workers = crew.workers_acting(1, move || {
+        let depth = Depth::default();
+        made.lock().unwrap().push(depth.clone());
+        Acting { store: Arc::new(MemoryStore::new()), event_bucket: "a".into(), depth }
+    });
+    // Two handlers of one thread.
+    let (mut one, mut other) = (workers.worker(), workers.worker());
+    let set = |depth| Event { depth, ..event(Change::Set("v".into())) };
+    let depths = || depths.lock().unwrap().iter().map(Depth::of_event).collect::<Vec<_>>();
+    assert_eq!(one.handle(&set(3), 1).await, Outcome::Handled);
+    assert_eq!(depths(), [3]);
+    assert_eq!(other.handle(&set(1), 1).await, Outcome::Handled);
+    assert_eq!(depths(), [1]);
 }
