@@ -40,6 +40,11 @@ fn give(threads: &Threads, key: &str) -> oneshot::Receiver<Option<Outcome>> {
     threads.give(event(key), 1, Permit::always())
 }
 
+/// An error if the thread panicked in the event.
+async fn end(outcome: oneshot::Receiver<Option<Outcome>>) -> Result<Option<Outcome>, oneshot::error::RecvError> {
+    tokio::time::timeout(LIMIT, outcome).await.expect("the event must end")
+}
+
 #[tokio::test]
 async fn an_event_does_not_wait_behind_a_slow_one_while_a_thread_is_free() {
     let (threads, gate, told) = threads(2);
@@ -47,11 +52,11 @@ async fn an_event_does_not_wait_behind_a_slow_one_while_a_thread_is_free() {
     assert_eq!(told.recv_timeout(LIMIT).unwrap(), "0 slow");
     let behind: Vec<_> = ["a", "b", "c"].iter().map(|key| give(&threads, key)).collect();
     for outcome in behind {
-        assert_eq!(outcome.await.unwrap(), Some(Outcome::Handled));
+        assert_eq!(end(outcome).await.unwrap(), Some(Outcome::Handled));
     }
     assert_eq!([(); 3].map(|()| told.recv_timeout(LIMIT).unwrap()), ["1 a", "1 b", "1 c"]);
     gate.0.send(()).unwrap();
-    assert_eq!(slow.await.unwrap(), Some(Outcome::Handled));
+    assert_eq!(end(slow).await.unwrap(), Some(Outcome::Handled));
 }
 
 #[tokio::test]
@@ -61,8 +66,8 @@ async fn there_are_no_more_threads_than_asked_for() {
     assert_eq!(told.recv_timeout(LIMIT).unwrap(), "0 slow");
     let behind = give(&threads, "a");
     gate.0.send(()).unwrap();
-    assert_eq!(slow.await.unwrap(), Some(Outcome::Handled));
-    assert_eq!(behind.await.unwrap(), Some(Outcome::Handled));
+    assert_eq!(end(slow).await.unwrap(), Some(Outcome::Handled));
+    assert_eq!(end(behind).await.unwrap(), Some(Outcome::Handled));
     assert_eq!(told.recv_timeout(LIMIT).unwrap(), "0 a");
 }
 
@@ -72,9 +77,9 @@ async fn the_events_behind_one_that_panics_run_on_a_new_thread() {
     let panics = give(&threads, "slow panic");
     let behind: Vec<_> = ["a", "b"].iter().map(|key| give(&threads, key)).collect();
     gate.0.send(()).unwrap();
-    assert!(panics.await.is_err());
+    assert!(end(panics).await.is_err());
     for outcome in behind {
-        assert_eq!(outcome.await.unwrap(), Some(Outcome::Handled));
+        assert_eq!(end(outcome).await.unwrap(), Some(Outcome::Handled));
     }
     assert_eq!([(); 3].map(|()| told.recv_timeout(LIMIT).unwrap()), ["0 slow panic", "1 a", "1 b"]);
 }
@@ -89,7 +94,7 @@ async fn a_thread_that_cannot_begin_fails_its_events_and_comes_again() {
     let outcomes: Vec<_> = ["a", "b", "c"].iter().map(|key| give(&threads, key)).collect();
     let mut handled = Vec::new();
     for outcome in outcomes {
-        handled.push(outcome.await.is_ok());
+        handled.push(end(outcome).await.is_ok());
     }
     assert_eq!(handled, [false, false, true]);
 }
@@ -103,9 +108,9 @@ async fn an_event_that_was_taken_back_while_it_waited_does_not_begin() {
     let behind = give(&threads, "b");
     assert!(issued.recall());
     gate.0.send(()).unwrap();
-    assert_eq!(slow.await.unwrap(), Some(Outcome::Handled));
-    assert_eq!(taken.await.unwrap(), None);
-    assert_eq!(behind.await.unwrap(), Some(Outcome::Handled));
+    assert_eq!(end(slow).await.unwrap(), Some(Outcome::Handled));
+    assert_eq!(end(taken).await.unwrap(), None);
+    assert_eq!(end(behind).await.unwrap(), Some(Outcome::Handled));
     assert_eq!([(); 2].map(|()| told.recv_timeout(LIMIT).unwrap()), ["0 slow", "0 b"]);
 }
 
@@ -117,9 +122,9 @@ async fn threads_end_with_the_event_that_they_are_at() {
     let (a, b) = (give(&threads, "slow 2"), give(&threads, "b"));
     assert_eq!([(); 2].map(|()| told.recv_timeout(LIMIT).is_ok()), [true; 2]);
     drop(threads);
-    assert!(b.await.is_err(), "it did not begin");
+    assert!(end(b).await.is_err(), "it did not begin");
     gate.0.send(()).unwrap();
     gate.0.send(()).unwrap();
-    assert_eq!((slow.await.unwrap(), a.await.unwrap()), (Some(Outcome::Handled), Some(Outcome::Handled)));
+    assert_eq!((end(slow).await.unwrap(), end(a).await.unwrap()), (Some(Outcome::Handled), Some(Outcome::Handled)));
     assert_eq!(told.recv_timeout(LIMIT), Err(mpsc::RecvTimeoutError::Disconnected));
 }
