@@ -1,4 +1,4 @@
-use std::panic::AssertUnwindSafe;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -6,13 +6,16 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::Instant;
 
 use super::Cause;
+use super::attempt::{Finished, work};
 use super::dead_letters::{DeadLetters, Letter};
 use super::event::{Escaped, Event, Position};
 use super::handler::{Handler, Outcome};
+use super::lease::{Beats, Lease};
 use super::metrics::{Metrics, count, gauge};
+use super::permit::{Issued, Terms};
 use super::retry::Retry;
 use super::schedule::{Schedule, Start, Trapped};
 use super::source::{Acked, BoxFuture, Signal, Source};
@@ -61,7 +64,7 @@ pub struct Summary {
 
 /// Delivers the events of a source to workers until `stop` is finished, and then shuts down in order (D6).
 ///
-/// `new_worker` is called once for each worker at the start, and again after a handler panicked.
+/// `new_worker` is called at the start, once for each worker and [`Handler::AHEAD`] times more, and again after a handler panicked.
 ///
 /// # Errors
 ///
@@ -89,22 +92,26 @@ pub async fn deliver<S: Source, H: Handler>(
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()>,
 ) -> Result<Summary, Cause> {
-    let workers = settings.workers.max(1);
+    let handlers = settings.workers.max(1).saturating_add(H::AHEAD);
     metrics.open.store(true, Ordering::Relaxed);
+    let lease = Lease::new(source.lease());
     let delivery = Delivery {
+        beats: Beats::new(source.lease()),
         source,
         new_worker,
         schedule: Schedule::new(settings.retry, settings.most_deliveries),
         retry: settings.retry,
         deepest: settings.deepest,
         letters,
+        terms: Arc::new(Terms { metrics: Arc::clone(&metrics), lease }),
         metrics,
-        idle: Vec::with_capacity(workers),
+        idle: Vec::with_capacity(handlers),
         running: FuturesUnordered::new(),
+        started: HashMap::new(),
         endings: FuturesUnordered::new(),
         draining: false,
     };
-    delivery.run(workers, settings.grace, stop).await
+    delivery.run(handlers, settings.grace, stop).await
 }
 
 /// The state of the loop. Only the loop's task touches it.
@@ -116,9 +123,14 @@ struct Delivery<'a, S, H, N> {
     deepest: Option<u32>,
     letters: Arc<dyn DeadLetters>,
     metrics: Arc<Metrics>,
+    terms: Arc<Terms>,
+    /// Made once: a new timer in each turn would cost more than the turn.
+    beats: Beats,
     idle: Vec<H>,
     /// The loop itself polls them: a task for each would wake another thread of the runtime for each event.
     running: FuturesUnordered<BoxFuture<'static, Finished<H>>>,
+    /// The events that a handler has, without those that were taken back. They have begun, or they wait for a worker.
+    started: HashMap<Position, Issued>,
     endings: FuturesUnordered<BoxFuture<'static, Ending>>,
     draining: bool,
 }
@@ -130,30 +142,22 @@ enum Ending {
     Acked(Position, Acked),
 }
 
-/// A handler returned. There is no worker any more if it panicked.
-struct Finished<H> {
-    worker: Option<H>,
-    event: Arc<Event>,
-    attempt: u32,
-    deliveries: u64,
-    outcome: Outcome,
-    duration: Duration,
-}
-
 impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
-    async fn run(mut self, workers: usize, grace: Duration, stop: impl Future<Output = ()>) -> Result<Summary, Cause> {
-        self.idle.extend(std::iter::repeat_with(&mut self.new_worker).take(workers));
+    async fn run(mut self, handlers: usize, grace: Duration, stop: impl Future<Output = ()>) -> Result<Summary, Cause> {
+        self.idle.extend(std::iter::repeat_with(&mut self.new_worker).take(handlers));
         let mut stop = std::pin::pin!(stop.fuse());
         let mut deadline = None;
         let mut failure = None;
-        let mut watch = Lease::new(self.source.lease());
         loop {
-            if watch.lapsed() {
+            let look = self.terms.lease.look();
+            if look.lapsed {
                 self.lapse();
             }
+            // Until here no event could begin that the lapse has taken back.
+            self.terms.lease.turned(&look);
             self.start();
             self.report();
-            if self.draining && self.running.is_empty() && self.endings.is_empty() {
+            if self.draining && self.started.is_empty() && self.endings.is_empty() {
                 break;
             }
             // Without an idle worker a retry cannot start, and a timer that is due would turn the loop for nothing.
@@ -162,27 +166,27 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
             tokio::select! {
                 biased;
                 () = &mut stop, if !self.draining => {
-                    tracing::info!(running = self.running.len(), in_hand = self.schedule.len(), "shutting down");
-                    self.draining = true;
+                    self.drain();
+                    tracing::info!(running = self.started.len(), in_hand = self.schedule.len(), "shutting down");
                     deadline = Some(Instant::now() + grace);
                 }
                 () = sleep_until(deadline) => break,
                 Some(finished) = self.running.next() => self.finished(finished),
                 Some(ending) = self.endings.next() => self.ended(&ending),
                 () = sleep_until(retry) => {}
-                () = watch.beat() => {}
+                () = self.beats.next() => {}
                 signal = self.source.next(), if room && failure.is_none() => match signal {
                     Ok(signal) => self.signal(signal),
                     Err(cause) => {
                         failure = Some(cause);
-                        self.draining = true;
+                        self.drain();
                         deadline.get_or_insert(Instant::now() + grace);
                     }
                 },
             }
             self.take_ready();
         }
-        let unfinished = self.running.len();
+        let unfinished = self.started.len();
         self.running.clear();
         let rest = self.schedule.positions();
         self.source.close(&rest).await;
@@ -204,10 +208,15 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
     }
 
     fn signal(&mut self, signal: Signal) {
+        if !matches!(signal, Signal::Event(_)) {
+            self.recall();
+        }
         match signal {
             Signal::Event(arrival) => {
                 count(&self.metrics.received);
-                self.schedule.insert(arrival);
+                if self.schedule.insert(arrival) {
+                    self.recall();
+                }
             }
             Signal::Open => self.schedule.open(),
             Signal::Close => self.schedule.close(),
@@ -228,9 +237,36 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
             "this process stood still for longer than it may; events that have not started are dropped here"
         );
         self.source.lapsed();
+        self.recall();
         let positions = self.schedule.withdraw();
         self.source.forget(&positions);
         self.schedule.close();
+    }
+
+    /// Nothing begins from now on.
+    fn drain(&mut self) {
+        self.draining = true;
+        self.recall();
+    }
+
+    /// Takes back the events that have not begun: they are in the schedule as if they had never started. Their handlers are free when
+    /// they have noticed.
+    fn recall(&mut self) {
+        let mut back = Vec::new();
+        self.started.retain(|position, issued| {
+            let recalled = issued.recall();
+            back.extend(recalled.then_some(*position));
+            !recalled
+        });
+        for position in back {
+            self.put_back(position);
+        }
+    }
+
+    fn put_back(&mut self, position: Position) {
+        if self.schedule.put_back(position) {
+            self.give_back(&[position]);
+        }
     }
 
     fn start(&mut self) {
@@ -254,17 +290,24 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
                 );
                 self.bury(&start.event, cause, 0, start.deliveries);
             } else if let Some(worker) = self.idle.pop() {
-                count(&self.metrics.attempts);
-                self.running.push(Box::pin(work(worker, start)));
+                let issued = Issued::new(&self.terms);
+                self.started.insert(start.event.position, issued.clone());
+                self.running.push(Box::pin(work(worker, start, issued)));
             }
         }
     }
 
     fn finished(&mut self, finished: Finished<H>) {
-        let Finished { worker, event, attempt, deliveries, outcome, duration } = finished;
+        let Finished { worker, start: Start { event, attempt, deliveries, .. }, issued, outcome } = finished;
         self.idle.push(worker.unwrap_or_else(&mut self.new_worker));
-        self.metrics.handler_time.record(duration);
         let position = event.position;
+        // An event that was taken back may have started again meanwhile.
+        if !self.started.get(&position).is_some_and(|started| started.is(&issued)) {
+            return;
+        }
+        self.started.remove(&position);
+        let Some((outcome, duration)) = outcome else { return self.put_back(position) };
+        self.metrics.handler_time.record(duration);
         let cause = match outcome {
             Outcome::Handled => {
                 count(&self.metrics.handled);
@@ -329,69 +372,15 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
 
     fn report(&self) {
         gauge(&self.metrics.in_hand, self.schedule.len());
-        gauge(&self.metrics.running, self.running.len());
         gauge(&self.metrics.waiting, self.schedule.waiting());
         self.metrics.open.store(self.schedule.is_open(), Ordering::Relaxed);
     }
-}
-
-async fn work<H: Handler>(mut worker: H, start: Start) -> Finished<H> {
-    let begun = Instant::now();
-    // Within a block, because a handler may panic before there is a future.
-    let handling = async { worker.handle(&start.event, start.attempt).await };
-    let handled = AssertUnwindSafe(handling).catch_unwind().await;
-    let duration = begun.elapsed();
-    let (worker, outcome) = match handled {
-        Ok(outcome) => (Some(worker), outcome),
-        Err(_) => (None, Outcome::Trapped("the handler panicked".into())),
-    };
-    let Start { event, attempt, deliveries, .. } = start;
-    Finished { worker, event, attempt, deliveries, outcome, duration }
 }
 
 async fn sleep_until(when: Option<Instant>) {
     match when {
         Some(when) => tokio::time::sleep_until(when).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Notices that the loop stood still: the process was stopped, or the machine was suspended.
-struct Lease {
-    limit: Option<Duration>,
-    /// Made once: a new timer in each turn would cost more than the turn.
-    beats: Option<Interval>,
-    last: Instant,
-    /// The monotonic clock does not count the time of a suspended machine; the wall clock does. If somebody sets the wall
-    /// clock forward, the lease lapses for nothing, and that does no harm.
-    last_wall: SystemTime,
-}
-
-impl Lease {
-    fn new(limit: Option<Duration>) -> Self {
-        let beats = limit.map(|limit| {
-            // An interval must not be empty.
-            let mut beats = tokio::time::interval((limit / 4).max(Duration::from_millis(1)));
-            beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            beats
-        });
-        Self { limit, beats, last: Instant::now(), last_wall: SystemTime::now() }
-    }
-
-    fn lapsed(&mut self) -> bool {
-        let Some(limit) = self.limit else { return false };
-        let (now, wall) = (Instant::now(), SystemTime::now());
-        let away = (now - self.last).max(wall.duration_since(self.last_wall).unwrap_or_default());
-        (self.last, self.last_wall) = (now, wall);
-        away > limit
-    }
-
-    /// Lets the loop turn often enough, even if nothing happens.
-    async fn beat(&mut self) {
-        match &mut self.beats {
-            Some(beats) => _ = beats.tick().await,
-            None => std::future::pending().await,
-        }
     }
 }
 

@@ -6,9 +6,13 @@ use tokio::sync::{Notify, oneshot};
 use super::*;
 use crate::serve::{Arrival, Change};
 
+#[path = "ahead_tests.rs"]
+mod ahead;
+
 /// A store in memory. It writes what it is told into a log that the test reads, and the handlers write into it too.
 struct Memory {
-    signals: VecDeque<Signal>,
+    /// Each comes at its time.
+    signals: VecDeque<(Instant, Signal)>,
     log: Log,
     ack_takes: Duration,
     lease: Option<Duration>,
@@ -40,11 +44,13 @@ impl Log {
 
 impl Source for Memory {
     async fn next(&mut self) -> Result<Signal, Cause> {
-        match self.signals.pop_front() {
-            Some(signal) => Ok(signal),
-            None if self.fails => Err("the store is broken".into()),
+        match self.signals.front() {
+            Some((due, _)) if *due > Instant::now() => tokio::time::sleep_until(*due).await,
+            Some(_) => {}
+            None if self.fails => return Err("the store is broken".into()),
             None => std::future::pending().await,
         }
+        Ok(self.signals.pop_front().expect("it is there").1)
     }
 
     fn ack(&mut self, position: Position) -> BoxFuture<'static, Acked> {
@@ -86,8 +92,12 @@ fn list(positions: &[Position]) -> String {
 }
 
 fn event(key: &str, sequence: u64) -> Signal {
+    delivered(1, key, sequence)
+}
+
+fn delivered(deliveries: u64, key: &str, sequence: u64) -> Signal {
     let event = Event { position: Position::first(sequence), key: key.into(), change: Change::Delete, depth: 0 };
-    Signal::Event(Arrival { event, deliveries: 1 })
+    Signal::Event(Arrival { event, deliveries })
 }
 
 /// Dead letters that fail for some times.
@@ -120,7 +130,7 @@ struct Run {
 impl Run {
     fn new(signals: impl IntoIterator<Item = Signal>) -> Self {
         let memory = Memory {
-            signals: signals.into_iter().collect(),
+            signals: signals.into_iter().map(|signal| (Instant::now(), signal)).collect(),
             log: Log::default(),
             ack_takes: Duration::from_millis(500),
             lease: None,
@@ -130,14 +140,22 @@ impl Run {
         Self { memory, settings: Settings::with_workers(4), disk_full: 0, metrics: Arc::default() }
     }
 
-    async fn seconds(mut self, seconds: u64) -> (Log, Result<Summary, Cause>) {
+    async fn seconds(self, seconds: u64) -> (Log, Result<Summary, Cause>) {
         let log = self.memory.log.clone();
-        let letters = Arc::new(Letters(log.clone(), Mutex::new(self.disk_full)));
-        let for_workers = log.clone();
         let new_worker = move || {
-            let log = for_workers.clone();
+            let log = log.clone();
             move |event: &Event, attempt: u32| handle(log.clone(), event.clone(), attempt)
         };
+        self.seconds_of(seconds, new_worker).await
+    }
+
+    async fn seconds_of<H: Handler>(
+        mut self,
+        seconds: u64,
+        new_worker: impl FnMut() -> H,
+    ) -> (Log, Result<Summary, Cause>) {
+        let log = self.memory.log.clone();
+        let letters = Arc::new(Letters(log.clone(), Mutex::new(self.disk_full)));
         let stop = tokio::time::sleep(Duration::from_secs(seconds));
         let ended = deliver(&mut self.memory, new_worker, &self.settings, letters, self.metrics, stop).await;
         (log, ended)

@@ -1,4 +1,5 @@
 use super::event::Event;
+use super::permit::Permit;
 
 /// One worker: an instance of a watcher, or whatever else handles events.
 ///
@@ -23,6 +24,27 @@ pub trait Handler: Send + 'static {
     /// The loop that delivers the events polls the future itself, so the handler must not block it. A handler that computes for
     /// long does so on a thread of its own, as [`Worker`](super::Worker) does, or in a task that it spawns.
     fn handle(&mut self, event: &Event, attempt: u32) -> impl Future<Output = Outcome> + Send;
+
+    /// How many events more than it has workers the loop may give away, so that a worker has its next event at once. Only a handler
+    /// that implements [`handle_with_permit`](Self::handle_with_permit) may raise it: the others begin each event that they get.
+    const AHEAD: usize = 0;
+
+    /// Like [`handle`](Self::handle), for a handler with a queue of its own. It calls [`Permit::begin`] right before the event
+    /// begins, drops what that returns when the event ends, and answers `None` if the event must not begin: then it is as if the loop had never given it away. [`Worker`](super::Worker)
+    /// is such a handler; for any other the provided method is right.
+    ///
+    /// An outcome without a call of `begin` counts as one whose event began at its end.
+    fn handle_with_permit(
+        &mut self,
+        event: &Event,
+        attempt: u32,
+        permit: Permit,
+    ) -> impl Future<Output = Option<Outcome>> + Send {
+        async move {
+            let _running = permit.begin()?;
+            Some(self.handle(event, attempt).await)
+        }
+    }
 }
 
 /// What a handler made of an event.

@@ -40,14 +40,14 @@ pub struct Metrics {
     pub ack_pending: AtomicU64,
     /// Events in hand: queued, running, waiting for a retry or for the confirmation of their ack.
     pub in_hand: AtomicU64,
-    /// Events that a worker is handling.
+    /// Events that a worker is handling. An event that waits for a worker is not among them.
     pub running: AtomicU64,
     /// Events in hand that wait for their next attempt. When this comes near to what a process can hold, failing keys take
     /// the room of the others.
     pub waiting: AtomicU64,
     /// Whether events may start here.
     pub open: AtomicBool,
-    /// How long handlers ran.
+    /// How long handlers ran, without the time that the event waited for a worker.
     pub handler_time: Histogram,
 }
 
@@ -132,6 +132,16 @@ snapshot!(
 /// Adds one.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Adds one to a gauge.
+pub(crate) fn plus(gauge: &AtomicU64) {
+    gauge.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Takes one from a gauge.
+pub(crate) fn minus(gauge: &AtomicU64) {
+    gauge.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// Stores what is so now.

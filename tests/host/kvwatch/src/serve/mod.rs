@@ -5,10 +5,11 @@
 //! | part | what it does | what it does not know |
 //! |---|---|---|
 //! | [`Source`] | brings the events of one store, and ends them there | workers, attempts, dead letters |
-//! | [`deliver`] | the loop between a source and the workers; it owns all state, so there is no lock | stores, WebAssembly |
+//! | [`deliver`] | the loop between a source and the workers; it owns all state but the permits | stores, WebAssembly |
 //! | [`Schedule`] | which event may start now | time, tasks, stores |
 //! | [`Retry`] | how long a trapped event waits, and how often it is tried | events |
 //! | [`Handler`] | one worker; [`Worker`] is one with a session of a watcher | everything else |
+//! | [`Permit`] | whether an event that a worker was given early may still begin | everything else |
 //! | [`DeadLetters`] | keeps the events that could not be handled | everything else |
 //! | [`Denials`] | logs once what a watcher is not granted | everything else |
 //! | [`Metrics`] | counts; one shared struct of atomics | everything else |
@@ -28,17 +29,21 @@
 //! - **D6** On shutdown nothing starts, what runs may finish within the grace time, and the source gets back the rest.
 //! - **D7** Memory is bounded: by the store, or by [`Source::capacity`].
 
+mod attempt;
 mod conformance;
 mod dead_letters;
 mod delivery;
 mod denials;
 mod event;
 mod handler;
+mod lease;
 mod metrics;
+mod permit;
 mod prometheus;
 mod retry;
 mod schedule;
 mod source;
+mod threads;
 mod worker;
 
 pub use conformance::{Client, conforms};
@@ -49,11 +54,12 @@ pub use event::{Change, Escaped, Event, Position};
 pub use handler::{Handler, Outcome};
 pub use metrics::{HANDLER_TIME_BOUNDS, Histogram, Metrics, Snapshot};
 pub(crate) use metrics::{count, gauge};
+pub use permit::{Permit, Running};
 pub use prometheus::{Sample, prometheus};
 pub use retry::{Retry, Waits};
 pub use schedule::{Schedule, Start};
 pub use source::{Acked, Arrival, BoxFuture, Signal, Source};
-pub use worker::{Crew, Usage, Worker};
+pub use worker::{Crew, Usage, Worker, Workers};
 
 /// A cause of a failure, with its own causes.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;

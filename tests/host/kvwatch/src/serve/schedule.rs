@@ -33,7 +33,7 @@ pub struct Schedule {
     suspects: BTreeSet<Position>,
     /// How often withdrawn events had come to this process, which is alive: these deliveries killed nobody.
     survived: BTreeMap<Position, u64>,
-    /// Events that run or wait for the confirmation of their ack.
+    /// Events that have started or wait for the confirmation of their ack.
     busy: usize,
 }
 
@@ -125,12 +125,16 @@ impl Schedule {
     }
 
     /// Takes an event. If the event is already in hand, only this delivery is counted.
-    pub fn insert(&mut self, arrival: Arrival) {
+    ///
+    /// Returns whether it goes before events that have started: it is a suspect, or older than the event of its key that has started.
+    /// Those of them that have not begun must be [put back](Self::put_back).
+    #[must_use = "events that have not begun must be put back"]
+    pub fn insert(&mut self, arrival: Arrival) -> bool {
         let Arrival { event, deliveries } = arrival;
         let position = event.position;
         if let Some(entry) = self.entries.get_mut(&position) {
             entry.here += 1;
-            return;
+            return false;
         }
         let survived = self.survived.remove(&position).unwrap_or_default();
         let dangerous = deliveries.saturating_sub(survived);
@@ -147,11 +151,15 @@ impl Schedule {
             blamed: false,
         };
         self.entries.insert(position, entry);
-        self.keys.entry(Arc::clone(&key)).or_default().order.insert(position);
-        if dangerous >= SUSPECT {
+        let queue = self.keys.entry(Arc::clone(&key)).or_default();
+        queue.order.insert(position);
+        let is_older = queue.busy && queue.order.first() == Some(&position);
+        let is_suspect = dangerous >= SUSPECT;
+        if is_suspect {
             self.suspects.insert(position);
         }
         self.refresh(&key);
+        is_older || is_suspect && self.busy > 0
     }
 
     /// Events may start from now on. This is a takeover: all events that were pending in the store are in hand, so the
@@ -175,7 +183,7 @@ impl Schedule {
         self.open = false;
     }
 
-    /// The next event that starts at this time, if any. It counts as running from now on.
+    /// The next event that starts at this time, if any. It counts as running from now on, also while it waits for a worker.
     pub fn start(&mut self, now: Instant) -> Option<Start> {
         self.wake(now);
         if !self.open {
@@ -201,6 +209,26 @@ impl Schedule {
         };
         self.set_busy(&start.event.key, true);
         Some(start)
+    }
+
+    /// A started event has not begun, and it will not: it is as if it had never started.
+    ///
+    /// Returns whether the event was withdrawn since it started. Then the schedule has forgotten it, as with [`Trapped::Withdrawn`].
+    #[must_use = "a withdrawn event belongs to another process"]
+    pub fn put_back(&mut self, position: Position) -> bool {
+        let Some(entry) = self.entries.get_mut(&position).filter(|entry| entry.state == State::Running) else {
+            return false;
+        };
+        if entry.withdrawn {
+            self.remember(position);
+            self.remove(position);
+            return true;
+        }
+        entry.state = State::Queued;
+        entry.attempt -= 1;
+        let key = Arc::clone(&entry.event.key);
+        self.set_busy(&key, false);
+        false
     }
 
     /// A running event trapped.

@@ -15,7 +15,7 @@ fn arrival(key: &str, sequence: u64, deliveries: u64) -> Arrival {
 fn schedule(events: &[(&str, u64, u64)]) -> Schedule {
     let mut schedule = Schedule::new(Retry { attempts: 3, ..Retry::default() }, 5);
     for (key, sequence, deliveries) in events {
-        schedule.insert(arrival(key, *sequence, *deliveries));
+        let _ = schedule.insert(arrival(key, *sequence, *deliveries));
     }
     schedule
 }
@@ -63,7 +63,7 @@ async fn d3_later_events_of_a_trapped_key_wait_and_others_do_not() {
     let mut schedule = schedule(&[("a", 1, 1), ("a", 2, 1)]);
     assert_eq!(starts(&mut schedule, now), [1]);
     let Trapped::Again(wait) = schedule.trapped(Position::first(1), now) else { panic!() };
-    schedule.insert(arrival("b", 3, 1));
+    let _ = schedule.insert(arrival("b", 3, 1));
     assert_eq!(starts(&mut schedule, now + wait / 2), [3]);
     assert_eq!(schedule.next_retry(), Some(now + wait));
     let start = schedule.start(now + wait).unwrap();
@@ -135,9 +135,9 @@ async fn d3_deliveries_to_a_living_process_are_not_held_against_an_event() {
     // Each time the connection is lost, all events come again, and the second one also comes twice.
     for time in 1..20 {
         schedule.withdraw();
-        schedule.insert(arrival("a", 1, time + 1));
-        schedule.insert(arrival("b", 2, 2 * time));
-        schedule.insert(arrival("b", 2, 2 * time + 1));
+        let _ = schedule.insert(arrival("a", 1, time + 1));
+        let _ = schedule.insert(arrival("b", 2, 2 * time));
+        let _ = schedule.insert(arrival("b", 2, 2 * time + 1));
     }
     schedule.open();
     let now = Instant::now();
@@ -149,9 +149,9 @@ async fn d3_deliveries_to_a_living_process_are_not_held_against_an_event() {
     schedule.close();
     end(&mut schedule, 1);
     end(&mut schedule, 2);
-    schedule.insert(arrival("c", 3, 1));
+    let _ = schedule.insert(arrival("c", 3, 1));
     schedule.withdraw();
-    schedule.insert(arrival("c", 3, 8));
+    let _ = schedule.insert(arrival("c", 3, 8));
     schedule.open();
     assert!(schedule.start(now).unwrap().blamed);
 }
@@ -160,7 +160,7 @@ async fn d3_deliveries_to_a_living_process_are_not_held_against_an_event() {
 async fn d3_what_a_process_remembers_of_withdrawn_events_is_bounded() {
     let mut schedule = schedule(&[]);
     for sequence in 1..=3_000 {
-        schedule.insert(arrival("a", sequence, 1));
+        let _ = schedule.insert(arrival("a", sequence, 1));
     }
     schedule.withdraw();
     assert_eq!(schedule.survived.len(), REMEMBERED);
@@ -190,6 +190,50 @@ async fn d5_withdrawn_events_are_forgotten_and_running_ones_are_not_tried_again(
     assert_eq!(schedule.next_retry(), None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_put_back_starts_again_as_if_it_had_never_started() {
+    let now = Instant::now();
+    let mut schedule = schedule(&[("a", 1, 1), ("a", 2, 1)]);
+    assert_eq!(starts(&mut schedule, now), [1]);
+    assert!(!schedule.put_back(Position::first(1)));
+    let start = schedule.start(now).unwrap();
+    assert_eq!((start.event.position.sequence, start.attempt), (1, 1));
+    assert_eq!(starts(&mut schedule, now), [] as [u64; 0], "it holds its key");
+    schedule.trapped(Position::first(1), now);
+    let later = now + Duration::from_mins(1);
+    assert_eq!(schedule.start(later).unwrap().attempt, 2);
+    assert!(!schedule.put_back(Position::first(1)));
+    assert_eq!(schedule.start(later).unwrap().attempt, 2, "the attempt before counts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_was_withdrawn_before_it_is_put_back_is_forgotten() {
+    let now = Instant::now();
+    let mut schedule = schedule(&[("a", 1, 1)]);
+    assert_eq!(starts(&mut schedule, now), [1]);
+    assert_eq!(schedule.withdraw(), []);
+    assert!(schedule.put_back(Position::first(1)));
+    assert!(schedule.is_empty());
+    assert!(!schedule.put_back(Position::first(1)), "it is not here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_tells_that_it_goes_before_events_that_have_started() {
+    let now = Instant::now();
+    let mut schedule = schedule(&[("a", 5, 1), ("b", 6, 1)]);
+    assert_eq!(starts(&mut schedule, now), [5, 6]);
+    assert!(!schedule.insert(arrival("a", 7, 1)), "a newer one of the key");
+    assert!(!schedule.insert(arrival("c", 1, 1)), "an older one of another key");
+    assert!(schedule.insert(arrival("a", 4, 1)), "an older one of the key");
+    assert!(schedule.insert(arrival("d", 8, 3)), "a suspect");
+    assert!(!schedule.insert(arrival("d", 8, 4)), "it is here already");
+    assert!(!schedule.put_back(Position::first(5)));
+    end(&mut schedule, 6);
+    assert_eq!(starts(&mut schedule, now), [8], "alone");
+    end(&mut schedule, 8);
+    assert_eq!(starts(&mut schedule, now), [1, 4]);
+}
+
 /// What happens to a schedule at random.
 #[derive(Clone, Debug)]
 enum Step {
@@ -202,6 +246,9 @@ enum Step {
         which: usize,
     },
     Start,
+    PutBack {
+        which: usize,
+    },
     Handled {
         which: usize,
     },
@@ -224,6 +271,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..5u8, 1..7u64).prop_map(|(key, deliveries)| Step::Insert { key, deliveries }),
         2 => any::<usize>().prop_map(|which| Step::Return { which }),
         6 => Just(Step::Start),
+        1 => any::<usize>().prop_map(|which| Step::PutBack { which }),
         3 => any::<usize>().prop_map(|which| Step::Handled { which }),
         2 => any::<usize>().prop_map(|which| Step::Trapped { which }),
         3 => any::<usize>().prop_map(|which| Step::Confirmed { which }),
@@ -251,6 +299,8 @@ proptest! {
         let mut returns = Vec::<u64>::new();
         let (mut store, mut idle, mut running, mut ending) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        // Those that run and belong to another process.
+        let mut withdrawn = BTreeSet::new();
         let mut open = true;
         let mut lost = BTreeSet::new();
         for step in steps.into_iter().chain([Step::Open]) {
@@ -260,14 +310,14 @@ proptest! {
                     keys.push(key);
                     deliveries.push(count);
                     returns.push(0);
-                    schedule.insert(arrival(&key.to_string(), sequence, count));
+                    let _ = schedule.insert(arrival(&key.to_string(), sequence, count));
                     idle.insert(sequence);
                 }
                 Step::Return { which } => if let Some(sequence) = pick(&store, which) {
                     store.remove(&sequence);
                     let index = usize::try_from(sequence).unwrap();
                     returns[index] += 1;
-                    schedule.insert(arrival(&keys[index].to_string(), sequence, deliveries[index] + returns[index]));
+                    let _ = schedule.insert(arrival(&keys[index].to_string(), sequence, deliveries[index] + returns[index]));
                     idle.insert(sequence);
                 },
                 Step::Start => if let Some(start) = schedule.start(now) {
@@ -281,13 +331,21 @@ proptest! {
                     prop_assert!(!suspects || running.is_empty() && ending.is_empty());
                     running.insert(sequence);
                 },
+                Step::PutBack { which } => if let Some(sequence) = pick(&running, which) {
+                    running.remove(&sequence);
+                    let gone = schedule.put_back(Position::first(sequence));
+                    prop_assert_eq!(gone, withdrawn.remove(&sequence));
+                    if gone { store.insert(sequence) } else { idle.insert(sequence) };
+                },
                 Step::Handled { which } => if let Some(sequence) = pick(&running, which) {
                     running.remove(&sequence);
+                    withdrawn.remove(&sequence);
                     schedule.ending(Position::first(sequence));
                     ending.insert(sequence);
                 },
                 Step::Trapped { which } => if let Some(sequence) = pick(&running, which) {
                     running.remove(&sequence);
+                    withdrawn.remove(&sequence);
                     match schedule.trapped(Position::first(sequence), now) {
                         Trapped::Again(_) => { idle.insert(sequence); }
                         Trapped::Exhausted => { schedule.ending(Position::first(sequence)); ending.insert(sequence); }
@@ -302,8 +360,9 @@ proptest! {
                 Step::Close => { schedule.close(); open = false; }
                 Step::Open => { schedule.open(); open = true; }
                 Step::Withdraw => {
-                    let withdrawn: BTreeSet<u64> = schedule.withdraw().iter().map(|it| it.sequence).collect();
-                    prop_assert_eq!(&withdrawn, &idle);
+                    let forgotten: BTreeSet<u64> = schedule.withdraw().iter().map(|it| it.sequence).collect();
+                    prop_assert_eq!(&forgotten, &idle);
+                    withdrawn.clone_from(&running);
                     store.extend(std::mem::take(&mut idle));
                 }
                 Step::Time { millis } => now += Duration::from_millis(millis),
@@ -329,7 +388,7 @@ async fn d2_an_older_event_that_comes_late_waits_for_the_newer_one_that_runs() {
     let now = Instant::now();
     let mut schedule = schedule(&[("a", 5, 1)]);
     assert_eq!(starts(&mut schedule, now), [5]);
-    schedule.insert(arrival("a", 3, 1));
+    let _ = schedule.insert(arrival("a", 3, 1));
     assert_eq!(starts(&mut schedule, now), [] as [u64; 0]);
     end(&mut schedule, 5);
     assert_eq!(starts(&mut schedule, now), [3]);

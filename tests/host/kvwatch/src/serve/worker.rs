@@ -1,14 +1,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use inbound_keyvalue_host::{Content, Instance, Personality};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tracing::Span;
 
 use super::denials::Denials;
 use super::event::{Change, Escaped, Event};
 use super::handler::{Handler, Outcome};
+use super::permit::Permit;
+use super::threads::Threads;
 use crate::engine::{Engine, Output, Provider, Session, Stream, Watcher};
 use crate::stores::Acting;
 
@@ -20,7 +21,8 @@ use crate::stores::Acting;
 ///
 /// let watcher = Watcher::load(&Engine::new()?, "audit_log.wasm")?;
 /// let crew = Crew::new(watcher, false);
-/// let new_worker = || crew.worker();
+/// let workers = crew.workers(4);
+/// let new_worker = || workers.worker();
 /// # Ok::<(), kvwatch::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -66,10 +68,27 @@ impl Crew {
         self.watcher.borrow().engine().clone()
     }
 
-    /// A new worker. Its thread starts with its first event.
+    /// Workers that handle up to `count` events at the same time; 0 counts as 1. Give [`deliver`](super::deliver) the same number
+    /// in [`Settings::workers`](super::Settings::workers). The watcher acts on a store of its own in memory.
     #[must_use]
-    pub fn worker(&self) -> Worker {
-        Worker { crew: self.clone(), span: Span::current(), acting: None, jobs: None }
+    pub fn workers(&self, count: usize) -> Workers {
+        self.team(count, || None)
+    }
+
+    /// Like [`workers`](Self::workers), and lets the watcher act on a store. `acting` is called once for each worker.
+    #[must_use]
+    pub fn workers_acting(&self, count: usize, acting: impl Fn() -> Acting + Send + Sync + 'static) -> Workers {
+        self.team(count, move || Some(acting()))
+    }
+
+    fn team(&self, count: usize, acting: impl Fn() -> Option<Acting> + Send + Sync + 'static) -> Workers {
+        let (crew, span) = (self.clone(), Span::current());
+        let threads = Threads::new(count, move || {
+            let mut seat = Seat::new(crew.clone(), acting());
+            let span = span.clone();
+            Box::new(move |event, attempt| span.in_scope(|| seat.handle(event, attempt)))
+        });
+        Workers(Arc::new(threads))
     }
 
     /// What the log has told about denied grants.
@@ -85,83 +104,78 @@ impl Crew {
     }
 }
 
-/// A [`Handler`] that gives events to a session of a watcher, on a thread of its own.
+/// Threads that handle the events of one delivery, each in a session of its own. They start with the events, and end when the last
+/// [`Worker`] and this are dropped.
 ///
-/// A session computes without a pause, so it must not run on a thread of the runtime. The session lives as long as the worker.
-/// What the watcher writes goes to the log, a line an event of `tracing`, with the key and the attempt as fields.
-#[derive(Debug)]
-pub struct Worker {
-    crew: Crew,
-    span: Span,
-    acting: Option<Acting>,
-    jobs: Option<mpsc::Sender<Job>>,
+/// A session computes without a pause, so it must not run on a thread of the runtime. What the watcher writes goes to the log, a line
+/// an event of `tracing`, with the key and the attempt as fields.
+#[derive(Clone, Debug)]
+pub struct Workers(Arc<Threads>);
+
+impl Workers {
+    /// A handler that gives its events to these threads.
+    #[must_use]
+    pub fn worker(&self) -> Worker {
+        Worker(Arc::clone(&self.0))
+    }
 }
 
-/// An event for the thread of a worker.
-struct Job {
-    event: Event,
-    attempt: u32,
-    done: oneshot::Sender<Outcome>,
-}
+/// A [`Handler`] that gives events to the threads of [`Workers`].
+///
+/// All workers share the threads and their queue. So an event does not wait for a slow one while another thread is free.
+#[derive(Debug)]
+pub struct Worker(Arc<Threads>);
 
 impl Handler for Worker {
-    fn handle(&mut self, event: &Event, attempt: u32) -> impl Future<Output = Outcome> + Send {
-        let given = self.give(event, attempt);
-        async move {
-            match given {
-                Ok(done) => done.await.unwrap_or_else(|_| Outcome::Trapped("the worker's thread ended".into())),
-                Err(cause) => Outcome::Trapped(cause),
-            }
-        }
+    /// Enough for a thread to go on while the loop is busy: with 16, one worker switched threads less than half as often as with 0,
+    /// and more than 16 did not help.
+    const AHEAD: usize = 16;
+
+    async fn handle(&mut self, event: &Event, attempt: u32) -> Outcome {
+        let outcome = self.handle_with_permit(event, attempt, Permit::always()).await;
+        outcome.unwrap_or_else(|| Outcome::Trapped("the event did not begin".into()))
+    }
+
+    fn handle_with_permit(
+        &mut self,
+        event: &Event,
+        attempt: u32,
+        permit: Permit,
+    ) -> impl Future<Output = Option<Outcome>> + Send {
+        let outcome = self.0.give(event.clone(), attempt, permit);
+        async { outcome.await.unwrap_or_else(|_| Some(Outcome::Trapped("the worker's thread ended".into()))) }
     }
 }
 
-impl Worker {
-    /// Lets the watcher act on this store. Otherwise it has one of its own in memory.
-    #[must_use]
-    pub fn acting(mut self, acting: Acting) -> Self {
-        self.acting = Some(acting);
-        self
-    }
-
-    fn give(&mut self, event: &Event, attempt: u32) -> Result<oneshot::Receiver<Outcome>, String> {
-        let (done, outcome) = oneshot::channel();
-        let mut job = Job { event: event.clone(), attempt, done };
-        if let Some(jobs) = &self.jobs {
-            match jobs.send(job) {
-                Ok(()) => return Ok(outcome),
-                // The thread has panicked, in an earlier event: this event goes to a new one.
-                Err(mpsc::SendError(returned)) => job = returned,
-            }
-        }
-        let (jobs, receiver) = mpsc::channel();
-        let (crew, span, acting) = (self.crew.clone(), self.span.clone(), self.acting.clone());
-        thread::Builder::new()
-            .name("kvwatch worker".into())
-            .spawn(move || span.in_scope(|| run(&crew, acting.as_ref(), &receiver)))
-            .map_err(|cause| format!("no thread can be started for the worker: {cause}"))?;
-        let given = jobs.send(job).map_err(|_| "the worker's thread ended".to_owned());
-        self.jobs = Some(jobs);
-        given.map(|()| outcome)
-    }
-}
-
-/// The key and the attempt of the event that a worker is at.
+/// The key and the attempt of the event that a thread is at.
 type Current = Arc<Mutex<(Arc<str>, u32)>>;
 
-fn run(crew: &Crew, acting: Option<&Acting>, jobs: &mpsc::Receiver<Job>) {
-    let current = Current::new(Mutex::new(("".into(), 0)));
-    let mut newest = crew.watcher.subscribe();
-    let first = newest.borrow_and_update().clone();
-    let mut session = session(crew, acting, &first, Arc::clone(&current));
-    let mut has_instance = false;
-    // The channel closes when the worker is dropped.
-    while let Ok(Job { event, attempt, done }) = jobs.recv() {
+/// What one thread has: a session, which lives as long as the thread, and the store that the session acts on.
+struct Seat {
+    crew: Crew,
+    acting: Option<Acting>,
+    current: Current,
+    newest: watch::Receiver<Watcher>,
+    session: Session,
+    has_instance: bool,
+}
+
+impl Seat {
+    fn new(crew: Crew, acting: Option<Acting>) -> Self {
+        let current = Current::new(Mutex::new(("".into(), 0)));
+        let mut newest = crew.watcher.subscribe();
+        let watcher = newest.borrow_and_update().clone();
+        let session = session(&crew, acting.as_ref(), &watcher, Arc::clone(&current));
+        Self { crew, acting, current, newest, session, has_instance: false }
+    }
+
+    fn handle(&mut self, event: &Event, attempt: u32) -> Outcome {
+        let Self { crew, acting, current, newest, session, has_instance } = self;
         *current.lock().unwrap_or_else(PoisonError::into_inner) = (Arc::clone(&event.key), attempt);
         if newest.has_changed().unwrap_or_default() {
             let watcher = newest.borrow_and_update().clone();
-            session = self::session(crew, acting, &watcher, Arc::clone(&current));
-            has_instance = false;
+            *session = self::session(crew, acting.as_ref(), &watcher, Arc::clone(current));
+            *has_instance = false;
         }
         if let Some(acting) = acting {
             acting.depth.set(event.depth);
@@ -170,10 +184,10 @@ fn run(crew: &Crew, acting: Option<&Acting>, jobs: &mpsc::Receiver<Job>) {
             Change::Set(value) => session.set(&event.key, &Content::from(value.clone())),
             Change::Delete => session.delete(&event.key),
         };
-        if !has_instance {
+        if !*has_instance {
             crew.usage.instances.fetch_add(1, Ordering::Relaxed);
         }
-        has_instance = outcome.is_handled() && !crew.fresh;
+        *has_instance = outcome.is_handled() && !crew.fresh;
         crew.usage.peak_memory.fetch_max(outcome.peak_memory, Ordering::Relaxed);
         if outcome.violation_count > 0 {
             crew.usage.violations.fetch_add(1, Ordering::Relaxed);
@@ -185,9 +199,7 @@ fn run(crew: &Crew, acting: Option<&Acting>, jobs: &mpsc::Receiver<Job>) {
         for host in &outcome.denied_hosts {
             crew.denials.tell("an HTTP request to the host", host, &format!("--allow-host {host}"));
         }
-        let outcome = outcome.trapped().map_or(Outcome::Handled, |trapped| Outcome::Trapped(trapped.to_string()));
-        // Nobody listens any more when the grace time of a shutdown is over.
-        let _ = done.send(outcome);
+        outcome.trapped().map_or(Outcome::Handled, |trapped| Outcome::Trapped(trapped.to_string()))
     }
 }
 

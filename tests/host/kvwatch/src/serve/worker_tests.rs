@@ -1,6 +1,9 @@
+use inbound_keyvalue_host::store::MemoryStore;
+
 use super::*;
 use crate::engine::Engine;
 use crate::serve::Position;
+use crate::stores::Depth;
 
 /// A watcher that traps at each delete and returns from each set.
 const TRAPS_AT_DELETE: &str = include_str!("traps_at_delete.wat");
@@ -23,7 +26,7 @@ fn watcher(engine: &Engine, text: &str) -> Watcher {
 #[tokio::test]
 async fn a_worker_tells_a_trap_from_a_return_and_goes_on() {
     let crew = crew(false);
-    let mut worker = crew.worker();
+    let mut worker = crew.workers(1).worker();
     let set = event(Change::Set("v".into()));
     assert_eq!(worker.handle(&set, 1).await, Outcome::Handled);
     assert_eq!(worker.handle(&set, 1).await, Outcome::Handled);
@@ -37,7 +40,7 @@ async fn a_worker_tells_a_trap_from_a_return_and_goes_on() {
 #[tokio::test]
 async fn with_fresh_each_event_has_an_instance() {
     let crew = crew(true);
-    let mut worker = crew.worker();
+    let mut worker = crew.workers(1).worker();
     for _ in 0..3 {
         assert_eq!(worker.handle(&event(Change::Set("v".into())), 1).await, Outcome::Handled);
     }
@@ -47,7 +50,7 @@ async fn with_fresh_each_event_has_an_instance() {
 #[tokio::test]
 async fn a_new_watcher_takes_the_next_event_in_a_fresh_instance() {
     let crew = crew(false);
-    let mut worker = crew.worker();
+    let mut worker = crew.workers(1).worker();
     let set = event(Change::Set("v".into()));
     assert_eq!(worker.handle(&set, 1).await, Outcome::Handled);
     let traps_at_sets = TRAPS_AT_DELETE.replace(DROPS_THE_PAYLOAD, "unreachable");
@@ -62,7 +65,27 @@ async fn a_new_watcher_takes_the_next_event_in_a_fresh_instance() {
 async fn misuse_of_a_handle_is_counted_though_no_details_are_kept() {
     let leaks = watcher(&Engine::new().unwrap(), &TRAPS_AT_DELETE.replace(DROPS_THE_PAYLOAD, ""));
     let crew = Crew::new(leaks, false);
-    let mut worker = crew.worker();
+    let mut worker = crew.workers(1).worker();
     assert_eq!(worker.handle(&event(Change::Set("v".into())), 1).await, Outcome::Handled);
     assert_eq!(crew.usage().violations.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_store_is_made_once_for_a_thread_and_knows_the_depth_of_its_event() {
+    let crew = crew(false);
+    let depths = Arc::new(Mutex::new(Vec::new()));
+    let made = Arc::clone(&depths);
+    let workers = crew.workers_acting(1, move || {
+        let depth = Depth::default();
+        made.lock().unwrap().push(depth.clone());
+        Acting { store: Arc::new(MemoryStore::new()), event_bucket: "a".into(), depth }
+    });
+    // Two handlers of one thread.
+    let (mut one, mut other) = (workers.worker(), workers.worker());
+    let set = |depth| Event { depth, ..event(Change::Set("v".into())) };
+    let depths = || depths.lock().unwrap().iter().map(Depth::of_event).collect::<Vec<_>>();
+    assert_eq!(one.handle(&set(3), 1).await, Outcome::Handled);
+    assert_eq!(depths(), [3]);
+    assert_eq!(other.handle(&set(1), 1).await, Outcome::Handled);
+    assert_eq!(depths(), [1]);
 }

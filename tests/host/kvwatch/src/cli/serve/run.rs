@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use kvwatch::Engine;
 use kvwatch::serve::{
-    Cause, Crew, DeadLetterFile, DeadLetterLog, DeadLetters, Escaped, Metrics, Source, Worker, deliver,
+    Cause, Crew, DeadLetterFile, DeadLetterLog, DeadLetters, Escaped, Metrics, Source, Workers, deliver,
 };
 use kvwatch::sources::nats::{self, NatsSource};
 use kvwatch::sources::redis::{self, RedisSource};
-use kvwatch::stores::{Acting, BucketGrant, Depth, Feedback, Granted, RedisStore};
+use kvwatch::stores::{Acting, Depth, Feedback, Granted, RedisStore};
 use kvwatch::world::store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -50,10 +50,19 @@ impl Served {
         self.connected.get().is_some_and(|connected| connected())
     }
 
-    /// A worker that acts on the granted buckets of this store.
-    fn worker(&self, store: Arc<dyn Store>, event_bucket: &str, grants: &[BucketGrant], depth: Depth) -> Worker {
-        let store = Arc::new(Granted::new(store, event_bucket, grants).telling(self.crew.denials()));
-        self.crew.worker().acting(Acting { store, event_bucket: event_bucket.to_owned(), depth })
+    /// Workers that act on the granted buckets of a store. Each has the `store` of its own depth.
+    fn workers(
+        &self,
+        options: &Options,
+        event_bucket: String,
+        store: impl Fn(&Depth) -> Arc<dyn Store> + Send + Sync + 'static,
+    ) -> Workers {
+        let (grants, denials) = (options.buckets(), Arc::clone(self.crew.denials()));
+        self.crew.workers_acting(options.delivery().workers, move || {
+            let depth = Depth::default();
+            let store = Granted::new(store(&depth), &event_bucket, &grants).telling(&denials);
+            Acting { store: Arc::new(store), event_bucket: event_bucket.clone(), depth }
+        })
     }
 }
 
@@ -103,7 +112,6 @@ impl Job {
         }
         let mut stop = std::pin::pin!(stop);
         let metrics = Arc::clone(&served.metrics);
-        let grants = options.buckets();
         // A source may wait for its store for ever.
         match source {
             SourceSettings::Nats(settings) => {
@@ -122,12 +130,10 @@ impl Job {
                 };
                 let stores = source.store();
                 let partial = options.allow_partial_batches.unwrap_or_default();
-                let new_worker = || {
-                    let depth = Depth::default();
-                    let store = stores.clone().of_worker(depth.clone()).allow_partial_batches(partial);
-                    served.worker(Arc::new(store), &event_bucket, &grants, depth)
-                };
-                deliver_from(&mut source, new_worker, &served, &options, letters, stop).await
+                let workers = served.workers(&options, event_bucket, move |depth| {
+                    Arc::new(stores.clone().of_worker(depth.clone()).allow_partial_batches(partial))
+                });
+                deliver_from(&mut source, &workers, &served, &options, letters, stop).await
             }
             SourceSettings::Redis(mut settings) => {
                 let event_bucket = settings.address.database().to_string();
@@ -141,13 +147,11 @@ impl Job {
                     () = &mut stop => return Ok(()),
                 };
                 let _ = served.connected.set(Box::new(source.is_connected()));
-                let new_worker = || {
-                    let depth = Depth::default();
-                    let of_event = depth.clone();
-                    let store = feedback.guard(Arc::clone(&stores), move || of_event.of_event());
-                    served.worker(store, &event_bucket, &grants, depth)
-                };
-                deliver_from(&mut source, new_worker, &served, &options, letters, stop).await
+                let workers = served.workers(&options, event_bucket, move |depth| {
+                    let depth = depth.clone();
+                    feedback.guard(Arc::clone(&stores), move || depth.of_event())
+                });
+                deliver_from(&mut source, &workers, &served, &options, letters, stop).await
             }
         }
     }
@@ -164,14 +168,14 @@ fn local_letters(options: &Options) -> Result<Arc<dyn DeadLetters>> {
 
 async fn deliver_from(
     source: &mut impl Source,
-    new_worker: impl FnMut() -> Worker,
+    workers: &Workers,
     served: &Served,
     options: &Options,
     letters: Arc<dyn DeadLetters>,
     stop: impl Future<Output = ()>,
 ) -> std::result::Result<(), Cause> {
     let settings = options.delivery();
-    let summary = deliver(source, new_worker, &settings, letters, Arc::clone(&served.metrics), stop).await?;
+    let summary = deliver(source, || workers.worker(), &settings, letters, Arc::clone(&served.metrics), stop).await?;
     if summary.unfinished > 0 {
         tracing::warn!(unfinished = summary.unfinished, "the grace time is over; these events did not finish");
     }
