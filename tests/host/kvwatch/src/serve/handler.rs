@@ -29,9 +29,11 @@ pub trait Handler: Send + 'static {
     /// that implements [`handle_with_permit`](Self::handle_with_permit) may raise it: the others begin each event that they get.
     const AHEAD: usize = 0;
 
-    /// Like [`handle`](Self::handle), for a handler with a queue of its own. It calls [`Permit::begin`] right before the event
-    /// begins, drops what that returns when the event ends, and answers `None` if the event must not begin: then it is as if the loop had never given it away. [`Worker`](super::Worker)
-    /// is such a handler; for any other the provided method is right.
+    /// Like [`handle`](Self::handle), for a handler with a queue of its own, such as [`Worker`](super::Worker). The provided method is right
+    /// for all others.
+    ///
+    /// The handler calls [`Permit::begin`] right before the event begins, and drops what that returns when the event ends. If the event
+    /// must not begin, the handler answers `None`, and the event is as if the loop had never given it away.
     ///
     /// An outcome without a call of `begin` counts as one whose event began at its end.
     fn handle_with_permit(
