@@ -1,5 +1,7 @@
 //! `wasi:http`: requests that a watcher sends, to the hosts that it is granted.
 
+mod body;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,6 +9,8 @@ use http::uri::{Authority, Scheme};
 use wasmtime_wasi_http::{
     Error, RequestOptions, Result as HttpResult, WasiBody, WasiHttpCtx, WasiHttpHooks, default_send_request,
 };
+
+use self::body::WholeBody;
 
 /// A host that a watcher may send requests to: `example.org`, `example.org:8443`, `[::1]:8080`, or `*` for every host.
 ///
@@ -129,6 +133,9 @@ impl WasiHttpHooks for Gate {
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
         Box::new(async move {
+            let (parts, body) = request.into_parts();
+            let body = WholeBody::new(body, &parts.headers);
+            let request = http::Request::from_parts(parts, body);
             let (response, connection) = default_send_request(request, options).await?;
             let connection: Later<Result<(), Error>> = Box::new(connection);
             Ok((response.map(http_body_util::BodyExt::boxed_unsync), connection))
