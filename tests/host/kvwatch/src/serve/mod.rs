@@ -25,7 +25,8 @@
 //!   come for the third time run alone, in stream order. Only the lowest event that was pending at a takeover can have
 //!   killed the process, so only that event can become a dead letter for the number of its deliveries.
 //! - **D4** An event without attempts left becomes a dead letter. A failure to write it is not an ack.
-//! - **D5** Nothing starts while the source says [`Signal::Close`]. See [`Gate`](crate::sources::nats::Gate).
+//! - **D5** Nothing starts while the source says [`Signal::Close`]. See [`Gate`](crate::sources::nats::Gate). An event that waits for
+//!   a worker has not started: the loop takes it back.
 //! - **D6** On shutdown nothing starts, what runs may finish within the grace time, and the source gets back the rest.
 //! - **D7** Memory is bounded: by the store, or by [`Source::capacity`].
 
