@@ -213,7 +213,7 @@ impl Schedule {
 
     /// A started event has not begun, and it will not: it is as if it had never started.
     ///
-    /// Returns whether the event was withdrawn since it started. Then the schedule has forgotten it, as with [`Trapped::Withdrawn`].
+    /// Returns whether the event was withdrawn since it started. Then the schedule has forgotten it.
     #[must_use = "a withdrawn event belongs to another process"]
     pub fn put_back(&mut self, position: Position) -> bool {
         let Some(entry) = self.entries.get_mut(&position).filter(|entry| entry.state == State::Running) else {
