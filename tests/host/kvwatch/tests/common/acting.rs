@@ -172,8 +172,8 @@ pub(crate) fn acting(on_set: &str) -> Vec<u8> {
     let imports = imports.join("\n");
     let lowered = for_each(&|interface, name, _, _| {
         format!(
-            "(core func ${name} (canon lower (func ${interface} \"{name}\") (memory $libc \"memory\") \
-             (realloc (func $libc \"realloc\"))))"
+            "(core func ${name} (canon lower (func ${interface} \"{name}\") (memory (core memory $libc \"memory\")) \
+             (realloc (core func $libc \"realloc\"))))"
         )
     });
     let used = for_each(&|_, name, _, core| format!("(import \"host\" \"{name}\" (func ${name} {core}))"));

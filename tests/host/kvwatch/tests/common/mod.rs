@@ -92,7 +92,7 @@ pub(crate) fn printer_that(stream: &str, bytes: &[u8], times: u32, afterwards: &
         (core func $drop-payload (canon lower (func $types "drop-payload")))
         (core func $get (canon lower (func $std "get-{stream}")))
         (core func $write (canon lower (func $streams "[method]output-stream.blocking-write-and-flush")
-            (memory $libc "memory") (realloc (func $libc "realloc"))))
+            (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
         (core module $module
             (import "libc" "memory" (memory 1))
             (import "host" "drop-bucket" (func $drop-bucket (param i32)))
@@ -119,9 +119,9 @@ pub(crate) fn printer_that(stream: &str, bytes: &[u8], times: u32, afterwards: &
             (export "get" (func $get))
             (export "write" (func $write))))))
         (func $on-set (param "bucket" u32) (param "key" string) (param "payload" u32)
-            (canon lift (core func $main "on-set") (memory $libc "memory") (realloc (func $libc "realloc"))))
+            (canon lift (core func $main "on-set") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
         (func $on-delete (param "bucket" u32) (param "key" string)
-            (canon lift (core func $main "on-delete") (memory $libc "memory") (realloc (func $libc "realloc"))))
+            (canon lift (core func $main "on-delete") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
         (instance $watch (export "on-set" (func $on-set)) (export "on-delete" (func $on-delete)))
         (export "wasi:keyvalue/handle-watch" (instance $watch))
         "#

@@ -103,9 +103,9 @@ const GRANTED: &str = r#"(component
         (export "drop-payload" (func $drop-payload))
         (export "call" (func $call))))))
     (func $on-set (param "bucket" u32) (param "key" string) (param "payload" u32)
-        (canon lift (core func $core "on-set") (memory $core "memory") (realloc (func $core "realloc"))))
+        (canon lift (core func $core "on-set") (memory (core memory $core "memory")) (realloc (core func $core "realloc"))))
     (func $on-delete (param "bucket" u32) (param "key" string)
-        (canon lift (core func $core "on-delete") (memory $core "memory") (realloc (func $core "realloc"))))
+        (canon lift (core func $core "on-delete") (memory (core memory $core "memory")) (realloc (core func $core "realloc"))))
     (instance $watch (export "on-set" (func $on-set)) (export "on-delete" (func $on-delete)))
     (export "wasi:keyvalue/handle-watch" (instance $watch)))"#;
 
