@@ -1,5 +1,6 @@
 //! The body of a request that a watcher sends.
 
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -17,8 +18,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 /// then its flush would fail, although the server has the whole request.
 #[derive(Debug)]
 pub(super) struct WholeBody {
-    /// `None` after it was dropped.
-    inner: Option<WasiBody>,
+    inner: WasiBody,
     /// How many bytes of those in `content-length` have not come yet. `None`: the request has no such header.
     missing: Option<u64>,
 }
@@ -27,7 +27,7 @@ impl WholeBody {
     /// The body of a request with these headers.
     pub(super) fn new(body: WasiBody, headers: &HeaderMap) -> Self {
         let missing = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        Self { inner: Some(body), missing }
+        Self { inner: body, missing }
     }
 }
 
@@ -36,8 +36,7 @@ impl Body for WholeBody {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(inner).poll_frame(context));
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         if let (Some(Ok(frame)), Some(missing)) = (&frame, &mut self.missing) {
             let len = frame.data_ref().map_or(0, |data| data.len() as u64);
             *missing = missing.saturating_sub(len);
@@ -46,20 +45,22 @@ impl Body for WholeBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+        self.inner.size_hint()
     }
 }
 
 impl Drop for WholeBody {
     /// A body that is not whole ends at once: the request has failed, and the watcher must not go on writing.
     fn drop(&mut self) {
-        let (Some(mut inner), Some(0)) = (self.inner.take(), self.missing) else { return };
         // Outside of a runtime the request is given up, with its watcher.
-        if let Ok(runtime) = Handle::try_current() {
+        if self.missing == Some(0)
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let mut inner = mem::take(&mut self.inner);
             runtime.spawn(async move { while let Some(Ok(_)) = inner.frame().await {} });
         }
     }
