@@ -65,15 +65,16 @@ mod imp {
                 let (mut arrived, handler) = UnixStream::pair()?;
                 handlers.push(low_level::pipe::register(signal, handler)?);
                 let (caught, at_once, mut waker) = (Arc::clone(&caught), Arc::clone(&at_once), waker.try_clone()?);
+                let code = exit_code(signal);
                 // A signal handler may do very little, so a thread does the work.
                 thread::Builder::new().name("kvwatch signals".into()).spawn(move || {
                     while arrived.read_exact(&mut [0]).is_ok() {
                         if at_once.swap(true, Ordering::SeqCst) {
-                            ENDING.store(exit_code(signal), Ordering::SeqCst);
+                            ENDING.store(code, Ordering::SeqCst);
                             stop_builds();
-                            process::exit(exit_code(signal).into());
+                            process::exit(code.into());
                         }
-                        caught.store(exit_code(signal), Ordering::SeqCst);
+                        caught.store(code, Ordering::SeqCst);
                         // The waiting reader is gone only when the run has ended.
                         let _ = waker.write_all(&[0]);
                     }

@@ -153,7 +153,7 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
             if look.lapsed {
                 self.lapse();
             }
-            // Not earlier: an event could begin before the lapse takes it back.
+            // If the turn counted earlier, an event could begin before the lapse takes it back.
             self.terms.lease.turned(&look);
             self.start();
             self.report();

@@ -105,7 +105,7 @@ impl Issued {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// For as long as somebody waits for the outcome. After that the event cannot begin.
+    /// A guard for as long as the loop waits for the outcome. When it is dropped, the event can no longer begin.
     pub(super) fn awaited(&self) -> Awaited {
         Awaited(self.clone())
     }

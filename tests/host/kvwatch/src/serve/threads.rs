@@ -9,7 +9,7 @@ use super::event::Event;
 use super::handler::Outcome;
 use super::permit::Permit;
 
-/// Handles events on a thread. It is made there, and need not be able to move to another one.
+/// Handles events on a thread. It is made on this thread, and does not move to another one.
 pub(super) type Handle = Box<dyn FnMut(&Event, u32) -> Outcome>;
 
 /// Threads that take events from one queue, so an event waits only while all of them are busy.
@@ -117,7 +117,7 @@ fn run(shared: &Arc<Shared>) {
     }
 }
 
-/// Sees to it that a thread comes for the next job, if there is one and a thread is free.
+/// Wakes or starts a thread for the next job, if there is one and a thread is free.
 fn wake(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>) {
     if state.waking || state.jobs.is_empty() {
         return;
