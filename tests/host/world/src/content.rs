@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::path::{self, Path};
+use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -35,7 +35,14 @@ enum Source {
     Bytes(Arc<Vec<u8>>),
     Repeat(Arc<[u8]>),
     Generated(Arc<Generator>),
-    File(Arc<Path>, Version),
+    /// Behind one pointer, so that a content is small: the host moves one several times in an event.
+    File(Arc<Versioned>),
+}
+
+/// A file, and its version when its content was made.
+struct Versioned {
+    path: PathBuf,
+    version: Version,
 }
 
 /// The version of a file when its content was made. Two versions of a file differ in one of these fields.
@@ -75,7 +82,7 @@ impl Content {
     pub fn file(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path::absolute(path)?;
         let version = Version::of(&File::open(&path)?.metadata()?);
-        Ok(Self { source: Source::File(path.into(), version), len: version.len })
+        Ok(Self { source: Source::File(Arc::new(Versioned { path, version })), len: version.len })
     }
 
     /// A value as JSON.
@@ -125,10 +132,11 @@ impl Content {
             Source::Bytes(_) => {}
             Source::Repeat(pattern) => repeat(pattern, offset, &mut buf),
             Source::Generated(fill) => fill(offset, &mut buf),
-            Source::File(path, version) => {
-                let mut file = File::open(path)?;
-                if Version::of(&file.metadata()?) != *version {
-                    return Err(io::Error::other(format!("the file {} has changed since the event", path.display())));
+            Source::File(source) => {
+                let mut file = File::open(&source.path)?;
+                if Version::of(&file.metadata()?) != source.version {
+                    let path = source.path.display();
+                    return Err(io::Error::other(format!("the file {path} has changed since the event")));
                 }
                 file.seek(SeekFrom::Start(offset))?;
                 file.read_exact(&mut buf)?;
