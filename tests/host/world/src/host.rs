@@ -18,7 +18,7 @@ use crate::accounts::{Fault, Kind, Origin, Violation, Violations};
 use crate::content::Content;
 use crate::personality::Personality;
 use crate::store::Store;
-use crate::table::{Entry, Life, Table};
+use crate::table::{Life, Made, Table};
 
 use changes::Changes;
 pub use changes::StoreChange;
@@ -188,8 +188,9 @@ impl Host {
 
     /// The values that [`values`](Self::values) returns. The host does not keep them any longer.
     #[must_use]
+    #[inline]
     pub fn take_values(&mut self) -> Vec<Written> {
-        self.written.take()
+        if self.written.is_empty() { Vec::new() } else { self.written.take() }
     }
 
     /// The number of values that the guest made in the last event.
@@ -248,7 +249,7 @@ impl Host {
             self.note_leaks(since);
         }
         if !self.decorators.is_empty() {
-            let gone: Vec<_> = self.table.live_since(since).iter().map(|entry| (entry.kind, entry.handle)).collect();
+            let gone: Vec<_> = self.table.live_since(since).iter().map(|(made, _)| (made.kind, made.handle)).collect();
             for (kind, handle) in gone {
                 self.handle_gone(kind, handle);
             }
@@ -264,19 +265,19 @@ impl Host {
 
     #[cold]
     fn live_object_bytes(&self) -> u64 {
-        self.table.iter().map(|entry| entry.object.bytes()).sum()
+        self.table.objects().map(Object::bytes).sum()
     }
 
     #[cold]
     fn note_leaks(&mut self, since: u64) {
-        let leaked = |entry: &&Entry<Object>| !matches!(entry.object, Object::Spent);
+        let leaked = |(_, object): &(&Made, &Object)| !matches!(object, Object::Spent);
         if self.details == Details::Counted {
             let leaks = self.table.live_since(since).into_iter().filter(leaked).count();
             return self.violations.count(leaks as u64);
         }
         let call = "the end of the event";
-        for entry in self.table.live_since(since).into_iter().filter(leaked) {
-            let Entry { kind, handle, origin, .. } = *entry;
+        for (made, _) in self.table.live_since(since).into_iter().filter(leaked) {
+            let Made { kind, handle, origin, .. } = *made;
             self.violations.note(Violation { fault: Fault::Leaked, kind, handle, call, origin: Some(origin) });
         }
     }
@@ -351,7 +352,7 @@ impl Host {
 
     /// Notes a violation with a handle that exists.
     pub(crate) fn violate(&mut self, fault: Fault, kind: Kind, handle: u32, call: &'static str) {
-        let origin = self.table.get(kind, handle).map(|entry| entry.origin);
+        let origin = self.table.origin(kind, handle);
         self.note(Violation { fault, kind, handle, call, origin });
     }
 
@@ -393,7 +394,7 @@ impl Host {
     /// Removes a handle that the guest drops. `None` if the guest has no such handle.
     #[inline]
     fn remove_handle(&mut self, kind: Kind, handle: u32) -> Option<()> {
-        let object = self.table.remove(kind, handle, Life::Dropped)?.object;
+        let object = self.table.remove(kind, handle, Life::Dropped)?;
         self.object_bytes = self.object_bytes.saturating_sub(object.bytes());
         if let Object::Output(Output { number, .. }) | Object::Value { number, .. } = object {
             self.written.release(number, self.limits.bytes);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::object::Object;
-use super::{Called, Entry, Host, Trap};
+use super::{Called, Host, Made, Trap};
 
 /// Limits how much a host keeps for one guest at a time. If a call would exceed a limit, it traps, and the message names the
 /// limit.
@@ -44,7 +44,7 @@ impl Default for HostLimits {
 const HANDLE_BYTES: usize = 512;
 
 // While a hash map grows, it can have three times as many places as entries.
-const _: () = assert!(HANDLE_BYTES >= 3 * size_of::<(u64, Entry<Object>)>() + 2 * size_of::<super::Written>());
+const _: () = assert!(HANDLE_BYTES >= 3 * size_of::<(u64, (Made, Object))>() + 2 * size_of::<super::Written>());
 
 /// A function that tells a host when to stop in the middle of a call.
 pub(super) struct Interrupt(Box<dyn FnMut() -> bool + Send>);

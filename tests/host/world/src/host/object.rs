@@ -24,6 +24,7 @@ pub(super) enum Object {
 
 impl Object {
     /// The bytes that the host keeps for this handle besides those of values.
+    #[inline]
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Bucket(name) => name.as_ref().map_or(0, |name| name.len() as u64),

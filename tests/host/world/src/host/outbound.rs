@@ -168,7 +168,7 @@ impl Host {
         ask: impl FnOnce(&dyn Store, &str) -> Answer<T>,
     ) -> Called<Asked<T>> {
         self.calls += 1;
-        let name = match self.table.get(Kind::Bucket, bucket).map(|entry| &entry.object) {
+        let name = match self.table.get(Kind::Bucket, bucket) {
             Some(Object::Bucket(Some(name))) => Arc::clone(name),
             Some(_) => self.event_bucket.get_or_insert_with(|| Arc::from(EVENT_BUCKET)).clone(),
             None => {
@@ -183,7 +183,7 @@ impl Host {
 
     /// The content of a value. `Err` says why it cannot be stored.
     fn written(&mut self, call: StoreCall, value: u32) -> Called<Result<Content, String>> {
-        let Some(&Object::Value { number, .. }) = self.table.get(Kind::Value, value).map(|entry| &entry.object) else {
+        let Some(&mut Object::Value { number, .. }) = self.table.get(Kind::Value, value) else {
             self.missing(Kind::Value, value, call.as_str())?;
             return Ok(Err(format!("there is no value with the handle {value}")));
         };

@@ -39,7 +39,7 @@ impl Host {
     /// `trace`
     pub fn trace(&mut self, error: u32) -> Called<String> {
         self.calls += 1;
-        match self.table.get(Kind::Error, error).map(|entry| &entry.object) {
+        match self.table.get(Kind::Error, error) {
             Some(Object::Error(trace)) => Ok(trace.clone()),
             _ => self.missing(Kind::Error, error, "trace").map(|()| String::new()),
         }
@@ -47,8 +47,8 @@ impl Host {
 
     /// `drop-value`
     pub fn drop_value(&mut self, value: u32) -> Called<()> {
-        let (number, stream) = match self.table.get(Kind::Value, value).map(|entry| &entry.object) {
-            Some(&Object::Value { number, body: Body::Stream(stream) }) => (Some(number), stream),
+        let (number, stream) = match self.table.get(Kind::Value, value) {
+            Some(&mut Object::Value { number, body: Body::Stream(stream) }) => (Some(number), stream),
             _ => (None, 0),
         };
         // A later stream can have the same handle, so the value that it writes is compared as well.
@@ -70,7 +70,7 @@ impl Host {
     /// `value-write-body`
     pub fn value_write_body(&mut self, value: u32) -> Called<Result<u32, ()>> {
         self.calls += 1;
-        let Some(Object::Value { body, .. }) = self.table.get(Kind::Value, value).map(|entry| &mut entry.object) else {
+        let Some(Object::Value { body, .. }) = self.table.get(Kind::Value, value) else {
             return self.missing(Kind::Value, value, "value-write-body").map(|()| Err(()));
         };
         if !matches!(body, Body::Unopened) {
@@ -82,13 +82,13 @@ impl Host {
     }
 
     pub(super) fn open_body(&mut self, value: u32) -> Called<Result<u32, ()>> {
-        let Some(&Object::Value { number, .. }) = self.table.get(Kind::Value, value).map(|entry| &entry.object) else {
+        let Some(&mut Object::Value { number, .. }) = self.table.get(Kind::Value, value) else {
             return Ok(Err(()));
         };
         let output = Output { number, failed: false };
         let stream = self.make(Kind::OutputStream, "value-write-body", Object::Output(output))?;
         self.written.share(number);
-        if let Some(Object::Value { body, .. }) = self.table.get(Kind::Value, value).map(|entry| &mut entry.object) {
+        if let Some(Object::Value { body, .. }) = self.table.get(Kind::Value, value) {
             *body = Body::Stream(stream);
         }
         Ok(Ok(stream))
@@ -146,7 +146,7 @@ impl Host {
     }
 
     pub(super) fn payload_len(&mut self, payload: u32) -> Option<u64> {
-        match &self.table.get(Kind::Payload, payload)?.object {
+        match self.table.get(Kind::Payload, payload)? {
             Object::Payload(Payload { content, .. }) => Some(content.len()),
             _ => None,
         }
@@ -173,14 +173,13 @@ impl Host {
 
     #[inline]
     pub(super) fn take_payload(&mut self, _call: &'static str, payload: u32) -> Option<Result<Payload, String>> {
-        let object = self.table.remove(Kind::Payload, payload, Life::Consumed)?.object;
+        let object = self.table.remove(Kind::Payload, payload, Life::Consumed)?;
         self.content_of(object).map(Ok)
     }
 
     /// Takes the content of a payload whose handle stays. `None` if there is no such payload, or if it was consumed before.
     pub(crate) fn spend_payload(&mut self, payload: u32) -> Option<Payload> {
-        let entry = self.table.get(Kind::Payload, payload)?;
-        let object = std::mem::replace(&mut entry.object, Object::Spent);
+        let object = std::mem::replace(self.table.get(Kind::Payload, payload)?, Object::Spent);
         self.content_of(object)
     }
 

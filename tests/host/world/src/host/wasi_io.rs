@@ -156,7 +156,7 @@ impl Host {
 
     #[inline]
     pub(crate) fn input(&mut self, src: u32) -> Option<&mut Input> {
-        match self.table.get(Kind::InputStream, src).map(|entry| &mut entry.object) {
+        match self.table.get(Kind::InputStream, src) {
             Some(Object::Input(input)) => Some(input),
             _ => None,
         }
@@ -164,7 +164,7 @@ impl Host {
 
     #[inline]
     pub(super) fn output(&mut self, dst: u32) -> Option<&mut Output> {
-        match self.table.get(Kind::OutputStream, dst).map(|entry| &mut entry.object) {
+        match self.table.get(Kind::OutputStream, dst) {
             Some(Object::Output(output)) => Some(output),
             _ => None,
         }
