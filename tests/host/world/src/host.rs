@@ -201,6 +201,7 @@ impl Host {
 
     /// The number of calls that the guest made in the last event.
     #[must_use]
+    #[inline]
     pub fn calls(&self) -> u64 {
         self.calls
     }
@@ -245,14 +246,8 @@ impl Host {
     #[inline]
     pub fn end(&mut self) -> Vec<Violation> {
         let since = std::mem::take(&mut self.since);
-        if !self.trapped && !self.table.is_empty() {
-            self.note_leaks(since);
-        }
-        if !self.decorators.is_empty() {
-            let gone: Vec<_> = self.table.live_since(since).iter().map(|(made, _)| (made.kind, made.handle)).collect();
-            for (kind, handle) in gone {
-                self.handle_gone(kind, handle);
-            }
+        if !self.table.is_empty() {
+            self.end_with_handles(since);
         }
         self.table.clear(since);
         if !self.written.is_empty() {
@@ -263,12 +258,25 @@ impl Host {
         self.violations.take()
     }
 
+    /// Ends an event that has left handles.
+    #[cold]
+    fn end_with_handles(&mut self, since: u64) {
+        if !self.trapped {
+            self.note_leaks(since);
+        }
+        if !self.decorators.is_empty() {
+            let gone: Vec<_> = self.table.live_since(since).iter().map(|(made, _)| (made.kind, made.handle)).collect();
+            for (kind, handle) in gone {
+                self.handle_gone(kind, handle);
+            }
+        }
+    }
+
     #[cold]
     fn live_object_bytes(&self) -> u64 {
         self.table.objects().map(Object::bytes).sum()
     }
 
-    #[cold]
     fn note_leaks(&mut self, since: u64) {
         let leaked = |(_, object): &(&Made, &Object)| !matches!(object, Object::Spent);
         if self.details == Details::Counted {
@@ -298,6 +306,7 @@ impl Host {
     /// assert_eq!((host.end().len(), host.violation_count()), (1, 1));
     /// ```
     #[must_use]
+    #[inline]
     pub fn violation_count(&self) -> u64 {
         self.violations.total()
     }
@@ -394,12 +403,20 @@ impl Host {
     /// Removes a handle that the guest drops. `None` if the guest has no such handle.
     #[inline]
     fn remove_handle(&mut self, kind: Kind, handle: u32) -> Option<()> {
-        let object = self.table.remove(kind, handle, Life::Dropped)?;
-        self.object_bytes = self.object_bytes.saturating_sub(object.bytes());
-        if let Object::Output(Output { number, .. }) | Object::Value { number, .. } = object {
-            self.written.release(number, self.limits.bytes);
+        match self.table.remove(kind, handle, Life::Dropped)? {
+            // The host keeps nothing for the bucket of an event.
+            Object::Bucket(None) => {}
+            object => self.release(&object),
         }
         Some(())
+    }
+
+    /// Accounts for an object whose handle is gone.
+    fn release(&mut self, object: &Object) {
+        self.object_bytes = self.object_bytes.saturating_sub(object.bytes());
+        if let Object::Output(Output { number, .. }) | Object::Value { number, .. } = object {
+            self.written.release(*number, self.limits.bytes);
+        }
     }
 }
 

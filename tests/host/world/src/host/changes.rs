@@ -29,8 +29,13 @@ impl Changes {
     #[inline]
     pub(super) fn begin(&mut self) {
         if self.total > 0 {
-            *self = Self::default();
+            self.forget();
         }
+    }
+
+    #[cold]
+    fn forget(&mut self) {
+        *self = Self::default();
     }
 
     pub(super) fn note(&mut self, bucket: &str, event: Event, details: Details) {

@@ -56,7 +56,8 @@ macro_rules! decorated {
 
         impl Inner<'_> {
             $(
-                #[inline]
+                // A host without decorators then only calls the innermost function.
+                #[inline(always)]
                 pub(crate) fn $name(&mut self, $($parameter: $type),*) -> $answer {
                     match self.decorators.split_last_mut() {
                         Some((outermost, decorators)) => {

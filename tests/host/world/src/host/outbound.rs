@@ -117,12 +117,14 @@ impl Host {
 
     /// The changes that [`changes`](Self::changes) returns. The host does not keep them any longer.
     #[must_use]
+    #[inline]
     pub fn take_changes(&mut self) -> Vec<StoreChange> {
         std::mem::take(&mut self.changes.kept)
     }
 
     /// The number of changes that the guest made in the last event.
     #[must_use]
+    #[inline]
     pub fn change_count(&self) -> u64 {
         self.changes.total
     }

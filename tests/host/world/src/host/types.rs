@@ -153,7 +153,8 @@ impl Host {
     }
 
     /// Takes the payload that the guest consumes with `call`, or makes the error that says why it cannot.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as for `Table::insert`: the payload is not moved")]
+    #[inline(always)]
     fn consume(&mut self, call: &'static str, payload: u32) -> Called<Result<Payload, u32>> {
         self.calls += 1;
         match self.decorated(|host| host.consume(call, payload)) {

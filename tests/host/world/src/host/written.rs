@@ -34,9 +34,13 @@ impl Bodies {
     /// Starts an event: forgets all bodies.
     #[inline]
     pub(super) fn begin(&mut self) {
-        if self.written.is_empty() {
-            return;
+        if !self.written.is_empty() {
+            self.forget();
         }
+    }
+
+    #[cold]
+    fn forget(&mut self) {
         let bodies = self.written.len() as u64;
         *self = Self { first: self.first + bodies, ..Self::default() };
     }
