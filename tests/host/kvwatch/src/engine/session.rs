@@ -7,6 +7,7 @@ use inbound_keyvalue_host::store::Store as KeyvalueStore;
 use inbound_keyvalue_host::{
     Change, Content, Details, Event, Host, HostLimits, Instance, Operation, Personality, Trap as HostTrap, Violation,
 };
+use tokio::runtime::Handle;
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
 
@@ -206,7 +207,7 @@ impl Session {
     #[must_use = "a watcher's failure is only known from here: call `expect_handled`"]
     pub fn set(&mut self, key: &str, content: &Content) -> Outcome {
         if let Some(runtime) = self.watcher.runtime() {
-            return wait_for(runtime, self.set_async(key, content));
+            return self.set_waiting(runtime, key, content);
         }
         let begun = self.begin();
         let given = self.store.data_mut().keyvalue.begin_set(content);
@@ -221,12 +222,24 @@ impl Session {
     #[must_use = "a watcher's failure is only known from here: call `expect_handled`"]
     pub fn delete(&mut self, key: &str) -> Outcome {
         if let Some(runtime) = self.watcher.runtime() {
-            return wait_for(runtime, self.delete_async(key));
+            return self.delete_waiting(runtime, key);
         }
         let begun = self.begin();
         let bucket = self.store.data_mut().keyvalue.begin_delete();
         let result = self.running().and_then(|watch| watch.on_delete.call(&mut self.store, (bucket, key)));
         self.end(begun, Operation::Delete, key, result)
+    }
+
+    /// This has a function of its own, so that a watcher that never waits does not pay for the large frame of a future.
+    #[cold]
+    fn set_waiting(&mut self, runtime: &Handle, key: &str, content: &Content) -> Outcome {
+        wait_for(runtime, self.set_async(key, content))
+    }
+
+    /// As for [`set_waiting`](Self::set_waiting).
+    #[cold]
+    fn delete_waiting(&mut self, runtime: &Handle, key: &str) -> Outcome {
+        wait_for(runtime, self.delete_async(key))
     }
 
     /// Gives the watcher a set. While the watcher waits for a clock, a file or a socket, the thread is free.
@@ -304,6 +317,7 @@ impl Session {
         self.renew();
     }
 
+    #[inline]
     fn begin(&mut self) -> Option<Instant> {
         let begun = self.timed.then(Instant::now);
         if let Some(clock) = &self.clock {
