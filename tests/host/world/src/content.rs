@@ -154,7 +154,7 @@ impl Content {
         }
     }
 
-    fn owned(bytes: Vec<u8>) -> Self {
+    pub(crate) fn owned(bytes: Vec<u8>) -> Self {
         Self { len: bytes.len() as u64, source: Source::Bytes(Arc::new(bytes)) }
     }
 }

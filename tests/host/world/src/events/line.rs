@@ -2,6 +2,7 @@
 //! once.
 
 use std::fs;
+use std::mem;
 use std::ops::Range;
 use std::path::Path;
 
@@ -38,11 +39,12 @@ const FILE: usize = 4;
 const BUCKET: usize = 5;
 const FIELDS: [&str; 6] = ["op", "key", "value", "base64", "file", "bucket"];
 
-/// Parses an event. A path in `file` is relative to `folder`; without a folder, `file` is refused.
-pub(crate) fn parse(line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, EventError> {
-    match quick::parse(&line) {
+/// Parses an event. A path in `file` is relative to `folder`; without a folder, `file` is refused. The line is taken only if its
+/// buffer can become that of the value.
+pub(crate) fn parse(line: &mut Vec<u8>, folder: Option<&Path>) -> Result<Parsed, EventError> {
+    match quick::parse(line) {
         Some(event) => Ok(Parsed { event, unknown: None }),
-        None => parse_any(line, folder),
+        None => parse_any(mem::take(line), folder),
     }
 }
 
@@ -55,7 +57,8 @@ pub(super) fn parse_any(line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, 
 
 /// Parses a line of a store's file: a set, with the field `bucket` or without it. Other fields would be lost when the file is saved,
 /// so they are refused.
-pub(crate) fn parse_entry(line: Vec<u8>, folder: Option<&Path>) -> Result<Entry, EventError> {
+pub(crate) fn parse_entry(line: &mut Vec<u8>, folder: Option<&Path>) -> Result<Entry, EventError> {
+    let line = mem::take(line);
     let object = Scanner { line: text(&line)?, at: 0, known: &FIELDS }.object()?;
     if let Some((at, name)) = &object.unknown {
         return Err(bad(*at, EventProblem::UnknownField(name.clone())));

@@ -75,7 +75,7 @@ impl Event {
     ///
     /// When the line is not an event, or its file cannot be opened.
     pub fn parse_in(line: impl Into<Vec<u8>>, folder: &Path) -> Result<Self, EventError> {
-        parse(line.into(), Some(folder)).map(|parsed| parsed.event)
+        parse(&mut line.into(), Some(folder)).map(|parsed| parsed.event)
     }
 }
 
@@ -83,6 +83,6 @@ impl FromStr for Event {
     type Err = EventError;
 
     fn from_str(line: &str) -> Result<Self, EventError> {
-        parse(line.into(), None).map(|parsed| parsed.event)
+        parse(&mut line.into(), None).map(|parsed| parsed.event)
     }
 }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 
 use super::Event;
+use crate::content::Content;
 
 /// The longest line that this parser takes. It copies the value, so memory holds the value twice.
 const LONGEST: usize = 64 * 1024;
@@ -36,7 +37,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Event> {
     }
     let Line { op, key, value } = serde_json::from_slice(line).ok()?;
     match (op, value) {
-        ("set", Some(value)) => Some(Event::set(key, value.into_owned())),
+        ("set", Some(value)) => Some(Event::set(key, Content::owned(value.into_owned().into_bytes()))),
         ("delete", None) => Some(Event::delete(key)),
         _ => None,
     }

@@ -23,6 +23,8 @@ use super::line::{Entry, parse, parse_entry};
 #[derive(Debug)]
 pub struct Events<R> {
     reader: R,
+    /// The current line. Short lines use the same memory one after the other.
+    bytes: Vec<u8>,
     line: usize,
     max_line: usize,
     folder: Option<PathBuf>,
@@ -30,6 +32,9 @@ pub struct Events<R> {
     warned: bool,
     ended: bool,
 }
+
+/// The most bytes of memory that stay for the next line.
+const KEPT: usize = 64 * 1024;
 
 /// A field that is not part of an event. It was ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +76,16 @@ impl<R: BufRead> Events<R> {
 
     /// Events from `reader`.
     pub fn new(reader: R) -> Self {
-        Self { reader, line: 0, max_line: Self::MAX_LINE, folder: None, unknown: None, warned: false, ended: false }
+        Self {
+            reader,
+            bytes: Vec::new(),
+            line: 0,
+            max_line: Self::MAX_LINE,
+            folder: None,
+            unknown: None,
+            warned: false,
+            ended: false,
+        }
     }
 
     /// Sets the limit for a line in bytes. A longer line is a bad line; its rest is not kept.
@@ -93,9 +107,11 @@ impl<R: BufRead> Events<R> {
         self.unknown.take()
     }
 
-    /// Reads a line without its end. `None` is the end of the file.
-    fn read_line(&mut self) -> io::Result<Option<Result<Vec<u8>, EventError>>> {
-        let mut line = Vec::new();
+    /// Reads a line without its end to `self.bytes`. `None` is the end of the file.
+    fn read_line(&mut self) -> io::Result<Option<Result<(), EventError>>> {
+        let line = &mut self.bytes;
+        line.clear();
+        line.shrink_to(KEPT);
         let (mut any, mut too_long) = (false, false);
         loop {
             let available = match self.reader.fill_buf() {
@@ -109,7 +125,7 @@ impl<R: BufRead> Events<R> {
             any |= !at_end;
             too_long |= line.len() + piece.len() > self.max_line;
             if too_long {
-                line = Vec::new();
+                *line = Vec::new();
             } else {
                 line.extend_from_slice(piece);
             }
@@ -118,7 +134,7 @@ impl<R: BufRead> Events<R> {
             if at_end || end.is_some() {
                 let limit = self.max_line;
                 let bad = EventError { column: limit.saturating_add(1), problem: EventProblem::TooLong { limit } };
-                return Ok(any.then_some(if too_long { Err(bad) } else { Ok(line) }));
+                return Ok(any.then_some(if too_long { Err(bad) } else { Ok(()) }));
             }
         }
     }
@@ -128,20 +144,21 @@ impl<R: BufRead> Events<R> {
     /// The next line that is not empty, parsed.
     fn next_line<T>(
         &mut self,
-        parse: impl FnOnce(Vec<u8>, Option<&Path>) -> Result<T, EventError>,
+        parse: impl FnOnce(&mut Vec<u8>, Option<&Path>) -> Result<T, EventError>,
     ) -> Option<Result<T, BadLine>> {
         while !self.ended {
             self.line += 1;
             let bad = |line, error| Some(Err(BadLine { line, problem: Problem::Event(error) }));
-            let mut bytes = match self.read_line() {
-                Ok(Some(Ok(bytes))) => bytes,
+            match self.read_line() {
+                Ok(Some(Ok(()))) => {}
                 Ok(Some(Err(error))) => return bad(self.line, error),
                 Ok(None) => break,
                 Err(error) => {
                     self.ended = true;
                     return Some(Err(BadLine { line: self.line, problem: Problem::Io(error) }));
                 }
-            };
+            }
+            let bytes = &mut self.bytes;
             if self.line == 1 && bytes.starts_with("\u{feff}".as_bytes()) {
                 bytes.drain(..3);
             }
@@ -175,5 +192,29 @@ impl<R: BufRead> Iterator for Events<R> {
             }
             parsed.event
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Change;
+
+    #[test]
+    fn a_long_line_leaves_no_memory() {
+        let blank = format!("{}\n", " ".repeat(4 * KEPT));
+        let short = "{\"op\":\"delete\",\"key\":\"a\"}\n";
+        let long = format!("{{\"op\":\"set\",\"key\":\"a\",\"value\":\"{blank}\"}}").replace('\n', "");
+        let lines = [&blank, short, &long, "\n", short, short].concat();
+        let mut events = Events::new(lines.as_bytes());
+        let mut lens = Vec::new();
+        while let Some(event) = events.next() {
+            lens.push(match event.unwrap().change {
+                Change::Set(content) => content.len(),
+                Change::Delete => 0,
+            });
+            assert!(events.bytes.capacity() <= KEPT, "{} bytes", events.bytes.capacity());
+        }
+        assert_eq!(lens, [0, 4 * KEPT as u64, 0, 0]);
     }
 }
