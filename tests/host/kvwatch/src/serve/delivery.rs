@@ -359,7 +359,7 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
             Ending::Acked(position, acked) => (position, acked),
         };
         if acked == Acked::Gone {
-            tracing::warn!(sequence = %position, "the store removed the event before its ack was confirmed");
+            tracing::warn!(sequence = %position, "the store no longer has the event, or delivers it again: its ack was not confirmed");
         }
         self.schedule.ended(position);
         self.source.acked(position);

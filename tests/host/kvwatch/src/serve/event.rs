@@ -28,11 +28,11 @@ pub enum Change {
 
 /// The identity of an event, and its place in the store's order.
 ///
-/// A store that is removed and created again counts its sequence anew. The incarnation keeps the two apart: every event of
-/// an older incarnation comes before every event of a newer one.
+/// A store that is removed and created again, or restored from a backup, counts its sequence anew. The incarnation keeps the two
+/// apart: every event of an older incarnation comes before every event of a newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// How often the source has seen that its store was created again.
+    /// How often the source has seen that its store was created again, or that it went back to an older state.
     pub incarnation: u32,
     /// The store's sequence number. A store without one uses a counter of the source.
     pub sequence: u64,

@@ -31,8 +31,9 @@ pub struct Schedule {
     ready: BTreeSet<Position>,
     waits: BTreeSet<(Instant, Position)>,
     suspects: BTreeSet<Position>,
-    /// How often withdrawn events had come to this process, which is alive: these deliveries killed nobody.
-    survived: BTreeMap<Position, u64>,
+    /// How often withdrawn events had come to this process, which is alive: these deliveries killed nobody. The key is the sequence
+    /// number, because an event may come again in a new incarnation.
+    survived: BTreeMap<u64, u64>,
     /// Events that have started or wait for the confirmation of their ack.
     busy: usize,
 }
@@ -136,7 +137,7 @@ impl Schedule {
             entry.here += 1;
             return false;
         }
-        let survived = self.survived.remove(&position).unwrap_or_default();
+        let survived = self.survived.remove(&position.sequence).unwrap_or_default();
         let dangerous = deliveries.saturating_sub(survived);
         let key = Arc::clone(&event.key);
         let entry = Entry {
@@ -283,7 +284,7 @@ impl Schedule {
     /// Remembers how often an event came here, before it is removed.
     fn remember(&mut self, position: Position) {
         let Some(entry) = self.entries.get(&position) else { return };
-        self.survived.insert(position, entry.here);
+        self.survived.insert(position.sequence, entry.here);
         if self.survived.len() > REMEMBERED {
             self.survived.pop_last();
         }

@@ -164,7 +164,7 @@ async fn d3_what_a_process_remembers_of_withdrawn_events_is_bounded() {
     }
     schedule.withdraw();
     assert_eq!(schedule.survived.len(), REMEMBERED);
-    assert!(schedule.survived.contains_key(&Position::first(1)), "the lowest events are remembered");
+    assert!(schedule.survived.contains_key(&1), "the lowest events are remembered");
 }
 
 #[tokio::test(start_paused = true)]

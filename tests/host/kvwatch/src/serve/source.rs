@@ -121,6 +121,7 @@ pub struct Arrival {
 pub enum Acked {
     /// The store has confirmed it.
     Confirmed,
-    /// The store does not have the event any more: it was removed, with its consumer or its bucket.
+    /// The store has no such delivery any more: its consumer or its bucket was removed, or it went back to an older state. If it still
+    /// has the event, it delivers it again.
     Gone,
 }

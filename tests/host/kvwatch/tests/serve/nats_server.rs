@@ -1,5 +1,6 @@
 //! A `nats-server` of a test: on 127.0.0.1, at a free port, in a temporary folder. Also a cluster of three.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -109,6 +110,27 @@ impl Server {
         self.start_again().await
     }
 
+    /// The server's record of a consumer as it is now: its deliveries and acks.
+    pub(crate) fn consumer_record(&self, bucket: &str, consumer: &str) -> Result<Saved, Failure> {
+        let path = format!("{DATA}/$G/streams/KV_{bucket}/obs/{consumer}/o.dat");
+        let path = self.folder.path().join(path);
+        Ok(Saved { content: std::fs::read(&path)?, path })
+    }
+
+    /// A copy of all data of a server that is stopped.
+    pub(crate) fn backup(&self) -> Result<tempfile::TempDir, Failure> {
+        let backup = tempfile::tempdir()?;
+        copy(&self.folder.path().join(DATA), &backup.path().join(DATA))?;
+        Ok(backup)
+    }
+
+    /// Replaces all data of a server that is stopped.
+    pub(crate) fn restore(&self, backup: &tempfile::TempDir) -> Result<(), Failure> {
+        let data = self.folder.path().join(DATA);
+        std::fs::remove_dir_all(&data)?;
+        copy(&backup.path().join(DATA), &data)
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
@@ -147,6 +169,35 @@ pub(crate) fn bucket(name: &str, history: i64) -> stream::Config {
         allow_direct: true,
         discard: stream::DiscardPolicy::New,
         ..Default::default()
+    }
+}
+
+/// The folder of the server's data.
+const DATA: &str = "jetstream";
+
+fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file of the server as it was.
+pub(crate) struct Saved {
+    path: PathBuf,
+    content: Vec<u8>,
+}
+
+impl Saved {
+    pub(crate) fn restore(&self) -> Result<(), Failure> {
+        Ok(std::fs::write(&self.path, &self.content)?)
     }
 }
 

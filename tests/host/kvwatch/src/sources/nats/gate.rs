@@ -15,20 +15,28 @@ use std::collections::BTreeMap;
 /// It opens when the server's count of pending events is not larger than the number of events in hand that the server had
 /// delivered when it counted. Events whose ack is on its way are not counted in hand: the server may have it already, and
 /// then another event would hide behind it. Events that came after the count are not counted either.
+///
+/// A server may forget deliveries: it writes its record some time after the change, so a server that was killed, a new leader or
+/// a restored backup has an older one. It delivers the forgotten events again in their turn, and until then it ignores their acks.
+/// So nothing in hand may wait for such an ack, and the record of what is in hand must go: see [`Decision::Drop`].
 #[derive(Debug, Default)]
 pub struct Gate {
     open: bool,
     pin: Option<String>,
     last: Option<u64>,
     held: BTreeMap<u64, Held>,
-    /// Grows whenever the gate closes: an answer to an older question says nothing.
-    question: u64,
+    /// Grows whenever the gate closes.
+    closings: u64,
+    /// Grows with each message.
+    messages: u64,
     answer: Option<Count>,
 }
 
 #[derive(Debug)]
 struct Held {
     consumer_sequence: u64,
+    /// The number of the message, counted from 1.
+    message: u64,
     reply: String,
     ending: bool,
 }
@@ -57,15 +65,26 @@ pub struct Verdict {
     pub opens: bool,
 }
 
+/// The time of a question to the server about the consumer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// If the gate closed since the question, the answer cannot open it.
+    closings: u64,
+    /// The server must know the messages that came before the question.
+    messages: u64,
+}
+
 /// The server's answer about the consumer.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     /// The question that this answers; see [`Gate::question`].
-    pub question: u64,
+    pub question: Question,
     /// The events that are delivered and not acknowledged.
     pub pending: usize,
     /// The last delivery.
     pub delivered: u64,
+    /// The last event of the stream that was delivered.
+    pub last_event: u64,
     /// The pin of the process that works, if there is one.
     pub pin: Option<String>,
 }
@@ -85,6 +104,9 @@ pub enum Decision {
     Open,
     /// Another process works now: the gate is closed, and everything that has not started goes back.
     GiveBack,
+    /// The server has forgotten that it delivered some of the events in hand. Everything that has not started must be dropped, and no
+    /// ack may be waited for. The server delivers all of it again.
+    Drop,
 }
 
 impl Gate {
@@ -96,14 +118,24 @@ impl Gate {
         self.last = Some(message.consumer_sequence);
         // If it is here, the server has delivered it again: the ack wait was over, or the server forgot an ack.
         let ending = self.held.get(&message.stream_sequence).is_some_and(|held| held.ending);
-        let held = Held { consumer_sequence: message.consumer_sequence, reply: message.reply.to_owned(), ending };
+        self.messages += 1;
+        let held = Held {
+            consumer_sequence: message.consumer_sequence,
+            message: self.messages,
+            reply: message.reply.to_owned(),
+            ending,
+        };
         let new = self.held.insert(message.stream_sequence, held).is_none();
         Verdict { new, closes, opens: self.try_open() }
     }
 
     /// Takes an answer of the server.
     pub fn answer(&mut self, answer: &Answer) -> Decision {
-        if answer.question == self.question
+        if self.is_forgotten(answer.question, answer.last_event) {
+            return Decision::Drop;
+        }
+        let is_current = answer.question.closings == self.closings;
+        if is_current
             && let (Some(ours), Some(pinned)) = (&self.pin, &answer.pin)
             && ours != pinned
         {
@@ -112,7 +144,7 @@ impl Gate {
             self.last = None;
             return Decision::GiveBack;
         }
-        if answer.question == self.question {
+        if is_current {
             self.answer = Some(Count { pending: answer.pending, delivered: answer.delivered });
         }
         if self.try_open() { Decision::Open } else { Decision::Keep }
@@ -120,15 +152,22 @@ impl Gate {
 
     /// Closes the gate: the connection is new, or the process stood still. Returns whether it was open.
     pub fn close(&mut self) -> bool {
-        self.question += 1;
+        self.closings += 1;
         self.answer = None;
         std::mem::take(&mut self.open)
     }
 
-    /// The number that an answer to a question of now must carry.
+    /// A question that is asked now. Its answer must carry it.
     #[must_use]
-    pub fn question(&self) -> u64 {
-        self.question
+    pub fn question(&self) -> Question {
+        Question { closings: self.closings, messages: self.messages }
+    }
+
+    /// Whether the server has forgotten that it delivered an event that was in hand when the question was asked. The answer names
+    /// the last event of the stream that was delivered.
+    #[must_use]
+    pub fn is_forgotten(&self, question: Question, last_event: u64) -> bool {
+        self.held.range(last_event.saturating_add(1)..).any(|(_, held)| held.message <= question.messages)
     }
 
     /// Whether the gate is closed, and an answer could open it.

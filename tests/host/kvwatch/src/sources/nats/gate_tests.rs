@@ -9,7 +9,7 @@ fn message(pin: &str, stream_sequence: u64, consumer_sequence: u64) -> Delivered
 }
 
 fn answer(gate: &Gate, pending: usize, delivered: u64, pin: &str) -> Answer {
-    Answer { question: gate.question(), pending, delivered, pin: Some(pin.into()) }
+    Answer { question: gate.question(), pending, delivered, last_event: u64::MAX, pin: Some(pin.into()) }
 }
 
 /// A gate that is open, with the events 1 and 2 in hand.
@@ -92,6 +92,21 @@ fn d5_an_event_that_comes_again_is_in_hand_once_with_its_new_place() {
     assert!(!gate.message(message("p", 1, 3)).new);
     assert_eq!(gate.counted(2), 1);
     assert_eq!(gate.counted(3), 2);
+}
+
+#[test]
+fn d5_a_server_that_has_forgotten_a_delivery_makes_the_gate_drop_all() {
+    let mut gate = open_gate();
+    let older = |gate: &Gate| Answer { last_event: 1, ..answer(gate, 2, 2, "p") };
+    let early = older(&gate);
+    assert_eq!(gate.answer(&early), Decision::Drop);
+    gate.ending(2);
+    assert_eq!(gate.answer(&older(&gate)), Decision::Drop, "its ack is not confirmed either");
+    gate.remove(2);
+    assert_eq!(gate.answer(&older(&gate)), Decision::Keep);
+    gate.message(message("p", 3, 3));
+    assert_eq!(gate.answer(&early), Decision::Keep, "the message came after the question");
+    assert_eq!(gate.answer(&older(&gate)), Decision::Drop);
 }
 
 /// A server with one consumer, as far as the gate is concerned.

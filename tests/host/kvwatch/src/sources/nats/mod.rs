@@ -36,7 +36,7 @@ pub(super) use address::printable as printable_address;
 pub use auth::{Auth, Tls};
 pub use consumer::{Difference, Since};
 pub use error::Error;
-pub use gate::{Answer, Decision, Delivered, Gate, Verdict};
+pub use gate::{Answer, Decision, Delivered, Gate, Question, Verdict};
 pub use letters::SubjectLetters;
 pub(crate) use message::change;
 pub use source::NatsSource;

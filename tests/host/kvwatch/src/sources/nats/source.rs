@@ -17,7 +17,7 @@ use self::queue::Queue;
 use super::connection::{self, Change};
 use super::consumer::{self, GROUP, Opened};
 use super::error::Error;
-use super::gate::Gate;
+use super::gate::{Gate, Question};
 use super::unreachable_keys::Unreachable;
 use super::{Settings, SubjectLetters};
 use crate::serve::{Acked, BoxFuture, Cause, Escaped, Metrics, Position, Signal, Source, Waits, count};
@@ -50,8 +50,7 @@ pub struct NatsSource {
     stream: Stream,
     consumer: PullConsumer,
     messages: Option<Messages>,
-    /// How often the consumer was made anew; see [`Position`]. Acks of an older one wait for nothing.
-    incarnation: watch::Sender<u32>,
+    trust: watch::Sender<Trust>,
     last_new: u64,
     /// See [`Opened::replaced_up_to`].
     replaced_up_to: u64,
@@ -73,10 +72,21 @@ pub struct NatsSource {
     beat: Interval,
 }
 
+/// What acks that are on their way must know.
+#[derive(Clone, Copy, Debug)]
+struct Trust {
+    /// How often the consumer was made anew, or the server forgot deliveries; see [`Position`]. An ack of an older incarnation is
+    /// not waited for.
+    incarnation: u32,
+    /// On this connection, the server has shown that it knows the deliveries. Before that, it may have given the sequence number of
+    /// an event to another one, and an ack would end that one.
+    verified: bool,
+}
+
 /// A report of a task to the source.
 enum Report {
-    Opened(Result<Box<Opened>, Error>),
-    Answered(u64, Result<Box<Info>, Cause>),
+    Opened(Question, Result<Box<Opened>, Error>),
+    Answered(Question, Result<Box<Info>, Cause>),
     Searched(Result<Vec<Unreachable>, Cause>),
     /// Whether a newer value of the event's key was in the bucket.
     Compared(Position, bool),
@@ -133,7 +143,7 @@ impl NatsSource {
             stream: opened.stream,
             consumer: opened.consumer,
             messages: Some(opened.messages),
-            incarnation: watch::Sender::new(0),
+            trust: watch::Sender::new(Trust { incarnation: 0, verified: true }),
             last_new: 0,
             replaced_up_to: opened.replaced_up_to,
             reopen: None,
@@ -174,13 +184,17 @@ impl NatsSource {
         self.settings.ack_wait / 3
     }
 
+    fn incarnation(&self) -> u32 {
+        self.trust.borrow().incarnation
+    }
+
     fn position(&self, sequence: u64) -> Position {
-        Position { incarnation: *self.incarnation.borrow(), sequence }
+        Position { incarnation: self.incarnation(), sequence }
     }
 
     /// An event of this incarnation: only these are in the gate's record.
     fn is_current(&self, position: Position) -> bool {
-        position.incarnation == *self.incarnation.borrow()
+        position.incarnation == self.incarnation()
     }
 
     /// Sends naks, in ascending order.
@@ -229,11 +243,11 @@ impl Source for NatsSource {
         let Some(reply) = reply else { return Box::pin(std::future::ready(Acked::Gone)) };
         let client = self.client.clone();
         let metrics = Arc::clone(&self.metrics);
-        let mut incarnation = self.incarnation.subscribe();
+        let (mut trust, verified) = (self.trust.subscribe(), self.trust.subscribe());
         Box::pin(async move {
             tokio::select! {
-                () = confirm(&client, &reply, &metrics) => Acked::Confirmed,
-                _ = incarnation.wait_for(|now| *now != position.incarnation) => Acked::Gone,
+                () = confirm(&client, &reply, verified, &metrics) => Acked::Confirmed,
+                _ = trust.wait_for(|now| now.incarnation != position.incarnation) => Acked::Gone,
             }
         })
     }
@@ -323,9 +337,12 @@ async fn next_message(messages: &mut Option<Messages>) -> Option<Result<Message,
 
 /// Sends an ack until the server confirms it. This uses a request, and not the library's own confirmed ack. That one is `Ok` even
 /// if no server listens, because the consumer was deleted.
-async fn confirm(client: &Client, reply: &str, metrics: &Metrics) {
+async fn confirm(client: &Client, reply: &str, mut trust: watch::Receiver<Trust>, metrics: &Metrics) {
     let mut waits = AGAIN.forever();
-    while let Err(error) = client.request(reply.to_owned(), "+ACK".into()).await {
+    loop {
+        // If the source is gone, nobody waits for the ack.
+        let _ = trust.wait_for(|now| now.verified).await;
+        let Err(error) = client.request(reply.to_owned(), "+ACK".into()).await else { return };
         count(&metrics.ack_failures);
         tracing::debug!(cause = %error, "an ack was not confirmed; it is sent again");
         tokio::time::sleep(waits.next().unwrap_or(AGAIN.longest)).await;

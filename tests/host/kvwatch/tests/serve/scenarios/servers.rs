@@ -1,10 +1,11 @@
 //! Servers that are killed: one alone, and the leader of three.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{LONG, drained, last, pause, put_many, put_steadily, setup, tests};
+use super::{LONG, drained, last, pause, put_many, put_steadily, put_values, setup, tests};
 use crate::nats_server::Cluster;
-use crate::record::{Failure, check, wait_for};
+use crate::record::{self, Failure, check, wait_for};
 use crate::watcher::{Options, Process};
 
 tests!(
@@ -12,6 +13,8 @@ tests!(
     d5_three_processes_go_on_when_the_leader_of_three_servers_is_killed,
     d1_server_killed_while_handlers_are_busy_loses_nothing,
     server_killed_with_an_empty_bucket,
+    d1_server_that_forgot_deliveries_and_acks_does_not_stop_the_key,
+    d1_server_with_older_data_delivers_what_comes_after,
 );
 
 async fn d5_three_processes_go_on_after_several_server_restarts_under_load() -> Result<(), Failure> {
@@ -81,4 +84,48 @@ async fn server_killed_with_an_empty_bucket() -> Result<(), Failure> {
     wait_for(folder.path(), 20, LONG).await?;
     drained(&context, folder.path(), LONG).await?;
     check(folder.path(), 20, &[])
+}
+
+/// A server writes its record of a consumer some time after the change. If it is killed, it forgets the last deliveries and acks.
+/// It ignores the ack of an event whose delivery it has forgotten.
+async fn d1_server_that_forgot_deliveries_and_acks_does_not_stop_the_key() -> Result<(), Failure> {
+    const LAST: u64 = 1000;
+    let (mut server, context, folder, mut options) = setup().await?;
+    options.work = 0;
+    options.max_ack_pending = 50;
+    put_many(&context, 1, LAST).await?;
+    let _processes = [Process::start(&options)?, Process::start(&options)?];
+    wait_for(folder.path(), 100, LONG).await?;
+    let forgetful = server.consumer_record("b", "watcher")?;
+    wait_for(folder.path(), 600, LONG).await?;
+    server.kill()?;
+    forgetful.restore()?;
+    server.start_again().await?;
+    drained(&context, folder.path(), LONG).await?;
+    check(folder.path(), LAST, &[])
+}
+
+/// After a restore, the server gives new events the sequence numbers of events that it has forgotten.
+async fn d1_server_with_older_data_delivers_what_comes_after() -> Result<(), Failure> {
+    let (mut server, context, folder, mut options) = setup().await?;
+    options.work = 20;
+    options.workers = 2;
+    put_values(&context, 3, 100, |number| format!("kept-{number}")).await?;
+    let _process = Process::start(&options)?;
+    wait_for(folder.path(), 100, LONG).await?;
+    drained(&context, folder.path(), LONG).await?;
+    server.kill()?;
+    let backup = server.backup()?;
+    server.start_again().await?;
+    put_values(&context, 3, 400, |number| format!("forgotten-{number}")).await?;
+    wait_for(folder.path(), 150, LONG).await?;
+    server.kill()?;
+    server.restore(&backup)?;
+    server.start_again().await?;
+    put_values(&context, 3, 400, |number| format!("new-{number}")).await?;
+    drained(&context, folder.path(), LONG).await?;
+    let values: HashSet<String> =
+        record::read(folder.path()).into_iter().filter(|line| line.end).map(|line| line.value).collect();
+    let lost: Vec<String> = (0..400).map(|number| format!("new-{number}")).filter(|it| !values.contains(it)).collect();
+    if lost.is_empty() { Ok(()) } else { Err(format!("lost: {lost:?}\n{}", record::tail(folder.path())).into()) }
 }

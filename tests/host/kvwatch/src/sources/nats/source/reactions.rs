@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::super::connection::Change;
 use super::super::consumer::{self, Opened};
-use super::super::gate::{Answer, Decision, Delivered};
+use super::super::gate::{Answer, Decision, Delivered, Question};
 use super::super::message;
 use super::super::unreachable_keys::{Search, Unreachable};
 use super::{NatsSource, Report};
@@ -82,7 +82,7 @@ impl NatsSource {
         let position = arrival.event.position;
         self.signals.push_on_probation(arrival);
         let (stream, reporter) = (self.stream.clone(), self.reporter.clone());
-        let mut incarnation = self.incarnation.subscribe();
+        let mut trust = self.trust.subscribe();
         tokio::spawn(async move {
             let mut waits = AGAIN.forever();
             let replaced = async {
@@ -101,8 +101,8 @@ impl NatsSource {
             };
             let replaced = tokio::select! {
                 replaced = replaced => replaced,
-                // The event is gone, with its consumer.
-                _ = incarnation.wait_for(|now| *now != position.incarnation) => return,
+                // The event was dropped. If it comes again, it is compared again.
+                _ = trust.wait_for(|now| now.incarnation != position.incarnation) => return,
                 () = reporter.closed() => return,
             };
             let _ = reporter.send(Report::Compared(position, replaced));
@@ -166,6 +166,7 @@ impl NatsSource {
             // Another process may take over while this one is cut off.
             Change::Disconnected => {
                 self.lost = true;
+                self.trust.send_modify(|trust| trust.verified = false);
                 self.close_gate();
             }
             Change::Connected if self.lost => {
@@ -192,9 +193,10 @@ impl NatsSource {
             self.opening = true;
             let (context, settings, reporter) =
                 (self.context.clone(), Arc::clone(&self.settings), self.reporter.clone());
+            let question = self.gate.question();
             tokio::spawn(async move {
                 let opened = consumer::open(&context, &settings).await.map(Box::new);
-                let _ = reporter.send(Report::Opened(opened));
+                let _ = reporter.send(Report::Opened(question, opened));
             });
         }
         let closed = !self.settings.shared && self.gate.is_waiting();
@@ -215,11 +217,11 @@ impl NatsSource {
 
     pub(super) fn report(&mut self, report: Report) -> Result<(), Cause> {
         match report {
-            Report::Opened(Ok(opened)) => {
+            Report::Opened(question, Ok(opened)) => {
                 self.opening = false;
-                self.replace(*opened);
+                self.replace(question, *opened);
             }
-            Report::Opened(Err(error)) => {
+            Report::Opened(_, Err(error)) => {
                 self.opening = false;
                 if !error.may_pass() {
                     return Err(error.into());
@@ -247,13 +249,18 @@ impl NatsSource {
     }
 
     /// Takes a new pull in place of the old one.
-    pub(super) fn replace(&mut self, opened: Opened) {
+    fn replace(&mut self, question: Question, opened: Opened) {
         let before = self.consumer.cached_info().created;
-        if opened.consumer.cached_info().created != before {
+        let info = opened.consumer.cached_info();
+        if info.created != before {
             tracing::warn!("the bucket or its consumer was made anew; what was in hand of the old one is dropped");
             self.messages = None;
-            self.forget_consumer();
+            self.start_anew();
+        } else if self.gate.is_forgotten(question, info.delivered.stream_sequence) {
+            self.messages = None;
+            self.forget_deliveries();
         }
+        self.trust.send_modify(|trust| trust.verified = !self.lost);
         // Messages that have arrived on the old pull would come again only after the ack wait.
         if let Some(mut old) = self.messages.take() {
             while let Some(Some(Ok(message))) = old.next().now_or_never() {
@@ -267,17 +274,27 @@ impl NatsSource {
         self.replaced_up_to = replaced_up_to;
     }
 
-    pub(super) fn forget_consumer(&mut self) {
+    /// Drops everything in hand. The server does not know of it, or delivers it again.
+    fn start_anew(&mut self) {
         self.close_gate();
         self.gate.clear();
         self.last_new = 0;
         // First the signal, then the number: the loop still has positions of the old incarnation.
         self.signals.remove_events();
         self.signals.push(Signal::Forget);
-        self.incarnation.send_modify(|incarnation| *incarnation += 1);
+        self.trust.send_modify(|trust| trust.incarnation += 1);
     }
 
-    pub(super) fn answered(&mut self, question: u64, info: &Info) {
+    /// The server has an older record of the consumer, or older data. In the second case, other events may get the sequence numbers of
+    /// events in hand.
+    fn forget_deliveries(&mut self) {
+        tracing::warn!(
+            "the server has forgotten deliveries, as after a crash; what was in hand is dropped here and comes again"
+        );
+        self.start_anew();
+    }
+
+    fn answered(&mut self, question: Question, info: &Info) {
         gauge(&self.metrics.ack_pending, info.num_ack_pending);
         self.metrics.lag.store(info.num_pending, Ordering::Relaxed);
         if info.created != self.consumer.cached_info().created {
@@ -287,19 +304,34 @@ impl NatsSource {
         let pin = info.priority_groups.first().and_then(|group| group.pinned_client_id.clone());
         let ours = self.settings.shared || pin.is_none() || pin.as_deref() == self.gate.pin();
         self.search(info);
+        let delivered = info.delivered;
         if self.settings.shared {
+            if self.gate.is_forgotten(question, delivered.stream_sequence) {
+                self.forget_deliveries();
+            }
             self.keep();
             return;
         }
-        let delivered = info.delivered.consumer_sequence;
-        match self.gate.answer(&Answer { question, pending: info.num_ack_pending, delivered, pin }) {
+        let answer = Answer {
+            question,
+            pending: info.num_ack_pending,
+            delivered: delivered.consumer_sequence,
+            last_event: delivered.stream_sequence,
+            pin,
+        };
+        match self.gate.answer(&answer) {
             Decision::Open => self.opened(),
             Decision::Keep => {}
             Decision::GiveBack => {
                 tracing::info!("another process works now; giving back what has not started");
-                self.signals.close();
+                // This does not wait for the events on probation: until they are given back, they would be counted here.
+                let unread = self.signals.clear();
+                self.metrics.given_back.fetch_add(unread.len() as u64, Ordering::Relaxed);
+                self.give_back(&unread);
+                self.signals.push(Signal::Close);
                 self.signals.push(Signal::GiveBack);
             }
+            Decision::Drop => self.forget_deliveries(),
         }
         if ours {
             self.keep();
