@@ -178,7 +178,7 @@ pub(crate) async fn metric(port: u16, name: &str, least: u64) -> Result<(), Fail
 }
 
 /// The metric of `--listen` with this name. `None`: the program does not listen yet.
-async fn value_of(port: u16, name: &str) -> Option<u64> {
+pub(crate) async fn value_of(port: u16, name: &str) -> Option<u64> {
     let metrics = get(port, "/metrics").await.ok()?.1;
     let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("{watcher=\"audit\"} "))?;
     value.parse().ok()

@@ -23,6 +23,8 @@ use std::collections::BTreeMap;
 pub struct Gate {
     open: bool,
     pin: Option<String>,
+    /// The server has named another process that works, and no message has come here since.
+    stands_by: bool,
     last: Option<u64>,
     held: BTreeMap<u64, Held>,
     /// Grows whenever the gate closes.
@@ -102,7 +104,8 @@ pub enum Decision {
     Keep,
     /// Events may start. The events in hand may be kept with in-progress acks.
     Open,
-    /// Another process works now: the gate is closed, and everything that has not started goes back.
+    /// Another process works now: the gate is closed, and everything that has not started goes back. This comes once, until a message
+    /// comes here.
     GiveBack,
     /// The server has forgotten that it delivered some of the events in hand. Everything that has not started must be dropped, and no
     /// ack may be waited for. The server delivers all of it again.
@@ -115,6 +118,7 @@ impl Gate {
         let follows = self.last.is_some_and(|last| message.consumer_sequence == last + 1);
         let closes = (!follows || message.pin != self.pin.as_deref()) && self.close();
         self.pin = message.pin.map(str::to_owned);
+        self.stands_by = false;
         self.last = Some(message.consumer_sequence);
         // If it is here, the server has delivered it again: the ack wait was over, or the server forgot an ack.
         let ending = self.held.get(&message.stream_sequence).is_some_and(|held| held.ending);
@@ -134,20 +138,25 @@ impl Gate {
         if self.is_forgotten(answer.question, answer.last_event) {
             return Decision::Drop;
         }
-        let is_current = answer.question.closings == self.closings;
-        if is_current
-            && let (Some(ours), Some(pinned)) = (&self.pin, &answer.pin)
-            && ours != pinned
-        {
-            self.close();
-            self.pin = None;
-            self.last = None;
-            return Decision::GiveBack;
-        }
-        if is_current {
+        if answer.question.closings == self.closings {
+            if answer.pin.is_some() && answer.pin != self.pin {
+                return self.stand_by();
+            }
             self.answer = Some(Count { pending: answer.pending, delivered: answer.delivered });
         }
         if self.try_open() { Decision::Open } else { Decision::Keep }
+    }
+
+    /// Without this, a standby would open its gate whenever nothing is pending.
+    fn stand_by(&mut self) -> Decision {
+        if self.stands_by {
+            return Decision::Keep;
+        }
+        self.close();
+        self.pin = None;
+        self.last = None;
+        self.stands_by = true;
+        Decision::GiveBack
     }
 
     /// Closes the gate: the connection is new, or the process stood still. Returns whether it was open.
@@ -199,6 +208,7 @@ impl Gate {
         self.close();
         self.held.clear();
         self.pin = None;
+        self.stands_by = false;
         self.last = None;
     }
 

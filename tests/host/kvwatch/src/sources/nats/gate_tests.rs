@@ -87,6 +87,20 @@ fn d5_another_pin_in_an_answer_gives_back() {
 }
 
 #[test]
+fn d5_the_gate_of_a_standby_stays_closed() {
+    let mut gate = Gate::default();
+    // Nobody has had an event yet, so nobody works.
+    assert_eq!(gate.answer(&Answer { pin: None, ..answer(&gate, 0, 0, "p") }), Decision::Open);
+    assert_eq!(gate.answer(&answer(&gate, 0, 1, "p")), Decision::GiveBack, "another process works now");
+    for _ in 0..2 {
+        assert_eq!(gate.answer(&answer(&gate, 0, 1, "p")), Decision::Keep);
+    }
+    // The other process ended.
+    gate.message(message("q", 2, 2));
+    assert_eq!(gate.answer(&answer(&gate, 1, 2, "q")), Decision::Open);
+}
+
+#[test]
 fn d5_an_event_that_comes_again_is_in_hand_once_with_its_new_place() {
     let mut gate = open_gate();
     assert!(!gate.message(message("p", 1, 3)).new);

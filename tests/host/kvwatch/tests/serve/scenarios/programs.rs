@@ -1,6 +1,6 @@
 //! The program itself, with a real component.
 
-use super::{LONG, pause, setup, tests};
+use super::{LONG, pause, put, setup, tests};
 use crate::nats_server::{Server, free_port};
 use crate::program::{self, Program};
 use crate::record::{Failure, tail};
@@ -10,6 +10,7 @@ tests!(
     program_loads_a_replaced_watcher_and_keeps_the_old_one_if_it_cannot,
     program_has_one_live_line_on_a_terminal,
     program_killed_in_the_middle_loses_nothing_and_keeps_the_order,
+    program_that_stands_by_says_so_in_its_metrics,
     program_without_a_bucket_exits_with_its_own_code,
 );
 
@@ -52,6 +53,45 @@ async fn program_killed_in_the_middle_loses_nothing_and_keeps_the_order() -> Res
     // A span has a name of its own, so the field with the watcher's name has another one: JSON must not have it twice.
     logged(folder, r#""span":{"watcher":"audit","name":"serve"}"#).await?;
     running.stops().await
+}
+
+async fn program_that_stands_by_says_so_in_its_metrics() -> Result<(), Failure> {
+    let (server, context, folder, _) = setup().await?;
+    let component = program::audit_log(folder.path())?;
+    let from = format!("{}/b", server.url());
+    let ports = [free_port(), free_port()];
+    let start = |port: &u16| {
+        Program::start(&component, &from, folder.path(), &["--ack-wait", "2s", "--listen", &port.to_string()])
+    };
+    let mut programs = ports.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+    put(&context, "k", "1").await?;
+    let open = async || {
+        let mut open = Vec::new();
+        for port in ports {
+            open.extend(program::value_of(port, "kvwatch_open").await.filter(|open| *open == 1).map(|_| port));
+        }
+        open
+    };
+    let begun = std::time::Instant::now();
+    while open().await.len() != 1 {
+        if begun.elapsed() > LONG {
+            return Err(format!("these of {ports:?} are open: {:?}\n{}", open().await, tail(folder.path())).into());
+        }
+        pause(100).await;
+    }
+    // This lasts while nothing is pending.
+    let first = open().await;
+    for _ in 0..20 {
+        pause(100).await;
+        if open().await != first {
+            return Err(format!("first {first:?} was open, then {:?}\n{}", open().await, tail(folder.path())).into());
+        }
+    }
+    let worker = ports.iter().position(|port| first.contains(port)).ok_or("no program is open")?;
+    programs[worker].kill()?;
+    put(&context, "k", "2").await?;
+    program::metric(ports[1 - worker], "kvwatch_open", 1).await?;
+    program::metric(ports[1 - worker], "kvwatch_handled_total", 1).await
 }
 
 async fn program_without_a_bucket_exits_with_its_own_code() -> Result<(), Failure> {

@@ -323,7 +323,9 @@ impl NatsSource {
             Decision::Open => self.opened(),
             Decision::Keep => {}
             Decision::GiveBack => {
-                tracing::info!("another process works now; giving back what has not started");
+                tracing::info!(
+                    "another process of this name works; this one stands by and gives back what has not started"
+                );
                 // This does not wait for the events on probation: until they are given back, they would be counted here.
                 let unread = self.signals.clear();
                 self.metrics.given_back.fetch_add(unread.len() as u64, Ordering::Relaxed);
