@@ -32,6 +32,7 @@
 
 mod attempt;
 mod conformance;
+mod current;
 mod dead_letters;
 mod delivery;
 mod denials;

@@ -1,10 +1,11 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use inbound_keyvalue_host::{Content, Instance, Personality};
 use tokio::sync::watch;
 use tracing::Span;
 
+use super::current::Current;
 use super::denials::Denials;
 use super::event::{Change, Escaped, Event};
 use super::handler::{Handler, Outcome};
@@ -147,9 +148,6 @@ impl Handler for Worker {
     }
 }
 
-/// The key and the attempt of the event that a thread is at.
-type Current = Arc<Mutex<(Arc<str>, u32)>>;
-
 /// What one thread has: a session, which lives as long as the thread, and the store that the session acts on.
 struct Seat {
     crew: Crew,
@@ -162,19 +160,19 @@ struct Seat {
 
 impl Seat {
     fn new(crew: Crew, acting: Option<Acting>) -> Self {
-        let current = Current::new(Mutex::new(("".into(), 0)));
+        let current = Current::new();
         let mut newest = crew.watcher.subscribe();
         let watcher = newest.borrow_and_update().clone();
-        let session = session(&crew, acting.as_ref(), &watcher, Arc::clone(&current));
+        let session = session(&crew, acting.as_ref(), &watcher, current.clone());
         Self { crew, acting, current, newest, session, has_instance: false }
     }
 
     fn handle(&mut self, event: &Event, attempt: u32) -> Outcome {
         let Self { crew, acting, current, newest, session, has_instance } = self;
-        *current.lock().unwrap_or_else(PoisonError::into_inner) = (Arc::clone(&event.key), attempt);
+        current.begin(&event.key, attempt);
         if newest.has_changed().unwrap_or_default() {
             let watcher = newest.borrow_and_update().clone();
-            *session = self::session(crew, acting.as_ref(), &watcher, Arc::clone(current));
+            *session = self::session(crew, acting.as_ref(), &watcher, current.clone());
             *has_instance = false;
         }
         if let Some(acting) = acting {
@@ -189,6 +187,10 @@ impl Seat {
         }
         *has_instance = outcome.is_handled() && !crew.fresh;
         crew.usage.peak_memory.fetch_max(outcome.peak_memory, Ordering::Relaxed);
+        if current.missing() > 0 {
+            let missing = current.missing();
+            tracing::warn!(key = %Escaped(&event.key), attempt, missing, "the watcher wrote more than the log takes of one attempt");
+        }
         if outcome.violation_count > 0 {
             crew.usage.violations.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
@@ -209,7 +211,7 @@ fn session(crew: &Crew, acting: Option<&Acting>, watcher: &Watcher, current: Cur
         personality.instance = Instance::PerEvent;
     }
     let output = Output::lines(move |stream, line| {
-        let (key, attempt) = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((key, attempt)) = current.write(line.len()) else { return };
         let stream = match stream {
             Stream::Stdout => "stdout",
             Stream::Stderr => "stderr",

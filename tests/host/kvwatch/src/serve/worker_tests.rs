@@ -1,3 +1,5 @@
+use std::sync::Mutex;
+
 use inbound_keyvalue_host::store::MemoryStore;
 
 use super::*;
