@@ -16,7 +16,7 @@ use super::handler::{Handler, Outcome};
 use super::lease::{Beats, Lease};
 use super::metrics::{Metrics, count, gauge};
 use super::permit::{Issued, Terms};
-use super::retry::Retry;
+use super::retry::{Retry, millis};
 use super::schedule::{Schedule, Start, Trapped};
 use super::source::{Acked, BoxFuture, Signal, Source};
 
@@ -321,7 +321,7 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
         match self.schedule.trapped(position, Instant::now()) {
             Trapped::Again(wait) => {
                 count(&self.metrics.retries);
-                tracing::warn!(key = %Escaped(&event.key), sequence = %position, attempt, ?wait, cause = %Escaped(&cause), "the handler trapped; it is tried again");
+                tracing::warn!(key = %Escaped(&event.key), sequence = position.sequence, attempt, wait_ms = millis(wait), cause = %Escaped(&cause), "the handler trapped; it is tried again");
             }
             Trapped::Exhausted => self.bury(&event, cause, attempt, deliveries),
             Trapped::Withdrawn => self.give_back(&[position]),
@@ -331,7 +331,7 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
     /// Makes an event a dead letter, and acknowledges it after that (D1, D4).
     fn bury(&mut self, event: &Arc<Event>, cause: String, attempts: u32, deliveries: u64) {
         let position = event.position;
-        tracing::error!(key = %Escaped(&event.key), sequence = %position, attempts, deliveries, cause = %Escaped(&cause), "the event becomes a dead letter");
+        tracing::error!(key = %Escaped(&event.key), sequence = position.sequence, attempts, deliveries, cause = %Escaped(&cause), "the event becomes a dead letter");
         self.schedule.ending(position);
         let letter =
             Arc::new(Letter { event: Arc::clone(event), cause, attempts, deliveries, time: SystemTime::now() });
@@ -340,7 +340,7 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
         self.endings.push(Box::pin(async move {
             while let Err(cause) = letters.bury(Arc::clone(&letter)).await {
                 count(&metrics.dead_letter_failures);
-                tracing::error!(%cause, "a dead letter cannot be written; its event is kept and it is tried again");
+                tracing::error!(key = %Escaped(&letter.event.key), sequence = position.sequence, cause = %Escaped(&cause.to_string()), "a dead letter cannot be written; its event is kept and it is tried again");
                 tokio::time::sleep(waits.next().unwrap_or_default()).await;
             }
             count(&metrics.dead_letters);
@@ -359,7 +359,10 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
             Ending::Acked(position, acked) => (position, acked),
         };
         if acked == Acked::Gone {
-            tracing::warn!(sequence = %position, "the store no longer has the event, or delivers it again: its ack was not confirmed");
+            tracing::warn!(
+                sequence = position.sequence,
+                "the store no longer has the event, or delivers it again: its ack was not confirmed"
+            );
         }
         self.schedule.ended(position);
         self.source.acked(position);

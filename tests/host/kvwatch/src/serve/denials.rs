@@ -14,14 +14,14 @@ const MOST: usize = 64;
 /// use kvwatch::serve::Denials;
 ///
 /// let denials = Denials::default();
-/// assert!(denials.tell("a request to the host", "example.org:443", "--allow-host example.org:443"));
-/// assert!(!denials.tell("a request to the host", "example.org:443", "--allow-host example.org:443"));
+/// assert!(denials.tell("the watcher may not send HTTP requests to this host", "example.org:443", "--allow-host example.org:443"));
+/// assert!(!denials.tell("the watcher may not send HTTP requests to this host", "example.org:443", "--allow-host example.org:443"));
 /// ```
 #[derive(Debug, Default)]
 pub struct Denials(Mutex<BTreeSet<String>>);
 
 impl Denials {
-    /// Logs that `what` with this name was denied, and that `flag` would allow it. Returns whether there is a new line in the log.
+    /// Logs `what`, which says what the watcher may not do with the thing of this name, and that `flag` would allow it. Returns whether there is a new line in the log.
     pub fn tell(&self, what: &'static str, name: &str, flag: &str) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // The flag tells apart what is denied to read and what is denied to write.
@@ -31,7 +31,7 @@ impl Denials {
         if told.len() > MOST {
             tracing::warn!("the watcher was denied more than {MOST} things; further ones are not logged");
         } else {
-            tracing::warn!(name = %Escaped(name), allow = %Escaped(flag), "{what} was denied to the watcher");
+            tracing::warn!(name = %Escaped(name), allow = %Escaped(flag), "{what}");
         }
         true
     }

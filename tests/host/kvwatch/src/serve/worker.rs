@@ -195,11 +195,15 @@ impl Seat {
             crew.usage.violations.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 key = %Escaped(&event.key), attempt, count = outcome.violation_count,
-                "the watcher did something wrong with a handle; `kvwatch run` tells what"
+                "the watcher broke a rule for handles; `kvwatch run` shows which"
             );
         }
         for host in &outcome.denied_hosts {
-            crew.denials.tell("an HTTP request to the host", host, &format!("--allow-host {host}"));
+            crew.denials.tell(
+                "the watcher may not send HTTP requests to this host",
+                host,
+                &format!("--allow-host {host}"),
+            );
         }
         outcome.trapped().map_or(Outcome::Handled, |trapped| Outcome::Trapped(trapped.to_string()))
     }

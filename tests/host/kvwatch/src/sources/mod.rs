@@ -38,6 +38,13 @@ use crate::serve::Retry;
 pub(crate) const AGAIN: Retry =
     Retry { attempts: 1, first: Duration::from_millis(100), longest: Duration::from_secs(4) };
 
+/// The message of an error without its advice to use `--wait`: while kvwatch waits or connects again, that does not apply.
+#[cfg(feature = "serve")]
+pub(crate) fn without_wait(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    text.strip_suffix(", or wait for it with --wait").unwrap_or(&text).to_owned()
+}
+
 /// The rule for the name of a watcher (`--name`).
 #[cfg(feature = "serve")]
 pub(crate) const NAME: &str = "a name has up to 200 letters, digits, `-` and `_`";

@@ -78,14 +78,14 @@ impl Granted {
         if self.buckets.contains_key(bucket) {
             return call(&*self.store);
         }
-        self.denials.tell("the use of the bucket", bucket, &format!("--allow-bucket {bucket}"));
+        self.denials.tell("the watcher may not use this bucket", bucket, &format!("--allow-bucket {bucket}"));
         let reason = format!("this watcher may not use the bucket {bucket:?}: grant it with --allow-bucket {bucket:?}");
         Answer::Now(Err(StoreError::Refused(reason)))
     }
 
     fn write<T>(&self, bucket: &str, call: impl FnOnce(&dyn Store) -> Answer<T>) -> Answer<T> {
         if self.buckets.get(bucket).is_some_and(|read_only| *read_only) {
-            self.denials.tell("a write to the bucket", bucket, &format!("--allow-bucket {bucket}"));
+            self.denials.tell("the watcher may not write to this bucket", bucket, &format!("--allow-bucket {bucket}"));
             let reason = format!(
                 "this watcher may only read the bucket {bucket:?}: remove `:ro` from its --allow-bucket to let it write"
             );

@@ -5,6 +5,9 @@ use std::io::{self, IsTerminal as _, Write};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::screen;
 
@@ -36,9 +39,11 @@ pub(crate) fn start(format: Option<Format>) {
     let is_terminal = io::stderr().is_terminal();
     let format = format.unwrap_or(if is_terminal { Format::Text } else { Format::Json });
     let log = tracing_subscriber::fmt().with_writer(|| Terminal).with_max_level(LevelFilter::INFO);
+    // The client of NATS logs each attempt to connect. kvwatch itself logs what a user needs of it.
+    let levels = Targets::new().with_default(LevelFilter::INFO).with_target("async_nats", LevelFilter::WARN);
     // It fails only if there is a log already, which can be used as well.
     let _ = match format {
-        Format::Text => log.with_ansi(is_terminal).with_target(false).try_init(),
-        Format::Json => log.json().flatten_event(true).with_span_list(false).try_init(),
+        Format::Text => log.with_ansi(is_terminal).with_target(false).finish().with(levels).try_init(),
+        Format::Json => log.json().flatten_event(true).with_span_list(false).finish().with(levels).try_init(),
     };
 }

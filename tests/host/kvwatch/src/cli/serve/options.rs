@@ -229,10 +229,11 @@ impl Options {
             .from
             .clone()
             .ok_or("no store: say which one with --from nats://HOST:PORT/BUCKET or --from redis://HOST:PORT/DB")?;
-        let name = self
-            .name
-            .clone()
-            .ok_or("no name: give one with --name; the store remembers the progress of the watcher under this name")?;
+        let name = self.name.clone().ok_or(if self.is_redis() {
+            "no name: give one with --name; Redis shows the watcher under this name in CLIENT LIST"
+        } else {
+            "no name: give one with --name; the store remembers the progress of the watcher under this name"
+        })?;
         match address {
             StoreAddress::Nats(address) => self.nats(address, name).map(SourceSettings::Nats),
             StoreAddress::Redis(address) => self.redis(address, name).map(SourceSettings::Redis),

@@ -1,5 +1,6 @@
 //! Serves the watchers of a configuration, each with its source, in one runtime.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -125,7 +126,11 @@ impl Job {
                     .connected
                     .set(Box::new(move || client.connection_state() == async_nats::connection::State::Connected));
                 let letters = match &options.dead_letters {
-                    Some(Text(Letters::Subject(subject))) => Arc::new(source.letters(subject)),
+                    Some(Text(Letters::Subject(subject))) => {
+                        let letters = source.letters(subject);
+                        letters.check().await?;
+                        Arc::new(letters)
+                    }
                     _ => letters,
                 };
                 let stores = source.store();
@@ -224,11 +229,15 @@ async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>, builds: Signals) -
     let _live = Live::start(Arc::clone(&served));
     let (stop, stopped) = watch::channel(false);
     let mut running = JoinSet::new();
+    let mut names = HashMap::new();
     for job in jobs {
         let mut stopped = stopped.clone();
-        let span = tracing::info_span!("serve", watcher = job.served.name);
+        let name = job.served.name.clone();
+        let span = tracing::info_span!("serve", watcher = name);
         let until = async move { _ = stopped.wait_for(|stop| *stop).await };
-        running.spawn(job.serve(until).instrument(span));
+        // The error is logged in the span, which names the watcher.
+        let served = async move { Box::pin(job.serve(until)).await.map_err(|cause| failed(&cause)) };
+        names.insert(running.spawn(served.instrument(span)).id(), name);
     }
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     builds.leave();
@@ -238,12 +247,13 @@ async fn serve(jobs: Vec<Job>, listener: Option<TcpListener>, builds: Signals) -
             ended = running.join_next() => match ended {
                 None => return Ok(code),
                 Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(cause))) => {
-                    code = failed(&cause);
+                Some(Ok(Err(failure))) => {
+                    code = failure;
                     stop.send_replace(true);
                 }
                 Some(Err(cause)) => {
-                    tracing::error!(%cause, "a delivery ended in a panic, which is a fault of kvwatch");
+                    let watcher = names.get(&cause.id());
+                    tracing::error!(watcher, cause = %Escaped::whole(&cause.to_string()), "a delivery ended in a panic, which is a fault of kvwatch");
                     code = FAILED.into();
                     stop.send_replace(true);
                 }

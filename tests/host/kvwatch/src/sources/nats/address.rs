@@ -56,11 +56,12 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let bad = |problem: &str| Error::Address { address: printable(text), problem: problem.to_owned() };
-        let (scheme, rest) = text.split_once("://").ok_or_else(|| bad("it does not begin with nats:// or tls://"))?;
+        let (scheme, rest) =
+            text.split_once("://").ok_or_else(|| bad("it does not begin with nats://, tls:// or redis://"))?;
         let tls = match scheme {
             "nats" => false,
             "tls" => true,
-            _ => return Err(bad("it does not begin with nats:// or tls://")),
+            _ => return Err(bad("it does not begin with nats://, tls:// or redis://")),
         };
         if text.contains('@') {
             return Err(bad(

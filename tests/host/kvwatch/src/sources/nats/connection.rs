@@ -1,12 +1,14 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::{Context, ContextBuilder};
-use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ClientError, ConnectError, ConnectErrorKind, ConnectOptions, Event};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Settings;
 use super::auth::{Auth, Tls};
 use super::error::Error;
+use super::journal::Journal;
 use super::tls;
 use crate::serve::Escaped;
 use crate::sources::secret::BadSecret;
@@ -34,6 +36,7 @@ pub(super) async fn connect(settings: &Settings, changes: UnboundedSender<Change
 
 async fn options(settings: &Settings, changes: UnboundedSender<Change>) -> Result<ConnectOptions, Error> {
     tls::check_files(&settings.tls)?;
+    let journal = Arc::new(Journal::default());
     let Tls { required, authorities, client, first } = &settings.tls;
     let mut options = ConnectOptions::new()
         .name(format!("kvwatch serve {}", settings.name))
@@ -41,9 +44,17 @@ async fn options(settings: &Settings, changes: UnboundedSender<Change>) -> Resul
         .request_timeout(Some(REQUEST_TIMEOUT))
         .max_reconnects(None)
         .require_tls(*required || settings.address.requires_tls())
-        .event_callback(move |event| {
-            let changes = changes.clone();
-            async move { report(&event, &changes) }
+        .event_callback({
+            let journal = Arc::clone(&journal);
+            move |event| {
+                let (journal, changes) = (Arc::clone(&journal), changes.clone());
+                async move { report(&event, &journal, &changes) }
+            }
+        })
+        // The library calls this before each attempt. kvwatch only looks at the servers: the library chooses one.
+        .reconnect_to_server_callback(move |servers, _| {
+            journal.note(&servers);
+            std::future::ready(None)
         });
     if *first {
         options = options.tls_first();
@@ -67,9 +78,10 @@ async fn options(settings: &Settings, changes: UnboundedSender<Change>) -> Resul
     })
 }
 
-fn report(event: &Event, changes: &UnboundedSender<Change>) {
+fn report(event: &Event, journal: &Journal, changes: &UnboundedSender<Change>) {
     let change = match event {
         Event::Connected => {
+            journal.begin();
             tracing::info!("connected to the store");
             Change::Connected
         }
@@ -77,8 +89,13 @@ fn report(event: &Event, changes: &UnboundedSender<Change>) {
             tracing::warn!("the connection to the store is lost; connecting again");
             Change::Disconnected
         }
+        // kvwatch itself has closed the connection. The journal has the causes of attempts that failed.
+        Event::Draining | Event::Closed | Event::ClientError(ClientError::Other(_)) => return,
         other => {
-            tracing::warn!(event = %Escaped(&other.to_string()), "the connection to the store reports an event");
+            let event = other.to_string();
+            if journal.is_new(&event) {
+                tracing::warn!(event = %Escaped(&event), "the connection to the store reports an event");
+            }
             return;
         }
     };

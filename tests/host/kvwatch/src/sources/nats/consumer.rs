@@ -234,7 +234,7 @@ async fn make(stream: &Stream, settings: &Settings) -> Result<PullConsumer, Erro
         stream.create_consumer_strict(wanted(settings, stream.cached_info().state.last_sequence)).await;
     match made {
         Ok(consumer) => {
-            tracing::info!(consumer = settings.name, since = ?settings.since, "made the consumer");
+            tracing::info!(consumer = settings.name, since = since(settings), "made the consumer");
             Ok(consumer)
         }
         // Another process was faster, with other settings.

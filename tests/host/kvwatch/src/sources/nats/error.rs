@@ -121,6 +121,15 @@ pub enum Error {
         /// The settings that differ.
         differences: Vec<Difference>,
     },
+    /// No stream stores the subject of dead letters.
+    #[error(
+        "cannot write to --dead-letters nats:{subject}: no stream has this subject; create one (`nats stream add`), or name a \
+         file"
+    )]
+    NoStream {
+        /// The subject.
+        subject: String,
+    },
     /// A request to the server failed.
     #[error("cannot {what}; check that this user may use JetStream on the bucket, and the log of the server")]
     Request {
@@ -141,10 +150,13 @@ impl Error {
         )
     }
 
-    /// Whether an option is wrong. Such an error is found before any request to a server.
+    /// Whether an option is wrong. Most of these errors are found before any request to a server.
     #[must_use]
     pub fn is_wrong_option(&self) -> bool {
-        matches!(self, Self::Address { .. } | Self::Setting { .. } | Self::Secret(_) | Self::File { .. })
+        matches!(
+            self,
+            Self::Address { .. } | Self::Setting { .. } | Self::Secret(_) | Self::File { .. } | Self::NoStream { .. }
+        )
     }
 
     /// Whether the store is missing: its server, its `JetStream` or its bucket. `kvwatch serve` has an exit code for this.

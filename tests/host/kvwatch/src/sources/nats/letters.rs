@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
 use async_nats::jetstream::Context;
+use async_nats::jetstream::context::GetStreamByNameErrorKind;
 
-use crate::serve::{BoxFuture, Cause, DeadLetters, Letter};
+use super::error::Error;
+use crate::serve::{BoxFuture, Cause, DeadLetters, Escaped, Letter};
 
 /// Dead letters to a NATS subject, each as the line of JSON that a file would get.
 ///
@@ -11,6 +13,29 @@ use crate::serve::{BoxFuture, Cause, DeadLetters, Letter};
 pub struct SubjectLetters {
     pub(super) context: Context,
     pub(super) subject: String,
+}
+
+impl SubjectLetters {
+    /// Checks that a stream stores the subject, so that the user learns it before the first dead letter.
+    ///
+    /// # Errors
+    ///
+    /// If no stream has the subject. A server that does not answer the question, because this user may not ask it, is no error.
+    pub async fn check(&self) -> Result<(), Error> {
+        match self.context.stream_by_subject(&self.subject).await {
+            Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => {
+                Err(Error::NoStream { subject: Escaped(&self.subject).to_string() })
+            }
+            Err(error) => {
+                tracing::warn!(
+                    subject = %Escaped(&self.subject), cause = %Escaped(&error.to_string()),
+                    "kvwatch cannot check that a stream stores dead letters"
+                );
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
 }
 
 impl DeadLetters for SubjectLetters {

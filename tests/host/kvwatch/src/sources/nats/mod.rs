@@ -23,6 +23,7 @@ mod connection;
 mod consumer;
 mod error;
 mod gate;
+mod journal;
 mod letters;
 mod message;
 mod source;

@@ -20,8 +20,8 @@ use super::error::Error;
 use super::gate::{Gate, Question};
 use super::unreachable_keys::Unreachable;
 use super::{Settings, SubjectLetters};
-use crate::serve::{Acked, BoxFuture, Cause, Escaped, Metrics, Position, Signal, Source, Waits, count};
-use crate::sources::AGAIN;
+use crate::serve::{Acked, BoxFuture, Cause, Escaped, Metrics, Position, Signal, Source, Waits, count, millis};
+use crate::sources::{AGAIN, without_wait};
 use crate::stores::NatsStore;
 
 /// The interval at which the server is asked for its count while the gate is closed, and at which the loop checks itself.
@@ -107,7 +107,7 @@ impl NatsSource {
             match Self::open_once(&settings, &metrics).await {
                 Err(error) if settings.wait && error.may_pass() => {
                     let wait = waits.next().unwrap_or(AGAIN.longest);
-                    tracing::warn!(cause = %Escaped(&error.to_string()), ?wait, "the store is not ready; waiting for it");
+                    tracing::warn!(cause = %Escaped(&without_wait(&error)), wait_ms = millis(wait), "the store is not ready; waiting for it");
                     tokio::time::sleep(wait).await;
                 }
                 other => return other,

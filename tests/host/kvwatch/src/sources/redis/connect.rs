@@ -163,7 +163,8 @@ pub(super) async fn check_notifications(
     commands: &mut MultiplexedConnection,
 ) -> Result<(), Error> {
     const SETTING: &str = "notify-keyspace-events";
-    let server = || settings.address.server();
+    let (server, host) = (|| settings.address.server(), || settings.address.host().to_owned());
+    let port = settings.address.port();
     let asked = cmd("CONFIG").arg("GET").arg(SETTING).query_async::<HashMap<String, String>>(commands).await;
     let now = match asked {
         Ok(found) => found.get(SETTING).cloned().unwrap_or_default(),
@@ -179,14 +180,20 @@ pub(super) async fn check_notifications(
     };
     let Some(needed) = completed(&now) else { return Ok(()) };
     if !settings.configure {
-        return Err(Error::NotificationsOff { server: server(), now: Escaped(&now).to_string(), needed });
+        return Err(Error::NotificationsOff {
+            server: server(),
+            host: host(),
+            port,
+            now: Escaped(&now).to_string(),
+            needed,
+        });
     }
     let set = cmd("CONFIG").arg("SET").arg(SETTING).arg(&needed).exec_async(commands).await;
     if let Err(error) = set {
         return Err(if error.is_unrecoverable_error() || error.is_timeout() {
             Error::of(&settings.address, "CONFIG SET", &error)
         } else {
-            Error::CannotConfigure { server: server(), needed, cause: printable(&error) }
+            Error::CannotConfigure { server: server(), host: host(), port, needed, cause: printable(&error) }
         });
     }
     tracing::warn!(before = %Escaped(&now), now = needed, "kvwatch has set notify-keyspace-events, because of --configure");

@@ -46,24 +46,26 @@ pub enum Error {
         cause: String,
     },
     /// The server has no such database.
-    #[error("{server} has no database {database}: {cause}; `CONFIG GET databases` says how many it has")]
+    #[error("{server} has no database {database}; `CONFIG GET databases` says how many it has")]
     NoDatabase {
         /// The server.
         server: String,
         /// The number of the database.
         database: u32,
-        /// The message of the server.
-        cause: String,
     },
     /// The server does not announce changes, so no event would ever come.
     #[error(
         "{server} does not announce the changes of keys: notify-keyspace-events is \"{now}\", and kvwatch needs \"{needed}\"; \
-         run `redis-cli CONFIG SET notify-keyspace-events {needed}` (and put it into redis.conf, so that it outlives a \
-         restart), or let kvwatch set it with --configure"
+         run `redis-cli -h {host} -p {port} CONFIG SET notify-keyspace-events '{needed}'` (and put it into redis.conf, so that \
+         it outlives a restart), or let kvwatch set it with --configure"
     )]
     NotificationsOff {
         /// The server.
         server: String,
+        /// The name or the IP address of the server.
+        host: String,
+        /// The port of the server.
+        port: u16,
         /// The setting now.
         now: String,
         /// The setting with the present letters and the missing ones.
@@ -71,11 +73,16 @@ pub enum Error {
     },
     /// `--configure` could not change the setting.
     #[error(
-        "{server} did not let --configure set notify-keyspace-events to \"{needed}\": {cause}; let an administrator set it"
+        "{server} did not let --configure set notify-keyspace-events to \"{needed}\": {cause}; let an administrator run \
+         `redis-cli -h {host} -p {port} CONFIG SET notify-keyspace-events '{needed}'`"
     )]
     CannotConfigure {
         /// The server.
         server: String,
+        /// The name or the IP address of the server.
+        host: String,
+        /// The port of the server.
+        port: u16,
         /// The setting that is needed.
         needed: String,
         /// The message of the server.
@@ -111,7 +118,7 @@ impl Error {
         let (server, cause) = (address.server(), printable(error));
         let is_unknown_database = error.detail().is_some_and(|detail| detail.contains("DB index is out of range"));
         match error.kind() {
-            _ if is_unknown_database => Self::NoDatabase { server, database: address.database(), cause },
+            _ if is_unknown_database => Self::NoDatabase { server, database: address.database() },
             ErrorKind::AuthenticationFailed => Self::Refused { server, cause },
             _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => Self::Refused { server, cause },
             ErrorKind::Io | ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown) => {

@@ -23,8 +23,8 @@ use super::notice::{Meaning, meaning};
 use super::pulse::{Pulse, SILENCE, Silent};
 use super::reading::{Found, read};
 use super::window::Window;
-use crate::serve::{Change, Escaped, Event, Metrics, Position, Waits, count};
-use crate::sources::AGAIN;
+use crate::serve::{Change, Escaped, Event, Metrics, Position, Waits, count, millis};
+use crate::sources::{AGAIN, without_wait};
 
 /// The most keys that are read at once. Large values make it fewer.
 const BATCH: usize = 64;
@@ -143,7 +143,7 @@ impl Follow {
                 Ok(link) => return Some(link),
                 // It may be repaired at the server: a process that ends would need somebody who starts it again.
                 Err(error) => {
-                    tracing::warn!(cause = %Escaped::whole(&error.to_string()), "cannot connect to the store; trying again");
+                    tracing::warn!(cause = %Escaped::whole(&without_wait(&error)), "cannot connect to the store; trying again");
                 }
             }
         }
@@ -156,22 +156,22 @@ impl Follow {
         } else {
             "what changed meanwhile is lost; with --replay, all keys would be delivered again"
         };
-        let away_for = format!("{:.1} s", away.as_secs_f64());
+        let away_ms = millis(away);
         if before.run == now.run && was_behind {
             tracing::error!(
-                away_for,
+                away_ms,
                 "connected to the store again: the server has cut off this subscriber, probably because handlers are slower \
                  than the changes and client-output-buffer-limit pubsub was reached; {consequence}"
             );
         } else if before.run == now.run {
-            tracing::warn!(away_for, "connected to the store again: the connection was cut; {consequence}");
+            tracing::warn!(away_ms, "connected to the store again: the connection was cut; {consequence}");
         } else if now.uptime > away + Duration::from_secs(5) {
             tracing::warn!(
-                away_for,
+                away_ms,
                 "connected to the store again: another server has its address now, as after a failover; {consequence}"
             );
         } else {
-            tracing::warn!(away_for, "connected to the store again: the server was restarted; {consequence}");
+            tracing::warn!(away_ms, "connected to the store again: the server was restarted; {consequence}");
         }
         if now.is_replica && !before.is_replica {
             tracing::warn!("this server is a replica now: a watcher cannot write to it");
@@ -242,7 +242,7 @@ impl Follow {
         let Ok(key) = std::str::from_utf8(bytes) else {
             count(&self.metrics.skipped_keys);
             let key = bytes[..bytes.len().min(200)].escape_ascii();
-            tracing::warn!(%key, "a key is skipped, because it is not UTF-8; this line has no more than 200 bytes of it");
+            tracing::warn!(%key, "a key is skipped, because it is not UTF-8; the key is shortened to 200 bytes");
             return None;
         };
         Some(key.into())

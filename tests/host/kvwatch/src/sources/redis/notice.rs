@@ -26,8 +26,9 @@ const NEEDED: &str = "E$gxe";
 
 /// The setting `notify-keyspace-events` with the present letters and the missing ones. `None` if no letter is missing.
 pub(super) fn completed(now: &str) -> Option<String> {
-    // The server's text is printed and sent back to the server, so control characters are removed.
-    let now: String = now.chars().filter(char::is_ascii_graphic).collect();
+    // The server's text is printed within quotes as a command for a shell, and sent back to the server. So control characters and
+    // quotes are removed.
+    let now: String = now.chars().filter(|letter| letter.is_ascii_graphic() && *letter != '\'').collect();
     // `A` stands for all classes of events, but not for `E`.
     let has = |class: char| now.contains(class) || (class != 'E' && now.contains('A'));
     let missing: String = NEEDED.chars().filter(|class| !has(*class)).collect();
@@ -64,5 +65,6 @@ mod tests {
         assert_eq!(completed("Kl").as_deref(), Some("KlE$gxe"));
         assert_eq!(completed("gxE").as_deref(), Some("gxE$e"));
         assert_eq!(completed("K\u{1b}[31m\n").as_deref(), Some("K[31mE$gxe"));
+        assert_eq!(completed("K'; reboot '").as_deref(), Some("K;rebootE$gxe"));
     }
 }

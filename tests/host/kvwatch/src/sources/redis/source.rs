@@ -9,8 +9,8 @@ use super::Settings;
 use super::connect;
 use super::error::Error;
 use super::follow::Follow;
-use crate::serve::{Arrival, Cause, Escaped, Event, Metrics, Position, Signal, Source};
-use crate::sources::AGAIN;
+use crate::serve::{Arrival, Cause, Escaped, Event, Metrics, Position, Signal, Source, millis};
+use crate::sources::{AGAIN, without_wait};
 
 /// Events that are read ahead of the loop.
 const AHEAD: usize = 32;
@@ -41,7 +41,7 @@ impl RedisSource {
             match connect::connect(&settings).await {
                 Err(error) if settings.wait && error.may_pass() => {
                     let wait = waits.next().unwrap_or(AGAIN.longest);
-                    tracing::warn!(cause = %Escaped::whole(&error.to_string()), ?wait, "the store is not ready; waiting for it");
+                    tracing::warn!(cause = %Escaped::whole(&without_wait(&error)), wait_ms = millis(wait), "the store is not ready; waiting for it");
                     tokio::time::sleep(wait).await;
                 }
                 other => break other?,

@@ -16,12 +16,13 @@ use crate::program::{self, Program};
 use crate::record::{Failure, tail};
 
 tests!(
-    d4_dead_letters_on_a_subject_wait_for_a_stream_and_are_acknowledged_then,
+    d4_dead_letters_on_a_subject_need_a_stream_and_wait_if_it_is_removed,
     d4_dead_letters_in_a_file_are_events_for_run,
     d6_second_term_ends_at_once_and_loses_nothing,
     one_process_serves_several_watchers_each_with_its_grants,
     program_limits_the_memory_of_a_watcher_and_logs_its_output_as_data,
     program_logs_a_denied_host_once,
+    lost_server_is_told_once_with_the_cause,
     start_up_errors_name_the_flag_the_cause_and_the_remedy,
 );
 
@@ -49,17 +50,29 @@ async fn pending(context: &Context, folder: &Path, count: usize) -> Result<(), F
     }
 }
 
-async fn d4_dead_letters_on_a_subject_wait_for_a_stream_and_are_acknowledged_then() -> Result<(), Failure> {
+async fn d4_dead_letters_on_a_subject_need_a_stream_and_wait_if_it_is_removed() -> Result<(), Failure> {
     let (server, context, folder, _) = setup().await?;
     let folder = folder.path();
     let from = format!("{}/b", server.url());
     let arguments = ["--attempts", "1", "--dead-letters", "nats:dead.audit"];
-    put(&context, "a\"b", "value").await?;
-    let mut program = start(folder, &watcher(TRAPS), &from, &arguments)?;
-    // No stream has the subject.
-    logged(folder, "no stream confirmed the dead letter on the subject dead.audit").await?;
-    pending(&context, folder, 1).await?;
+    // Without a stream, the program does not begin.
+    let code = start(folder, &watcher(TRAPS), &from, &arguments)?.end().await?;
+    let log = std::fs::read_to_string(folder.join("log"))?;
+    if code != 2 || !log.contains("--dead-letters nats:dead.audit: no stream has this subject") {
+        return Err(format!("exit code {code}\n{log}").into());
+    }
     let letters = Config { name: "dead".into(), subjects: vec!["dead.>".into()], ..Default::default() };
+    context.create_stream(letters.clone()).await?;
+    let mut program = start(folder, &watcher(TRAPS), &from, &arguments)?;
+    logged(folder, "all pending events are here").await?;
+    context.delete_stream("dead").await?;
+    let sequence = put(&context, "a\"b", "value").await?;
+    logged(folder, "no stream confirmed the dead letter on the subject dead.audit").await?;
+    let line = line_with(folder, "a dead letter cannot be written")?;
+    if line["key"] != "a\"b" || line["sequence"] != sequence {
+        return Err(line.to_string().into());
+    }
+    pending(&context, folder, 1).await?;
     let stream = context.create_stream(letters).await?;
     pending(&context, folder, 0).await?;
     let letter = stream.get_last_raw_message_by_subject("dead.audit").await?;
@@ -68,6 +81,13 @@ async fn d4_dead_letters_on_a_subject_wait_for_a_stream_and_are_acknowledged_the
         return Err(letter.to_string().into());
     }
     program.stops().await
+}
+
+/// The first line of the log with this text.
+fn line_with(folder: &Path, text: &str) -> Result<serde_json::Value, Failure> {
+    let log = std::fs::read_to_string(folder.join("log"))?;
+    let line = log.lines().find(|line| line.contains(text)).ok_or_else(|| format!("no {text} in\n{log}"))?;
+    Ok(serde_json::from_str(line)?)
 }
 
 async fn d4_dead_letters_in_a_file_are_events_for_run() -> Result<(), Failure> {
@@ -195,13 +215,47 @@ async fn program_logs_a_denied_host_once() -> Result<(), Failure> {
         pause(50).await;
     }
     let log = std::fs::read_to_string(folder.join("log"))?;
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains("was denied to the watcher")).collect();
+    let lines: Vec<&str> =
+        log.lines().filter(|line| line.contains("the watcher may not send HTTP requests to this host")).collect();
     match lines[..] {
         [line] if line.contains("\"name\":\"hook.example:80\"") && line.contains("--allow-host hook.example:80") => {
             Ok(())
         }
         _ => Err(format!("{lines:?}\n{log}").into()),
     }
+}
+
+async fn lost_server_is_told_once_with_the_cause() -> Result<(), Failure> {
+    let (mut server, context, folder, _) = setup().await?;
+    let folder = folder.path();
+    let from = format!("{}/b", server.url());
+    put(&context, "k", "v").await?;
+    let mut program = start(folder, &watcher(TRAPS), &from, &["--attempts", "2"])?;
+    logged(folder, "an event is given up").await?;
+    for field in ["sequence", "wait_ms"] {
+        if !line_with(folder, "the handler trapped")?[field].is_u64() {
+            return Err(format!("{field} is not a number\n{}", tail(folder)).into());
+        }
+    }
+    if line_with(folder, "made the consumer")?["since"] != "all" {
+        return Err(tail(folder).into());
+    }
+    pending(&context, folder, 0).await?;
+    server.restart(std::time::Duration::from_secs(3)).await?;
+    let begun = Instant::now();
+    while std::fs::read_to_string(folder.join("log"))?.matches("connected to the store").count() < 2 {
+        if begun.elapsed() > LONG {
+            return Err(tail(folder).into());
+        }
+        pause(50).await;
+    }
+    program.stops().await?;
+    let log = std::fs::read_to_string(folder.join("log"))?;
+    let refused = log.lines().filter(|line| line.contains("Connection refused")).count();
+    if refused != 1 || ["client error", "IO error\"", "\"closed\"", "async_nats"].iter().any(|it| log.contains(it)) {
+        return Err(format!("{refused} lines of the cause\n{log}").into());
+    }
+    Ok(())
 }
 
 /// None of these needs a server.
@@ -216,13 +270,14 @@ async fn start_up_errors_name_the_flag_the_cause_and_the_remedy() -> Result<(), 
     let busy = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let port = busy.local_addr()?.port().to_string();
     let listen = [&nats[..], &["--listen", &port]].concat();
-    let cases: [(Vec<&str>, &[&str]); 21] = [
+    let cases: [(Vec<&str>, &[&str]); 22] = [
         (vec!["watcher.wasm", "--name", "a"], &["--from nats://HOST:PORT/BUCKET"]),
-        (vec!["watcher.wasm", "--from", "nats://h/b"], &["--name"]),
+        (vec!["watcher.wasm", "--from", "nats://h/b"], &["--name", "remembers the progress"]),
+        (vec!["watcher.wasm", "--from", "redis://h"], &["--name", "CLIENT LIST"]),
         (vec!["--from", "nats://h/b", "--name", "a"], &["no watcher", "name a component"]),
         (vec!["watcher.wasm", "--from", "rediss://h/1", "--name", "a"], &["--from", "TLS for Redis", "stunnel"]),
         (vec!["watcher.wasm", "--from", "nats://u:hunter2@h/b", "--name", "a"], &["--from", "put them into a file"]),
-        (vec!["watcher.wasm", "--from", "http://h/b", "--name", "a"], &["--from", "nats://"]),
+        (vec!["watcher.wasm", "--from", "http://h/b", "--name", "a"], &["--from", "nats://, tls:// or redis://"]),
         (vec!["text.wasm", "--from", "nats://h/b", "--name", "a"], &["text.wasm"]),
         (vec!["missing.wasm", "--from", "nats://h/b", "--name", "a"], &["missing.wasm"]),
         (with(&["--config", "missing.toml"]), &["--config missing.toml"]),
