@@ -135,3 +135,23 @@ impl std::fmt::Debug for Delivery {
         f.debug_struct("Delivery").field("event", &self.event).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "serve"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_to_wait_is_only_for_a_program_that_does_not_wait() {
+        let (server, cause) = (String::from("s"), String::from("c"));
+        let errors: [Box<dyn std::error::Error>; 4] = [
+            Box::new(redis::Error::Unreachable { server: server.clone(), cause: cause.clone() }),
+            Box::new(nats::Error::Unreachable { servers: server.clone(), cause }),
+            Box::new(nats::Error::NoJetStream { servers: server.clone() }),
+            Box::new(nats::Error::NoBucket { servers: server, bucket: "b".into() }),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains("--wait"), "{error}");
+            assert!(!without_wait(&*error).contains("wait"), "{error}");
+        }
+    }
+}

@@ -65,6 +65,6 @@ mod tests {
         assert_eq!(completed("Kl").as_deref(), Some("KlE$gxe"));
         assert_eq!(completed("gxE").as_deref(), Some("gxE$e"));
         assert_eq!(completed("K\u{1b}[31m\n").as_deref(), Some("K[31mE$gxe"));
-        assert_eq!(completed("K'; reboot '").as_deref(), Some("K;rebootE$gxe"));
+        assert_eq!(completed("K'; reboot '").as_deref(), Some("K;rebootE$gx"));
     }
 }

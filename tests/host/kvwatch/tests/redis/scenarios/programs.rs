@@ -91,7 +91,10 @@ async fn program_says_what_is_wrong() -> Result<(), Failure> {
     ] {
         let ended = Program::start(&component, &url, folder, &[argument])?.end().await?;
         let log = std::fs::read_to_string(folder.join("log"))?;
-        if ended != code || !log.contains(text) || log.contains("hunter2") {
+        // With several watchers in one file, the line must say which one it is about.
+        let is_named =
+            log.lines().filter(|line| line.contains("cannot go on")).all(|line| line.contains("\"watcher\":"));
+        if ended != code || !log.contains(text) || log.contains("hunter2") || !is_named {
             return Err(format!(
                 "exit code {ended}, not {code} with {text}, after {:?}\n{}",
                 begun.elapsed(),

@@ -27,9 +27,8 @@ async fn notifications_that_are_off_are_an_error_with_the_command() -> Result<()
     let text = error.to_string();
     // The command works in a shell: `$g` is not a variable within the quotes.
     let address = server.url().parse::<kvwatch::sources::redis::Address>()?;
-    let command =
-        format!("`redis-cli -h {} -p {} CONFIG SET notify-keyspace-events 'KlE$gxe'`", address.host(), address.port());
-    for part in [&*command, "--configure"] {
+    let command = format!("`redis-cli -h {} -p {} CONFIG SET notify-keyspace-events '", address.host(), address.port());
+    for part in [&*command, "E$gxe'`", "--configure"] {
         if !text.contains(part) {
             return Err(format!("no {part} in: {text}").into());
         }
