@@ -19,7 +19,7 @@ use super::super::message;
 use super::super::unreachable_keys::{Search, Unreachable};
 use super::{NatsSource, Report};
 use crate::serve::{Arrival, Cause, Escaped, Event, Position, Signal, Source as _, count, gauge};
-use crate::sources::AGAIN;
+use crate::sources::{AGAIN, without_wait};
 use crate::stores::{DEPTH, WRITER};
 
 impl NatsSource {
@@ -226,7 +226,7 @@ impl NatsSource {
                 if !error.may_pass() {
                     return Err(error.into());
                 }
-                tracing::warn!(cause = %Escaped(&error.to_string()), "the store is not ready; trying again");
+                tracing::warn!(cause = %Escaped(&without_wait(&error)), "the store is not ready; trying again");
                 self.messages = None;
                 self.reopen();
             }
@@ -395,7 +395,7 @@ impl NatsSource {
                 for Unreachable { sequence, subject } in found {
                     count(&self.metrics.skipped_keys);
                     let key = subject.strip_prefix(&self.prefix).unwrap_or(&subject);
-                    tracing::error!(key = %Escaped(key), sequence, "the key of this event is not UTF-8; the event is skipped");
+                    tracing::warn!(key = %Escaped(key), sequence, "the key of this event is not UTF-8; the event is skipped");
                 }
             }
             Err(cause) => {
