@@ -40,7 +40,7 @@ fn a_new_package_passes_its_test_and_runs() {
     assert!(output.status.success(), "{}", output.stderr.escape_ascii());
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "1: users/ada is set to 12 characters\n2: users/grace is set to 12 characters\n3: users/ada is deleted\n"
+        "1: users/ada is set to a text of length 12\n2: users/grace is set to a text of length 12\n3: users/ada is deleted\n"
     );
 }
 

@@ -362,13 +362,13 @@ fn a_package_is_built_again_when_its_source_changes() {
     let source = package.join("src/lib.rs");
     let text = fs::read_to_string(&source).unwrap();
     let watching = Watching::new(&package, &[".", "events.jsonl"]);
-    watching.expect_of_watcher("1: users/ada is set to 12 characters");
+    watching.expect_of_watcher("1: users/ada is set to a text of length 12");
     watching.expect("waiting for a change");
-    fs::write(&source, text.replace("is set to", "no longer is text;")).unwrap();
+    fs::write(&source, text.replace("is set to", "no longer is")).unwrap();
     watching.expect("building");
     watching.expect("the store has not changed");
     // It is a fresh instance, which counts again.
-    watching.expect_of_watcher("1: users/ada no longer is text; 12 characters");
+    watching.expect_of_watcher("1: users/ada no longer is a text of length 12");
     watching.expect("waiting for a change");
     fs::write(&source, "no Rust").unwrap();
     watching.expect("src/lib.rs:1:");

@@ -125,14 +125,25 @@ fn an_error_of_the_reader_comes_once_and_is_the_end() {
 
 #[test]
 fn the_first_unknown_field_is_reported_once() {
-    let line = "{\"op\":\"delete\",\"key\":\"a\",\"attempts\":3,\"cause\":\"x\"}\n";
+    let line = "{\"op\":\"delete\",\"key\":\"a\",\"retries\":3,\"reason\":\"x\"}\n";
     let mut events = Events::new(BufReader::new(line.repeat(3).leak().as_bytes()));
     assert_eq!(events.take_unknown_field(), None);
     assert!(events.next().unwrap().is_ok());
     let UnknownField { line, name, .. } = events.take_unknown_field().unwrap();
-    assert_eq!((line, &*name), (1, "attempts"));
+    assert_eq!((line, &*name), (1, "retries"));
     assert!(events.next().unwrap().is_ok());
     assert_eq!(events.take_unknown_field(), None);
+}
+
+#[test]
+fn a_dead_letter_is_an_event_without_unknown_fields() {
+    let line = r#"{"op":"delete","key":"a","cause":"x","attempts":3,"deliveries":1,"sequence":7,"time":"2026-11-29T17:00:00Z"}"#;
+    let mut events = Events::new(line.as_bytes());
+    assert!(events.next().unwrap().is_ok());
+    assert_eq!(events.take_unknown_field(), None);
+    let mut events = Events::new(&br#"{"op":"delete","key":"a","cause":"x","typo":1}"#[..]);
+    assert!(events.next().unwrap().is_ok());
+    assert_eq!(events.take_unknown_field().unwrap().name, "typo");
 }
 
 #[test]

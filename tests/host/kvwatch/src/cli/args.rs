@@ -8,13 +8,13 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
 use kvwatch::world::Personality;
-use kvwatch::{Cache, Engine, EngineBuilder, Grants};
+use kvwatch::{ByteSize, ByteSizeError, Cache, Engine, EngineBuilder, Grants};
 
 use super::{chain, style};
 
 /// `500ms`, `2s` or `1m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "a time is a whole number of ms, s or m, for example 500ms".to_owned();
+    let wrong = || "a time is a whole number of ms, s or m, greater than 0, for example 500ms".to_owned();
     // `ms` comes before `s`, because a text that ends in `ms` also ends in `s`.
     let (number, millis) = [("ms", 1), ("s", 1000), ("m", 60_000)]
         .into_iter()
@@ -23,6 +23,37 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let number: u64 = number.trim_end().parse().map_err(|_| wrong())?;
     let millis = number.checked_mul(millis).filter(|millis| *millis > 0).ok_or_else(wrong)?;
     Ok(Duration::from_millis(millis))
+}
+
+/// The least memory of an instance: one page.
+const PAGE: ByteSize = ByteSize(64 << 10);
+
+/// A limit of memory. A limit of less than a page is refused, because a unit was probably forgotten.
+pub(crate) fn memory(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse().map_err(|error: ByteSizeError| error.to_string())?;
+    if size < PAGE {
+        return Err(format!("{size} is less than one page of memory (64KiB): write a unit too, for example 64MiB"));
+    }
+    Ok(size)
+}
+
+/// A number of workers.
+#[cfg(feature = "serve")]
+pub(crate) fn workers(text: &str) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|number| (1..=1024).contains(number));
+    number.ok_or_else(|| "write a number from 1 to 1024".to_owned())
+}
+
+/// A number that must not be 0.
+#[cfg(feature = "serve")]
+pub(crate) fn count(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| format!("write a number from 1 to {}", u32::MAX))
+}
+
+/// A limit of fuel.
+pub(crate) fn fuel(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write a whole number".to_owned())
 }
 
 /// The cache of compiled watchers, unless `--no-cache` was given. If the folder cannot be used, the user gets a warning.
@@ -57,6 +88,11 @@ pub(crate) fn engine(limits: &EngineBuilder, pool: Option<u32>) -> super::Result
 pub(crate) fn grants(env: &[String], dirs: &[String], stubs: &[String]) -> super::Result<Grants> {
     let mut grants = Grants::new();
     for variable in env {
+        if variable.is_empty() || variable.starts_with('=') {
+            return Err(
+                format!("--env {variable}: the name of the variable is missing: write `--env NAME=VALUE`").into()
+            );
+        }
         grants = if let Some((name, value)) = variable.split_once('=') {
             grants.env(name, value)
         } else {
@@ -68,9 +104,10 @@ pub(crate) fn grants(env: &[String], dirs: &[String], stubs: &[String]) -> super
     for dir in dirs {
         let Some((host, guest)) = dir.split_once("::").filter(|(host, guest)| !host.is_empty() && !guest.is_empty())
         else {
-            return Err(
-                format!("--dir {dir} names no two folders: write `--dir HOST::GUEST` or `HOST::GUEST:ro`").into()
-            );
+            return Err(format!(
+                "--dir {dir} does not name two folders: write `--dir HOST::GUEST` or `--dir HOST::GUEST:ro`"
+            )
+            .into());
         };
         grants = match guest.strip_suffix(":ro") {
             Some(guest) => grants.read_only_dir(host, guest),
@@ -142,6 +179,21 @@ mod tests {
         }
         for text in ["", "s", "5", "0s", "-1s", "1.5s", "18446744073709551615m", "1h"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_memory_of_less_than_a_page() {
+        assert_eq!(memory("64KiB"), Ok(ByteSize(64 << 10)));
+        assert!(memory("64").unwrap_err().contains("64MiB"));
+        assert!(memory("63KiB").is_err());
+    }
+
+    #[test]
+    fn refuses_a_variable_without_a_name() {
+        for variable in ["=x", "=", ""] {
+            let error = grants(&[variable.to_owned()], &[], &[]).unwrap_err().to_string();
+            assert!(error.contains("the name of the variable is missing"), "{error}");
         }
     }
 

@@ -28,7 +28,7 @@ const EXAMPLES: &str = r#"Events:
 A "file" is relative to the file of events. Unknown fields are ignored.
 
 --json writes an object for each event, one for each bad line, and a summary.
-docs/json.md describes them."#;
+https://docs.rs/crate/kvwatch/latest/source/docs/json.md describes them."#;
 
 /// Give a watcher events, and report the result of each
 ///
@@ -102,11 +102,11 @@ pub(crate) struct Run {
     time: Option<Duration>,
 
     /// Limit the memory of an instance, with its tables, for example 64MiB
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = args::memory)]
     memory: Option<ByteSize>,
 
     /// Limit the fuel of an event. An instruction consumes about one unit
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = args::fuel)]
     fuel: Option<u64>,
 
     /// Set an environment variable of the watcher. Without a value, it gets the value that kvwatch has

@@ -31,6 +31,7 @@ mod imp {
     use std::os::unix::net::UnixStream;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+    use std::time::Duration;
     use std::{process, thread};
 
     use nix::errno::Errno;
@@ -38,9 +39,24 @@ mod imp {
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::{SigId, low_level};
 
-    use super::super::stdout;
     use super::super::watcher::stop_builds;
+    use super::super::{stdout, style};
     use super::{ENDING, exit_code};
+
+    /// If the run has not ended so long after the first signal, the user gets a note.
+    const PATIENCE: Duration = Duration::from_millis(500);
+    const STILL_RUNNING: &str = "an event is still running, and kvwatch ends after it; a second Ctrl-C ends kvwatch at once, and \
+                                 --time limits the time of an event";
+
+    /// The next signal must be noticed also while a terminal or a pipe takes no text.
+    fn tell_in_a_thread() {
+        let tell = || style::note_at_once(STILL_RUNNING);
+        let _ = thread::Builder::new().name("kvwatch note".into()).spawn(tell);
+    }
+
+    fn is_timeout(error: &io::Error) -> bool {
+        matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    }
 
     /// The signals that end a run.
     #[derive(Clone, Debug)]
@@ -68,7 +84,16 @@ mod imp {
                 let code = exit_code(signal);
                 // A signal handler may do very little, so a thread does the work.
                 thread::Builder::new().name("kvwatch signals".into()).spawn(move || {
-                    while arrived.read_exact(&mut [0]).is_ok() {
+                    loop {
+                        match arrived.read_exact(&mut [0]) {
+                            Ok(()) => {}
+                            Err(error) if is_timeout(&error) => {
+                                let _ = arrived.set_read_timeout(None);
+                                tell_in_a_thread();
+                                continue;
+                            }
+                            Err(_) => return,
+                        }
                         if at_once.swap(true, Ordering::SeqCst) {
                             ENDING.store(code, Ordering::SeqCst);
                             stop_builds();
@@ -77,6 +102,7 @@ mod imp {
                         caught.store(code, Ordering::SeqCst);
                         // The waiting reader is gone only when the run has ended.
                         let _ = waker.write_all(&[0]);
+                        let _ = arrived.set_read_timeout(Some(PATIENCE));
                     }
                 })?;
             }

@@ -48,6 +48,14 @@ pub(crate) fn say(message: &str) {
     let _ = screen::past_the_bar(|| writeln!(stderr(), "{message}"));
 }
 
+/// Like [`note`], without the wait for the output of the watcher, which may have no reader.
+#[cfg(unix)]
+pub(crate) fn note_at_once(message: &str) {
+    let stderr = || AutoStream::new(io::stderr(), screen::stderr_colours());
+    let message = labelled(NOTE, "note", &escape::lines(message));
+    let _ = screen::past_the_bar(|| writeln!(stderr(), "{message}"));
+}
+
 /// Writes a message of cargo to standard error: its colours stay, and every other control character is shown as text.
 pub(crate) fn say_of_cargo(message: &str) {
     say(&escape::coloured(message));

@@ -91,6 +91,13 @@ impl WatcherArgs {
     pub(crate) fn component_telling(&self, line: impl FnMut(&str) + Send) -> Result<Component> {
         let Some(dir) = self.package_dir() else {
             let path = &self.watcher;
+            let of_builds = [("--package", self.package.is_some()), ("--features", !self.features.is_empty())];
+            if let Some((flag, _)) = of_builds.into_iter().find(|(_, is_set)| *is_set) {
+                let path = path.display();
+                return Err(
+                    format!("{flag} is for a build, and {path} is a component: name the folder of a package").into()
+                );
+            }
             let bytes = fs::read(path).map_err(|source| kvwatch::Error::Read { path: path.clone(), source })?;
             return Ok(Component { name: path.display().to_string(), bytes, places: self.places() });
         };

@@ -38,6 +38,9 @@ const VALUE: usize = 2;
 const FILE: usize = 4;
 const BUCKET: usize = 5;
 const FIELDS: [&str; 6] = ["op", "key", "value", "base64", "file", "bucket"];
+/// What `kvwatch serve` adds to an event that it could not handle. These fields are ignored without a word, because such lines are
+/// replayed as they are.
+const OF_DEAD_LETTERS: [&str; 5] = ["cause", "attempts", "deliveries", "sequence", "time"];
 
 /// Parses an event. A path in `file` is relative to `folder`; without a folder, `file` is refused. The line is taken only if its
 /// buffer can become that of the value.
@@ -50,7 +53,7 @@ pub(crate) fn parse(line: &mut Vec<u8>, folder: Option<&Path>) -> Result<Parsed,
 
 /// Parses a line of any form. The error says what is wrong with the line.
 pub(super) fn parse_any(line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, EventError> {
-    let object = Scanner { line: text(&line)?, at: 0, known: &FIELDS[..BUCKET] }.object()?;
+    let object = Scanner { line: text(&line)?, at: 0, known: &FIELDS[..BUCKET], ignored: &OF_DEAD_LETTERS }.object()?;
     let unknown = object.unknown.as_ref().map(|(_, name)| name.clone());
     Ok(Parsed { event: event(line, object, folder)?, unknown })
 }
@@ -59,7 +62,7 @@ pub(super) fn parse_any(line: Vec<u8>, folder: Option<&Path>) -> Result<Parsed, 
 /// so they are refused.
 pub(crate) fn parse_entry(line: &mut Vec<u8>, folder: Option<&Path>) -> Result<Entry, EventError> {
     let line = mem::take(line);
-    let object = Scanner { line: text(&line)?, at: 0, known: &FIELDS }.object()?;
+    let object = Scanner { line: text(&line)?, at: 0, known: &FIELDS, ignored: &[] }.object()?;
     if let Some((at, name)) = &object.unknown {
         return Err(bad(*at, EventProblem::UnknownField(name.clone())));
     }
@@ -136,6 +139,8 @@ struct Scanner<'a> {
     at: usize,
     /// The names from [`FIELDS`] that a line may have.
     known: &'static [&'static str],
+    /// The names of fields that are not reported.
+    ignored: &'static [&'static str],
 }
 
 impl Scanner<'_> {
@@ -173,7 +178,9 @@ impl Scanner<'_> {
         self.expect(b':')?;
         let value = self.value()?;
         let Some(index) = self.known.iter().position(|field| *field == name) else {
-            object.unknown.get_or_insert_with(|| (start, shortened(&name)));
+            if !self.ignored.contains(&&*name) {
+                object.unknown.get_or_insert_with(|| (start, shortened(&name)));
+            }
             return Ok(());
         };
         if self.line[value.start] != b'"' {

@@ -52,7 +52,7 @@ again            give the watcher the last event once more
 fresh            drop the instance; the next event goes to a new one
 stats            show the number of events, and their time and memory
 help             show this
-quit             end the prompt, like Ctrl-D
+quit             end the prompt, like exit and Ctrl-D
 
 Quote text with spaces as in a shell. Text that starts with { or [ needs no
 quotes. You can also type or paste an event in the format of a file:
@@ -173,24 +173,28 @@ fn path(text: &str) -> PathBuf {
 /// The text after the first word, with its quotes.
 fn raw_value(text: &str) -> &str {
     let text = text.trim();
-    let ends = text.match_indices(char::is_whitespace).map(|(at, _)| at);
-    ends.filter(|at| {
-        let mut words = Shlex::new(&text[..*at]);
-        words.by_ref().count() == 1 && !words.had_error
-    })
-    .map(|at| text[at..].trim_start())
-    .next()
-    .unwrap_or("")
+    let (mut quote, mut is_escaped) = (None, false);
+    for (at, character) in text.char_indices() {
+        match (quote, character) {
+            _ if is_escaped => is_escaped = false,
+            (None | Some('"'), '\\') => is_escaped = true,
+            (None, '"' | '\'') => quote = Some(character),
+            (Some(open), _) if open == character => quote = None,
+            (None, _) if character.is_whitespace() => return text[at..].trim_start(),
+            _ => {}
+        }
+    }
+    ""
 }
 
 /// Splits a line into words as a shell does. A word that starts with a brace or a bracket is JSON, and goes to the end of the line.
 fn words(text: &str) -> Result<Vec<String>, BadCommand> {
     let text = text.trim();
-    if let Some((key, json)) = text.split_once(char::is_whitespace) {
-        let json = json.trim_start();
-        if json.starts_with(['{', '[']) && !key.contains(['"', '\'', '\\']) {
-            return Ok(vec![key.to_owned(), json.to_owned()]);
-        }
+    let json = raw_value(text);
+    if json.starts_with(['{', '['])
+        && let Some(key) = Shlex::new(&text[..text.len() - json.len()]).next()
+    {
+        return Ok(vec![key, json.to_owned()]);
     }
     let mut words = Shlex::new(text);
     let all = words.by_ref().collect();
@@ -264,6 +268,10 @@ mod tests {
         for (line, command) in [
             (r#"set a {"name": "Ada"}"#, r#"Set("a", "{\"name\": \"Ada\"}")"#),
             (r#"set a  ["it's", 1]"#, r#"Set("a", "[\"it's\", 1]")"#),
+            (r#"set 'a b' {"x":2}"#, r#"Set("a b", "{\"x\":2}")"#),
+            (r#"set "a b"  {"x": 2}"#, r#"Set("a b", "{\"x\": 2}")"#),
+            (r#"set 'c' ["q"]"#, r#"Set("c", "[\"q\"]")"#),
+            (r#"set a\ b {"it's": 2}"#, r#"Set("a b", "{\"it's\": 2}")"#),
             (r#"set 'a b' '{"a":1}'"#, r#"Set("a b", "{\"a\":1}")"#),
         ] {
             assert_eq!(parsed(line), command);

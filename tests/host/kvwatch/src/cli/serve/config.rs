@@ -132,13 +132,31 @@ mod tests {
             memory = \"64MiB\"\ntime = \"1500ms\"\ndead-letters = \"nats:dead.w\"\n";
         let config = Config::parse(text).unwrap().complete(Options::default(), None, None).unwrap();
         let printed = config.to_text().unwrap();
-        for line in
-            ["time = \"1500ms\"", "memory = \"64MiB\"", "workers = 1", "ack-wait = \"5s\"", "listen = \"0.0.0.0:9090\""]
-        {
+        for line in [
+            "time = \"1500ms\"",
+            "memory = \"64MiB\"",
+            "workers = 1",
+            "ack-wait = \"5s\"",
+            "listen = \"0.0.0.0:9090\"",
+            "allow-partial-batches = false",
+            "reload = false",
+            "no-cache = false",
+        ] {
             assert!(printed.lines().any(|it| it == line), "{line}\n{printed}");
         }
         let again = Config::parse(&printed).unwrap().complete(Options::default(), None, None).unwrap();
         assert_eq!(again.to_text().unwrap(), printed);
+    }
+
+    #[test]
+    fn the_defaults_of_redis_are_printed_for_redis() {
+        let text = "[[watcher]]\nfrom = \"redis://a\"\nname = \"w\"\n";
+        let config = Config::parse(text).unwrap().complete(Options::default(), None, None).unwrap();
+        let printed = config.to_text().unwrap();
+        for line in ["feed = 16", "replay = false", "configure = false"] {
+            assert!(printed.lines().any(|it| it == line), "{line}\n{printed}");
+        }
+        assert!(config.watchers[0].source().is_ok());
     }
 
     /// A value of each option: on the command line, and in the file.

@@ -42,7 +42,7 @@ options! {
     #[arg(value_hint = ValueHint::AnyPath)]
     watcher: PathBuf,
 
-    /// The store: <nats://HOST>[:PORT][,HOST…]/BUCKET (tls://… if it must be encrypted), or <redis://HOST>[:PORT][/DB]
+    /// The store: `nats://HOST[:PORT][,HOST…]/BUCKET` (`tls://…` if it must be encrypted), or `redis://HOST[:PORT][/DB]`
     ///
     /// The events of a NATS bucket are delivered at least once. The events of a Redis database are delivered at most once:
     /// changes while kvwatch is not connected are lost, and a watcher's own writes come back to it.
@@ -78,7 +78,7 @@ options! {
     wait: bool,
 
     /// Handle this many events at the same time, each with its own instance [default: 1]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "NUMBER", value_parser = args::workers)]
     workers: u16,
 
     /// Make a fresh instance for every event
@@ -94,7 +94,7 @@ options! {
     memory: Text<ByteSize>,
 
     /// Limit the fuel of an event. An instruction consumes about one unit
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = args::fuel)]
     fuel: u64,
 
     /// Set an environment variable of the watcher. Without a value, it gets the value that kvwatch has
@@ -117,8 +117,9 @@ options! {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     allow_partial_batches: bool,
 
-    /// Give the watcher its own writes too, up to DEPTH in a row. The next one becomes a dead letter [default: none]
-    #[arg(long, value_name = "DEPTH", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Give the watcher its own writes too, up to DEPTH in a row. The next one becomes a dead letter [default: none for
+    /// NATS, 16 for Redis]
+    #[arg(long, value_name = "DEPTH", value_parser = args::count)]
     feed: u32,
 
     /// Replace an interface that kvwatch does not offer with functions that trap
@@ -134,7 +135,7 @@ options! {
     no_cache: bool,
 
     /// Try a trapped event up to this many times, with growing waits, before it becomes a dead letter [default: 5]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", value_parser = args::count)]
     attempts: u32,
 
     /// Write events without attempts left to this file, or to nats:SUBJECT. Without this, they are logged in full
@@ -147,7 +148,7 @@ options! {
 
     /// Take at most this many unacknowledged events from the server. Times the largest value, this bounds the memory [default:
     /// 500]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", value_parser = args::count)]
     max_ack_pending: u32,
 
     /// Let running handlers continue for up to this time after SIGTERM [default: 10s]
@@ -170,7 +171,7 @@ options! {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     token_file: PathBuf,
 
-    /// A file with the seed of an `NKey`. Without it, a seed can be in `KVWATCH_NKEY`
+    /// A file with the seed of an nkey. Without it, a seed can be in `KVWATCH_NKEY`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     nkey_file: PathBuf,
 
@@ -196,6 +197,8 @@ pub(crate) const PASSWORD: &str = "KVWATCH_PASSWORD";
 /// A handler without an end would keep its key for ever.
 const TIME: Duration = Duration::from_mins(1);
 const MEMORY: ByteSize = ByteSize(128 << 20);
+/// The limit of the depth of a watcher's own writes. On Redis they come back to it in any case.
+pub(crate) const FEED_OF_REDIS: u32 = 16;
 
 impl Options {
     /// These options with all defaults.
@@ -204,13 +207,20 @@ impl Options {
         let defaults = Self {
             since: self.with_nats(Text(Since::default())),
             shared: self.with_nats(false),
+            replay: self.with_redis(false),
+            configure: self.with_redis(false),
             wait: Some(false),
             workers: Some(1),
             fresh: Some(false),
             time: Some(Text(TIME)),
             memory: Some(Text(MEMORY)),
+            feed: self.with_redis(FEED_OF_REDIS),
+            allow_partial_batches: self.with_nats(false),
+            reload: Some(false),
+            no_cache: Some(false),
             attempts: Some(delivery.retry.attempts),
             ack_wait: self.with_nats(Text(Duration::from_secs(5))),
+            tls_first: self.with_nats(false),
             max_ack_pending: Some(500),
             grace: Some(Text(delivery.grace)),
             ..Self::default()
@@ -221,6 +231,11 @@ impl Options {
     /// A default that has a meaning with NATS only.
     fn with_nats<T>(&self, default: T) -> Option<T> {
         (!self.is_redis()).then_some(default)
+    }
+
+    /// A default that has a meaning with Redis only.
+    fn with_redis<T>(&self, default: T) -> Option<T> {
+        self.is_redis().then_some(default)
     }
 
     /// The settings of the source. The options must be complete.

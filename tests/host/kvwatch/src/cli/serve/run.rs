@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 use super::config::Config;
 use super::http;
 use super::live::Live;
-use super::options::Options;
+use super::options::{FEED_OF_REDIS, Options};
 use super::redis::SourceSettings;
 use super::reload::Reload;
 use super::text::{Letters, Text};
@@ -31,8 +31,6 @@ use crate::cli::signals::Signals;
 use crate::cli::watcher::WatcherArgs;
 use crate::cli::{FAILED, MISSING, Result, UNABLE, args, chain};
 
-/// The limit of the depth of a watcher's own writes on Redis, without --feed.
-const FEEDBACK_LIMIT: u32 = 16;
 /// A write that does not come back within this time never comes back.
 const FEEDBACK_PERIOD: Duration = Duration::from_secs(10);
 
@@ -143,7 +141,7 @@ impl Job {
             SourceSettings::Redis(mut settings) => {
                 let event_bucket = settings.address.database().to_string();
                 let stores: Arc<dyn Store> = Arc::new(RedisStore::new(settings.address.clone(), settings.auth.clone()));
-                let limit = options.feed.unwrap_or(FEEDBACK_LIMIT);
+                let limit = options.feed.unwrap_or(FEED_OF_REDIS);
                 let feedback = Arc::new(Feedback::new(&*event_bucket, limit, FEEDBACK_PERIOD));
                 let record = Arc::clone(&feedback);
                 settings.depth_of = redis::DepthOf::new(move |key| record.depth_of(key));

@@ -66,7 +66,7 @@ impl Parse for Duration {
 
 impl Parse for ByteSize {
     fn parse(text: &str) -> std::result::Result<Self, String> {
-        text.parse().map_err(|error: kvwatch::ByteSizeError| error.to_string())
+        args::memory(text)
     }
 
     fn write(&self) -> String {

@@ -15,7 +15,7 @@ impl HandleWatch for Watcher {
         let text = payload.into_string()?;
         self.changes += 1;
         let (changes, characters) = (self.changes, text.chars().count());
-        println!("{changes}: {key} is set to {characters} characters");
+        println!("{changes}: {key} is set to a text of length {characters}");
         Ok(())
     }
 
