@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 ///
 /// A server may forget deliveries: it writes its record some time after the change, so a server that was killed, a new leader or
 /// a restored backup has an older one. It delivers the forgotten events again in their turn, and until then it ignores their acks.
-/// So nothing in hand may wait for such an ack, and the record of what is in hand must go: see [`Decision::Drop`].
+/// So nothing in hand may wait for such an ack, and the record of what is in hand must go: see [`Gate::is_forgotten`].
 #[derive(Debug, Default)]
 pub struct Gate {
     open: bool,
@@ -85,8 +85,6 @@ pub struct Answer {
     pub pending: usize,
     /// The last delivery.
     pub delivered: u64,
-    /// The last event of the stream that was delivered.
-    pub last_event: u64,
     /// The pin of the process that works, if there is one.
     pub pin: Option<String>,
 }
@@ -107,9 +105,6 @@ pub enum Decision {
     /// Another process works now: the gate is closed, and everything that has not started goes back. This comes once, until a message
     /// comes here.
     GiveBack,
-    /// The server has forgotten that it delivered some of the events in hand. Everything that has not started must be dropped, and no
-    /// ack may be waited for. The server delivers all of it again.
-    Drop,
 }
 
 impl Gate {
@@ -135,9 +130,6 @@ impl Gate {
 
     /// Takes an answer of the server.
     pub fn answer(&mut self, answer: &Answer) -> Decision {
-        if self.is_forgotten(answer.question, answer.last_event) {
-            return Decision::Drop;
-        }
         if answer.question.closings == self.closings {
             if answer.pin.is_some() && answer.pin != self.pin {
                 return self.stand_by();
@@ -173,7 +165,8 @@ impl Gate {
     }
 
     /// Whether the server has forgotten that it delivered an event that was in hand when the question was asked. The answer names
-    /// the last event of the stream that was delivered.
+    /// the last event of the stream that was delivered. If so, everything that has not started must be dropped, and no ack may be
+    /// waited for. The server delivers all of it again.
     #[must_use]
     pub fn is_forgotten(&self, question: Question, last_event: u64) -> bool {
         self.held.range(last_event.saturating_add(1)..).any(|(_, held)| held.message <= question.messages)

@@ -304,22 +304,16 @@ impl NatsSource {
         let pin = info.priority_groups.first().and_then(|group| group.pinned_client_id.clone());
         let ours = self.settings.shared || pin.is_none() || pin.as_deref() == self.gate.pin();
         self.search(info);
-        let delivered = info.delivered;
+        if self.gate.is_forgotten(question, info.delivered.stream_sequence) {
+            self.forget_deliveries();
+            return;
+        }
         if self.settings.shared {
-            if self.gate.is_forgotten(question, delivered.stream_sequence) {
-                self.forget_deliveries();
-            }
             self.keep();
             return;
         }
-        let answer = Answer {
-            question,
-            pending: info.num_ack_pending,
-            delivered: delivered.consumer_sequence,
-            last_event: delivered.stream_sequence,
-            pin,
-        };
-        match self.gate.answer(&answer) {
+        let delivered = info.delivered.consumer_sequence;
+        match self.gate.answer(&Answer { question, pending: info.num_ack_pending, delivered, pin }) {
             Decision::Open => self.opened(),
             Decision::Keep => {}
             Decision::GiveBack => {
@@ -333,7 +327,6 @@ impl NatsSource {
                 self.signals.push(Signal::Close);
                 self.signals.push(Signal::GiveBack);
             }
-            Decision::Drop => self.forget_deliveries(),
         }
         if ours {
             self.keep();
