@@ -14,11 +14,13 @@
 //! }
 //! ```
 
+mod folder;
 mod server;
 
 use std::env;
 use std::process::{Command, ExitCode};
 
+pub use folder::copy_folder;
 pub use server::{Server, free_port};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};

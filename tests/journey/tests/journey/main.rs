@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use component::Interfaces;
-use harness::{cargo_component, test};
+use harness::{cargo_component, copy_folder, test};
 use mistakes::{
     a_build_with_threads_does_not_compile, a_second_watcher_in_one_crate_does_not_compile,
     the_test_host_says_what_to_run_where_the_target_is_wasm,
 };
-use project::{Outside, Project, copy};
+use project::{Outside, Project};
 use readme::Readme;
 
 /// The target of `cargo component build`.
@@ -121,7 +121,7 @@ fn cargo_component_builds_a_project_that_targets_the_world() {
     outside.cargo(&["component", "new", "--lib", "own-world"]);
     let project = outside.inside("own-world");
     project.add_sdk();
-    copy(&repository().join("wit"), &project.path("wit"));
+    copy_folder(&repository().join("wit"), &project.path("wit")).unwrap();
     fs::remove_file(project.path("wit/world.wit")).unwrap();
     project
         .append("Cargo.toml", "\n[package.metadata.component.target]\npath = \"wit\"\nworld = \"inbound-keyvalue\"\n");
@@ -185,7 +185,7 @@ fn examples(outside: &Outside) -> Vec<Project> {
     let examples = entries.filter(|example| example.path().join("Cargo.toml").is_file());
     let projects = examples.map(|example| {
         let project = outside.inside(example.file_name());
-        copy(&example.path(), &project.path(""));
+        copy_folder(&example.path(), &project.path("")).unwrap();
         project.patch_sdk();
         project
     });

@@ -129,19 +129,6 @@ impl Project {
     }
 }
 
-/// Copies a folder and its content.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (from, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).unwrap();
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            fs::copy(from, to).unwrap();
-        }
-    }
-}
-
 /// One target folder for all projects, so that common crates are built once.
 fn target_dir() -> &'static Path {
     Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/journey"))

@@ -1,6 +1,6 @@
 //! A `nats-server` of a test: on 127.0.0.1, at a free port, in a temporary folder. Also a cluster of three.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ impl Server {
     /// A copy of all data of a server that is stopped.
     pub(crate) fn backup(&self) -> Result<tempfile::TempDir, Failure> {
         let backup = tempfile::tempdir()?;
-        copy(&self.folder.path().join(DATA), &backup.path().join(DATA))?;
+        harness::copy_folder(&self.folder.path().join(DATA), &backup.path().join(DATA))?;
         Ok(backup)
     }
 
@@ -128,7 +128,7 @@ impl Server {
     pub(crate) fn restore(&self, backup: &tempfile::TempDir) -> Result<(), Failure> {
         let data = self.folder.path().join(DATA);
         std::fs::remove_dir_all(&data)?;
-        copy(&backup.path().join(DATA), &data)
+        Ok(harness::copy_folder(&backup.path().join(DATA), &data)?)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -174,20 +174,6 @@ pub(crate) fn bucket(name: &str, history: i64) -> stream::Config {
 
 /// The folder of the server's data.
 const DATA: &str = "jetstream";
-
-fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &to)?;
-        } else {
-            std::fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
-}
 
 /// A file of the server as it was.
 pub(crate) struct Saved {
