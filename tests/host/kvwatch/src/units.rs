@@ -1,5 +1,13 @@
 use std::fmt;
 use std::str::FromStr;
+#[cfg(feature = "serve")]
+use std::time::Duration;
+
+/// A time as a number in the log, in milliseconds.
+#[cfg(feature = "serve")]
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// A number of bytes, which text writes with a unit: `64MiB`.
 ///

@@ -44,15 +44,17 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
 pub(crate) fn say(message: &str) {
     // If standard error is closed, nobody can read a message about it.
     stdout::flush_aside();
-    let stderr = || AutoStream::new(io::stderr(), screen::stderr_colours());
-    let _ = screen::past_the_bar(|| writeln!(stderr(), "{message}"));
+    write(message);
 }
 
 /// Like [`note`], without the wait for the output of the watcher, which may have no reader.
 #[cfg(unix)]
 pub(crate) fn note_at_once(message: &str) {
+    write(&labelled(NOTE, "note", &escape::lines(message)));
+}
+
+fn write(message: &str) {
     let stderr = || AutoStream::new(io::stderr(), screen::stderr_colours());
-    let message = labelled(NOTE, "note", &escape::lines(message));
     let _ = screen::past_the_bar(|| writeln!(stderr(), "{message}"));
 }
 

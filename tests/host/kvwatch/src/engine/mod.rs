@@ -25,6 +25,8 @@ pub use grants::{Grants, Provider, Resource};
 #[cfg(feature = "http")]
 pub use http::{AllowedHost, AllowedHostError};
 pub use outcome::{Cause, Ending, Outcome, Trapped};
+#[cfg(feature = "serve")]
+pub(crate) use output::MOST_CAPTURED;
 pub use output::{Output, Sink, Stream};
 pub use runtime::{Engine, EngineBuilder, Limits};
 pub use session::{Session, SessionBuilder};

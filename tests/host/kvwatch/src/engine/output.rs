@@ -4,6 +4,8 @@ mod pipe;
 use std::fmt;
 use std::io::{self, Write as _};
 
+#[cfg(feature = "serve")]
+pub(crate) use console::MOST_CAPTURED;
 pub(super) use console::{Console, Words};
 
 /// Where the output of a watcher goes: its standard output and its standard error.

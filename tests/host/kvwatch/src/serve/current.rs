@@ -1,7 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The most bytes of output of one attempt that go to the log.
-const MOST: usize = 1 << 20;
+use crate::engine::MOST_CAPTURED;
 
 /// The event that a thread is at, and how much of the output of this attempt the log still takes.
 #[derive(Clone, Debug)]
@@ -21,7 +20,7 @@ impl Current {
     }
 
     pub(super) fn begin(&self, key: &Arc<str>, number: u32) {
-        self.with(|now| *now = Attempt { key: Arc::clone(key), number, room: MOST, missing: 0 });
+        self.with(|now| *now = Attempt { key: Arc::clone(key), number, room: MOST_CAPTURED, missing: 0 });
     }
 
     /// The key and the number of the attempt, if the log takes this many bytes more. After a line that is too much, the log takes
@@ -55,10 +54,10 @@ mod tests {
     fn the_log_takes_no_more_than_the_most_of_one_attempt() {
         let current = Current::new();
         current.begin(&"k".into(), 1);
-        assert_eq!(current.write(MOST - 1), Some(("k".into(), 1)));
+        assert_eq!(current.write(MOST_CAPTURED - 1), Some(("k".into(), 1)));
         assert_eq!((current.write(2), current.missing()), (None, 2));
         assert_eq!((current.write(1), current.missing()), (None, 3), "nothing comes after a gap");
         current.begin(&"k".into(), 2);
-        assert_eq!((current.write(MOST), current.missing()), (Some(("k".into(), 2)), 0));
+        assert_eq!((current.write(MOST_CAPTURED), current.missing()), (Some(("k".into(), 2)), 0));
     }
 }

@@ -16,9 +16,10 @@ use super::handler::{Handler, Outcome};
 use super::lease::{Beats, Lease};
 use super::metrics::{Metrics, count, gauge};
 use super::permit::{Issued, Terms};
-use super::retry::{Retry, millis};
+use super::retry::Retry;
 use super::schedule::{Schedule, Start, Trapped};
 use super::source::{Acked, BoxFuture, Signal, Source};
+use crate::units::millis;
 
 /// How events are delivered.
 #[derive(Clone, Copy, Debug)]

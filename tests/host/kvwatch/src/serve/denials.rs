@@ -21,7 +21,8 @@ const MOST: usize = 64;
 pub struct Denials(Mutex<BTreeSet<String>>);
 
 impl Denials {
-    /// Logs `what`, which says what the watcher may not do with the thing of this name, and that `flag` would allow it. Returns whether there is a new line in the log.
+    /// Logs `what`, which says what the watcher may not do with the thing of this name, and that `flag` would allow it. Returns
+    /// whether there is a new line in the log.
     pub fn tell(&self, what: &'static str, name: &str, flag: &str) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // The flag tells apart what is denied to read and what is denied to write.

@@ -58,7 +58,6 @@ pub use metrics::{HANDLER_TIME_BOUNDS, Histogram, Metrics, Snapshot};
 pub(crate) use metrics::{count, gauge};
 pub use permit::{Permit, Running};
 pub use prometheus::{Sample, prometheus};
-pub(crate) use retry::millis;
 pub use retry::{Retry, Waits};
 pub use schedule::{Schedule, Start};
 pub use source::{Acked, Arrival, BoxFuture, Signal, Source};

@@ -3,11 +3,6 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-/// A time as a number in the log, in milliseconds.
-pub(crate) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// How often a trapped event is tried, and how long it waits between two attempts.
 ///
 /// The wait doubles from `first` to `longest`. A random part of up to the wait itself is added, so that events that failed

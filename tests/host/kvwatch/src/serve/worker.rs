@@ -187,8 +187,8 @@ impl Seat {
         }
         *has_instance = outcome.is_handled() && !crew.fresh;
         crew.usage.peak_memory.fetch_max(outcome.peak_memory, Ordering::Relaxed);
-        if current.missing() > 0 {
-            let missing = current.missing();
+        let missing = current.missing();
+        if missing > 0 {
             tracing::warn!(key = %Escaped(&event.key), attempt, missing, "the watcher wrote more than the log takes of one attempt");
         }
         if outcome.violation_count > 0 {

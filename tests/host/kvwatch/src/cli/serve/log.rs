@@ -38,7 +38,7 @@ impl Write for Terminal {
 pub(crate) fn start(format: Option<Format>) {
     let is_terminal = io::stderr().is_terminal();
     let format = format.unwrap_or(if is_terminal { Format::Text } else { Format::Json });
-    let log = tracing_subscriber::fmt().with_writer(|| Terminal).with_max_level(LevelFilter::INFO);
+    let log = tracing_subscriber::fmt().with_writer(|| Terminal);
     // The client of NATS logs each attempt to connect. kvwatch itself logs what a user needs of it.
     let levels = Targets::new().with_default(LevelFilter::INFO).with_target("async_nats", LevelFilter::WARN);
     // It fails only if there is a log already, which can be used as well.

@@ -8,8 +8,8 @@ use super::{Output, Stream, Target};
 /// A longer line is passed on in parts.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// The most bytes that are captured of each stream in an event.
-const MOST_CAPTURED: usize = 1024 * 1024;
+/// The most bytes that are captured of each stream in an event. The log of `kvwatch serve` has as much of an attempt.
+pub(crate) const MOST_CAPTURED: usize = 1024 * 1024;
 
 /// The number of lines before a trap that are told with it.
 const LAST_WORDS: usize = 8;

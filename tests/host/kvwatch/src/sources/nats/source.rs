@@ -20,9 +20,10 @@ use super::error::Error;
 use super::gate::{Gate, Question};
 use super::unreachable_keys::Unreachable;
 use super::{Settings, SubjectLetters};
-use crate::serve::{Acked, BoxFuture, Cause, Escaped, Metrics, Position, Signal, Source, Waits, count, millis};
+use crate::serve::{Acked, BoxFuture, Cause, Escaped, Metrics, Position, Signal, Source, Waits, count};
 use crate::sources::{AGAIN, without_wait};
 use crate::stores::NatsStore;
+use crate::units::millis;
 
 /// The interval at which the server is asked for its count while the gate is closed, and at which the loop checks itself.
 const BEAT: Duration = Duration::from_millis(100);

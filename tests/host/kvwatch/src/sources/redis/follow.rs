@@ -23,8 +23,9 @@ use super::notice::{Meaning, meaning};
 use super::pulse::{Pulse, SILENCE, Silent};
 use super::reading::{Found, read};
 use super::window::Window;
-use crate::serve::{Change, Escaped, Event, Metrics, Position, Waits, count, millis};
+use crate::serve::{Change, Escaped, Event, Metrics, Position, Waits, count};
 use crate::sources::{AGAIN, without_wait};
+use crate::units::millis;
 
 /// The most keys that are read at once. Large values make it fewer.
 const BATCH: usize = 64;

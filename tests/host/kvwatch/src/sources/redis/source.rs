@@ -9,8 +9,9 @@ use super::Settings;
 use super::connect;
 use super::error::Error;
 use super::follow::Follow;
-use crate::serve::{Arrival, Cause, Escaped, Event, Metrics, Position, Signal, Source, millis};
+use crate::serve::{Arrival, Cause, Escaped, Event, Metrics, Position, Signal, Source};
 use crate::sources::{AGAIN, without_wait};
+use crate::units::millis;
 
 /// Events that are read ahead of the loop.
 const AHEAD: usize = 32;
