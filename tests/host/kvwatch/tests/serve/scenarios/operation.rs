@@ -21,6 +21,7 @@ tests!(
     d6_second_term_ends_at_once_and_loses_nothing,
     one_process_serves_several_watchers_each_with_its_grants,
     program_limits_the_memory_of_a_watcher_and_logs_its_output_as_data,
+    program_logs_the_output_of_an_attempt_up_to_a_limit,
     program_logs_a_denied_host_once,
     lost_server_is_told_once_with_the_cause,
     start_up_errors_name_the_flag_the_cause_and_the_remedy,
@@ -193,6 +194,25 @@ async fn program_limits_the_memory_of_a_watcher_and_logs_its_output_as_data() ->
     let controls = |c: char| c.is_control() && c != '\n';
     let forged = log.lines().any(|line| line.starts_with("{\"key\":\"forged\""));
     if log.contains(controls) || forged { Err(format!("{log:?}").into()) } else { Ok(()) }
+}
+
+async fn program_logs_the_output_of_an_attempt_up_to_a_limit() -> Result<(), Failure> {
+    let (server, context, folder, _) = setup().await?;
+    let folder = folder.path();
+    put(&context, "k", "v").await?;
+    // 4 MiB, of which the line feeds do not count.
+    let line = [&[b'a'; 4095][..], b"\n"].concat();
+    let mut program =
+        start(folder, &printer("stdout", &line, 1024), &format!("{}/b", server.url()), &["--log", "json"])?;
+    logged(folder, "the watcher wrote more than the log takes").await?;
+    program.stops().await?;
+    let missing = &line_with(folder, "the watcher wrote more than the log takes")?["missing"];
+    let log = std::fs::read_to_string(folder.join("log"))?;
+    let lines = log.lines().filter(|line| line.contains("aaaa")).count();
+    match (lines, missing.as_u64()) {
+        (256, Some(missing)) if missing == 768 * 4095 => Ok(()),
+        other => Err(format!("lines and missing bytes: {other:?}").into()),
+    }
 }
 
 async fn program_logs_a_denied_host_once() -> Result<(), Failure> {
