@@ -10,12 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The most bytes that are read before their events are handled.
 const WINDOW: usize = 256 * 1024;
-/// If a subscriber waits this long for room, it is behind the server.
-const BEHIND: Duration = Duration::from_secs(1);
-
-/// The approximate size of the buffers of both operating systems. If the server has closed the connection, it may have done so
-/// this many bytes ago.
-const BUFFERED: u64 = 16 * 1024 * 1024;
+/// If a reader waits this long for room, it is behind the server. A burst alone causes shorter waits.
+const BEHIND: Duration = Duration::from_millis(100);
+/// If a reader that was behind finds nothing to read for this long, it has all that the server sent meanwhile. If there is more to
+/// read, it comes within a round trip.
+const CAUGHT_UP: Duration = Duration::from_secs(1);
 
 /// The number of bytes up to which a connection may be read.
 ///
@@ -28,12 +27,21 @@ pub(super) struct Window(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     read_in_window: usize,
-    /// The number of bytes that were read in all.
-    read: u64,
     /// The reader that waits for room, and the begin of its wait.
     waiting: Option<(Instant, Waker)>,
-    /// The value of `read` when a reader last waited for a long time.
-    behind_at: Option<u64>,
+    /// The begin of the time in which there was nothing to read.
+    empty_since: Option<Instant>,
+    is_behind: bool,
+}
+
+impl State {
+    /// Notes that bytes, the end of the connection, or an error came.
+    fn received(&mut self, count: usize) {
+        self.read_in_window += count;
+        if self.empty_since.take().is_some_and(|since| since.elapsed() >= CAUGHT_UP) {
+            self.is_behind = false;
+        }
+    }
 }
 
 impl Window {
@@ -47,17 +55,14 @@ impl Window {
         let mut state = self.lock();
         state.read_in_window = 0;
         let Some((since, waker)) = state.waiting.take() else { return };
-        if since.elapsed() >= BEHIND {
-            state.behind_at = Some(state.read);
-        }
+        state.is_behind |= since.elapsed() >= BEHIND;
         drop(state);
         waker.wake();
     }
 
-    /// Whether the reader may have been far behind the server when the last bytes were sent.
+    /// Whether the reader was behind the server when the server sent the last bytes.
     pub(super) fn was_behind(&self) -> bool {
-        let state = self.lock();
-        state.behind_at.is_some_and(|at| state.read - at <= BUFFERED)
+        self.lock().is_behind
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -95,8 +100,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Windowed<T> {
         };
         let count = buf.filled().len() - before;
         let mut state = self.window.lock();
-        state.read_in_window += count;
-        state.read += count as u64;
+        if polled.is_pending() {
+            state.empty_since.get_or_insert_with(Instant::now);
+        } else {
+            state.received(count);
+        }
+        drop(state);
         polled
     }
 }
@@ -148,9 +157,17 @@ mod tests {
         let window = Window::default();
         let mut reader = window.over(near);
         let reading = tokio::spawn(async move { reader.read_exact(&mut vec![0; WINDOW + 10]).await.map(|_| reader) });
-        tokio::time::sleep(BEHIND + Duration::from_millis(200)).await;
+        tokio::time::sleep(BEHIND + Duration::from_millis(20)).await;
         window.reopen();
-        reading.await.unwrap().unwrap();
+        let mut reader = reading.await.unwrap().unwrap();
         assert!(window.was_behind());
+        // It stays behind if the next bytes come soon.
+        for (wait, is_behind) in [(Duration::from_millis(20), true), (CAUGHT_UP + Duration::from_millis(20), false)] {
+            let reading = tokio::spawn(async move { reader.read_u8().await.map(|_| reader) });
+            tokio::time::sleep(wait).await;
+            far.write_all(&[7]).await.unwrap();
+            reader = reading.await.unwrap().unwrap();
+            assert_eq!(window.was_behind(), is_behind, "after {wait:?}");
+        }
     }
 }
