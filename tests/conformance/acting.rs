@@ -123,8 +123,8 @@ fn as_component(target: Target, personality: &Personality, call: &str) -> Observ
     let outcome = session.set(call, &Content::from(CONTENT.to_vec()));
     Observed {
         handled: outcome.trapped().is_none(),
-        report: report(&outcome.values),
-        violations: outcome.violations.iter().map(ToString::to_string).collect(),
+        report: report(outcome.values()),
+        violations: outcome.violations().iter().map(ToString::to_string).collect(),
         calls: outcome.calls,
         stored: store
             .entries(BUCKET)
@@ -232,7 +232,7 @@ fn a_hundred_megabytes_are_set_from_a_stream_in_less_than_four_mebibytes() {
         let mut session = session.event_bucket(BUCKET).build();
         let outcome = session.set("set-from-stream", &Content::repeat("a line of a backup\n", len));
         // The host keeps no bytes of the report after so large a value.
-        let lengths: Vec<_> = outcome.values.iter().map(|value| value.len).collect();
+        let lengths: Vec<_> = outcome.values().iter().map(|value| value.len).collect();
         assert_eq!(lengths, [len, "ok done".len() as u64], "{target}: {:?}", outcome.trapped());
         assert!(outcome.peak_memory < 4 << 20, "{} bytes of guest memory on {target}", outcome.peak_memory);
         assert_eq!(store.get(BUCKET, "copy").expect("it is set").len(), len, "{target}");

@@ -47,7 +47,7 @@ fn examples_that_act_break_no_rule_under_any_personality() {
             let (mut calls, mut changes) = (0, 0);
             for event in Events::new(BufReader::new(events)) {
                 let outcome = store.apply(&event.expect("the events are events"));
-                assert!(outcome.violations.is_empty(), "{example}, {name}: {:?}", outcome.violations);
+                assert!(outcome.violations().is_empty(), "{example}, {name}: {:?}", outcome.violations());
                 (calls, changes) = (calls + outcome.calls, changes + outcome.change_count);
             }
             assert!(calls > 0, "{example}, {name}");
@@ -62,10 +62,10 @@ fn large_values_takes_a_gibibyte_in_less_than_four_mebibytes() {
     for target in [Target::UnknownUnknown, Target::Wasip2] {
         let mut session = watcher("examples/large-values", target).session().output(Output::captured()).build();
         let outcome = session.set("backups/large", &Content::repeat("a line of a backup\n", gibibyte));
-        assert!(outcome.trapped().is_none() && outcome.violations.is_empty(), "{outcome:?}");
+        assert!(outcome.trapped().is_none() && outcome.violations().is_empty(), "{outcome:?}");
         assert!(outcome.peak_memory < 4 << 20, "{} bytes of guest memory", outcome.peak_memory);
         if target == Target::Wasip2 {
-            assert!(outcome.stdout.contains(&gibibyte.to_string()), "{}", outcome.stdout);
+            assert!(outcome.stdout().contains(&gibibyte.to_string()), "{}", outcome.stdout());
         }
     }
 }
@@ -76,15 +76,15 @@ fn h1_a_failure_says_operation_key_and_chain_on_standard_error() {
         let mut session = watcher("tests/guests/exercise", target).session().output(Output::captured()).build();
         let outcome = session.set("fail/\n", &"text".into());
         assert!(outcome.trapped().is_some());
-        assert_eq!(outcome.stderr, "on-set of \"fail/\\n\" failed: on purpose: to see the cause\n");
+        assert_eq!(outcome.stderr(), "on-set of \"fail/\\n\" failed: on purpose: to see the cause\n");
 
         let outcome = session.delete("panic");
         assert!(outcome.trapped().is_some());
-        assert!(outcome.stderr.starts_with("on-delete of \"panic\" panicked:\n"), "{}", outcome.stderr);
-        assert!(outcome.stderr.contains("a panic on purpose"), "{}", outcome.stderr);
+        assert!(outcome.stderr().starts_with("on-delete of \"panic\" panicked:\n"), "{}", outcome.stderr());
+        assert!(outcome.stderr().contains("a panic on purpose"), "{}", outcome.stderr());
 
         // The next event goes to a fresh instance.
-        assert_eq!(session.delete("ignore").values[0].bytes, b"ok 1 events");
+        assert_eq!(session.delete("ignore").values()[0].bytes, b"ok 1 events");
     }
 }
 
@@ -96,7 +96,7 @@ fn keys_of_any_length_and_text_arrive_as_they_are() {
         for len in [0, 1, 7, 8, 9, 16, 15, 255, 256, 257, 264, 5000] {
             let key = format!("ignore/{}", "ö".repeat(len));
             let outcome = session.set(&key, &"text".into());
-            assert!(outcome.trapped().is_none() && outcome.violations.is_empty(), "{round}, {len}: {outcome:?}");
+            assert!(outcome.trapped().is_none() && outcome.violations().is_empty(), "{round}, {len}: {outcome:?}");
             let outcome = session.delete(&key[..7 + 2 * (len / 2)]);
             assert!(outcome.trapped().is_none(), "{round}, {len}");
         }
@@ -137,8 +137,8 @@ fn soak_a_million_events_of_mixed_sizes_and_failures_leave_memory_as_it_was() {
             session.set(&key, &Content::repeat("some text\n\u{fffd}".as_bytes(), len))
         };
         assert!(outcome.trapped().is_none(), "event {event}, {key}: {outcome:?}");
-        assert!(outcome.violations.is_empty(), "event {event}, {key}: {:?}", outcome.violations);
-        failures += u32::from(outcome.values.last().is_some_and(|report| report.bytes.starts_with(b"error")));
+        assert!(outcome.violations().is_empty(), "event {event}, {key}: {:?}", outcome.violations());
+        failures += u32::from(outcome.values().last().is_some_and(|report| report.bytes.starts_with(b"error")));
         match event {
             0..1000 => early = outcome.peak_memory,
             _ => assert_eq!(outcome.peak_memory, early, "memory has grown by event {event}"),

@@ -60,7 +60,7 @@ pub fn run_recorded(name: &str, watcher: &Watcher, example: &Path) {
     let mut handled = 0;
     for event in Events::new(BufReader::new(events)) {
         let outcome = store.apply(&event.expect("the events are events"));
-        assert!(outcome.violations.is_empty(), "{name}: {:?}", outcome.violations);
+        assert!(outcome.violations().is_empty(), "{name}: {:?}", outcome.violations());
         handled += u32::from(outcome.trapped().is_none());
     }
     assert!(handled > 0, "{name} handles nothing");

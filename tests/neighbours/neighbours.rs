@@ -129,15 +129,15 @@ fn run(name: &str, binary: &[u8]) {
                         (0..payload_len).map(|at: u32| at.to_le_bytes()[usize::from(round % 2)]).collect();
                     let outcome = session.set(&key, &Content::from(payload.clone()));
                     assert!(outcome.is_clean(), "{name}: {way}, {key_len}, {payload_len}: {outcome:?}");
-                    let [seen_key, seen_payload, of_neighbour] = &outcome.values[..] else {
-                        panic!("{name} has written {} values", outcome.values.len())
+                    let [seen_key, seen_payload, of_neighbour] = outcome.values() else {
+                        panic!("{name} has written {} values", outcome.values().len())
                     };
                     assert_eq!(seen_key.bytes, key.as_bytes(), "{name}");
                     assert!(seen_payload.bytes == payload, "{name}: {way} of {payload_len} bytes gave others");
                     neighbours_bytes.push(of_neighbour.bytes.clone());
                     let outcome = session.delete(&key);
                     assert!(outcome.is_clean(), "{name}: {outcome:?}");
-                    assert_eq!(outcome.values[0].bytes, key.as_bytes(), "{name}");
+                    assert_eq!(outcome.values()[0].bytes, key.as_bytes(), "{name}");
                 }
             }
         }

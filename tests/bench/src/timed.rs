@@ -156,6 +156,6 @@ fn session(engine: &Engine, component: &[u8], instance: Instance) -> Result<Sess
 /// When the guest traps, or does something wrong with a handle.
 pub fn deliver(session: &mut Session, content: &Content) -> Result<()> {
     let outcome = session.set(KEY, content);
-    ensure!(outcome.is_clean(), "kvwatch: {:?}, {:?}", outcome.ending, outcome.violations);
+    ensure!(outcome.is_clean(), "kvwatch: {:?}, {:?}", outcome.ending, outcome.violations());
     Ok(())
 }

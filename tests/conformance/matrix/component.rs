@@ -20,15 +20,15 @@ impl Component {
 
 impl Driver for Component {
     fn set(&mut self, key: &str, content: &[u8]) -> Observed {
-        observed(self.0.set(key, &Content::from(content.to_vec())))
+        observed(&self.0.set(key, &Content::from(content.to_vec())))
     }
 
     fn delete(&mut self, key: &str) -> Observed {
-        observed(self.0.delete(key))
+        observed(&self.0.delete(key))
     }
 }
 
-fn observed(outcome: kvwatch::Outcome) -> Observed {
+fn observed(outcome: &kvwatch::Outcome) -> Observed {
     let ending = if outcome.trapped().is_some() { Ending::Trapped } else { Ending::Handled };
-    Observed::new(ending, outcome.values, &outcome.violations, outcome.calls)
+    Observed::new(ending, outcome.values().to_vec(), outcome.violations(), outcome.calls)
 }

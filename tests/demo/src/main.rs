@@ -99,10 +99,10 @@ fn short(content: &Content) -> String {
 }
 
 fn tell(outcome: &Outcome) {
-    for value in &outcome.values {
+    for value in outcome.values() {
         println!("    > a value of {}", ByteSize(value.len));
     }
-    for change in &outcome.changes {
+    for change in outcome.changes() {
         let key = &change.event.key;
         match &change.event.change {
             Change::Set(content) => println!("    > sets {key:?} to {}", short(content)),
@@ -112,7 +112,7 @@ fn tell(outcome: &Outcome) {
     if let Some(trapped) = outcome.trapped() {
         println!("    the event failed: {}", trapped.headline());
     }
-    for violation in &outcome.violations {
+    for violation in outcome.violations() {
         println!("    the watcher did wrong: {violation}");
     }
 }

@@ -11,7 +11,7 @@
 //! let mut session = watcher.session().output(Output::captured()).timed().build();
 //! let outcome = session.set("users/ada", &"hello".into());
 //! outcome.expect_handled();
-//! println!("{} calls in {:?}: {}", outcome.calls, outcome.duration, outcome.stdout);
+//! println!("{} calls in {:?}: {}", outcome.calls, outcome.duration, outcome.stdout());
 //! # Ok::<(), kvwatch::Error>(())
 //! ```
 //!

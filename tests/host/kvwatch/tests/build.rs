@@ -42,7 +42,7 @@ fn an_example_on_every_target() {
         if wasi {
             let line = "set \"users/ada\" bytes=3 \
                         sha256=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n";
-            assert_eq!((&*outcome.stdout, &*outcome.stderr), (line, ""));
+            assert_eq!((outcome.stdout(), outcome.stderr()), (line, ""));
         }
     }
 }

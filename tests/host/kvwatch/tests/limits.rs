@@ -50,7 +50,7 @@ fn a_guest_that_gives_back_what_it_made_keeps_little() {
     );
     let outcome = session(&engine, &maker(&guest)).set("a", &"hello".into());
     assert!(outcome.is_handled(), "{outcome:?}");
-    let kept: usize = outcome.values.iter().map(|value| value.bytes.len()).sum();
+    let kept: usize = outcome.values().iter().map(|value| value.bytes.len()).sum();
     assert!(kept <= 64 << 20, "{kept} bytes of written values are kept");
 }
 
@@ -64,7 +64,7 @@ fn violations_are_bounded() {
     );
     let watcher = Watcher::from_bytes(&Engine::new().unwrap(), "w.wasm", &guest).unwrap();
     let outcome = watcher.session().personality(personality).build().set("a", &"hello".into());
-    assert_eq!((outcome.violations.len(), outcome.violation_count), (64, 1_000_001));
+    assert_eq!((outcome.violations().len(), outcome.violation_count), (64, 1_000_001));
 }
 
 /// The time for each handle does not grow with their number: otherwise the event would not end within the limit.
@@ -320,5 +320,5 @@ fn a_watcher_prints_within_a_tokio_runtime() {
     let outcome =
         runtime.block_on(async { watcher.session().output(Output::captured()).build().set("a", &"hello".into()) });
     assert!(outcome.is_handled(), "{outcome:?}");
-    assert_eq!(outcome.stdout, "a line\n");
+    assert_eq!(outcome.stdout(), "a line\n");
 }

@@ -25,7 +25,7 @@ fn events_are_handled_by_one_instance() {
     first.expect_handled();
     assert!(first.is_handled());
     assert_eq!((first.calls, first.peak_memory, first.fuel, first.duration), (2, 65536, None, None));
-    assert_eq!((first.values.len(), &*first.stdout, &*first.stderr), (0, "", ""));
+    assert_eq!((first.values().len(), first.stdout(), first.stderr()), (0, "", ""));
     assert_eq!(session.delete("a").calls, 1);
     session.set("a", &"hello".into()).expect_handled();
     let trapped = session.set("a", &"hello".into()).expect_trapped();
@@ -62,7 +62,10 @@ fn a_host_trap_names_operation_key_and_cause() {
         trapped.to_string(),
         "on-set of \"users/ada\" trapped: `drop-bucket` was called with bucket 3, which was dropped before (from `on-set`)"
     );
-    assert_eq!(outcome.violations.iter().map(|violation| violation.fault).collect::<Vec<_>>(), [Fault::DroppedBefore]);
+    assert_eq!(
+        outcome.violations().iter().map(|violation| violation.fault).collect::<Vec<_>>(),
+        [Fault::DroppedBefore]
+    );
 }
 
 #[test]
@@ -70,7 +73,7 @@ fn violations_do_not_fail_an_event() {
     let outcome = set(&Engine::new().unwrap(), "(call $drop-bucket (local.get $bucket))");
     assert_eq!(outcome.ending, Ending::Handled);
     assert!(!outcome.is_clean());
-    assert_eq!(outcome.violations[0].to_string(), "payload 4 was never dropped (from `on-set`)");
+    assert_eq!(outcome.violations()[0].to_string(), "payload 4 was never dropped (from `on-set`)");
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn handle_numbers_continue_in_the_next_instance() {
     let mut session = session(&Engine::new().unwrap(), "unreachable");
     for _ in 0..2 {
         let outcome = session.set("a", &"hello".into());
-        assert!(outcome.violations.is_empty());
+        assert!(outcome.violations().is_empty());
         let _ = outcome.expect_trapped();
     }
 }

@@ -73,7 +73,7 @@ fn every_function_reaches_the_store() {
     let outcome = orders.set("k", &"text".into());
     outcome.expect_handled();
     let changes: Vec<_> = outcome
-        .changes
+        .changes()
         .iter()
         .map(|change| {
             let content = match &change.event.change {

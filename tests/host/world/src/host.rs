@@ -215,9 +215,11 @@ impl Host {
     /// Starts a set. Makes the handles that the host passes to `on-set`.
     #[inline]
     pub fn begin_set(&mut self, content: &Content) -> Given {
+        // The clone waits for all earlier writes to memory, so it comes before those of this function.
+        let content = content.clone();
         self.begin();
         let bucket = self.insert(Kind::Bucket, "on-set", Object::Bucket(None));
-        Given { bucket, payload: self.give_payload(content.clone()) }
+        Given { bucket, payload: self.give_payload(content) }
     }
 
     /// Starts a delete. Makes the bucket that the host passes to `on-delete`.

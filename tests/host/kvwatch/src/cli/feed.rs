@@ -37,8 +37,8 @@ impl Feed {
     /// Adds the changes that the watcher made in `bucket` in an event of this round. The source's events are round 0.
     pub(crate) fn add(&mut self, round: u32, bucket: &str, outcome: &Outcome) {
         // Changes that the outcome does not list may be in any bucket.
-        self.too_many += outcome.change_count - outcome.changes.len() as u64;
-        for change in outcome.changes.iter().filter(|change| change.bucket == bucket) {
+        self.too_many += outcome.change_count - outcome.changes().len() as u64;
+        for change in outcome.changes().iter().filter(|change| change.bucket == bucket) {
             let event = &change.event;
             let bytes = size(event);
             if round >= self.depth {

@@ -43,7 +43,7 @@ impl Stats {
         };
         figures.count(outcome);
         self.changes += outcome.change_count;
-        self.wrote_stderr += u64::from(outcome.is_handled() && outcome.wrote_stderr);
+        self.wrote_stderr += u64::from(outcome.is_handled() && outcome.wrote_stderr());
         self.hid_failures += u64::from(outcome.is_handled() && outcome.host_failures > 0);
         let unexplained = |cause: &Cause| matches!(cause, Cause::Wasm(_));
         self.unexplained |=

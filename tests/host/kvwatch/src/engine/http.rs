@@ -94,6 +94,11 @@ impl Http {
         Self { context: WasiHttpCtx::new(), gate: Gate { allowed, denied: Vec::new() } }
     }
 
+    /// Whether [`take_denied`](Self::take_denied) would return a host.
+    pub(crate) fn has_denied(&self) -> bool {
+        !self.gate.denied.is_empty()
+    }
+
     /// The hosts, with their ports, to which a request was denied since the last call.
     pub(crate) fn take_denied(&mut self) -> Vec<String> {
         std::mem::take(&mut self.gate.denied)

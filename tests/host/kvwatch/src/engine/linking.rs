@@ -57,6 +57,17 @@ impl State {
         }
     }
 
+    /// Whether there is something for [`Outcome::values`](super::Outcome::values), [`Outcome::changes`](super::Outcome::changes) or
+    /// [`Outcome::denied_hosts`](super::Outcome::denied_hosts).
+    #[inline]
+    pub(crate) fn has_details(&self) -> bool {
+        #[cfg(feature = "http")]
+        if self.http.has_denied() {
+            return true;
+        }
+        self.keyvalue.value_count() > 0 || self.keyvalue.change_count() > 0
+    }
+
     /// The hosts that the gate denied requests to since the last call.
     #[cfg_attr(not(feature = "http"), expect(clippy::unused_self, reason = "without HTTP there is nothing to deny"))]
     pub(crate) fn take_denied_hosts(&mut self) -> Vec<String> {

@@ -7,6 +7,7 @@ use inbound_keyvalue_host::{Operation, StoreChange, Trap, Violation, Written};
 use wasmtime::WasmBacktrace;
 use wasmtime_wasi::I32Exit;
 
+use super::output::Words;
 use super::runtime::Limits;
 use crate::units::ByteSize;
 
@@ -16,20 +17,10 @@ use crate::units::ByteSize;
 pub struct Outcome {
     /// How the event ended.
     pub ending: Ending,
-    /// The rules for handles that the watcher broke: the first 64 violations. Empty if the session is
-    /// [counted](crate::SessionBuilder::counted).
-    pub violations: Vec<Violation>,
-    /// The number of violations.
+    /// The number of rules for handles that the watcher broke.
     pub violation_count: u64,
-    /// The content of each `Value` that the watcher made, in the order in which it made them.
-    pub values: Vec<Written>,
-    /// The watcher's changes of the store, in their order: the first 4096 changes.
-    pub changes: Vec<StoreChange>,
     /// The number of the watcher's changes of the store.
     pub change_count: u64,
-    /// The hosts, with their ports, to which kvwatch denied an HTTP request because they are not
-    /// [allowed](crate::Grants::allow_host): the first 16.
-    pub denied_hosts: Vec<String>,
     /// The number of calls to the host that failed. The watcher got an error each time. If it ignored the error, the event counts
     /// as handled.
     pub host_failures: u64,
@@ -42,16 +33,18 @@ pub struct Outcome {
     pub peak_memory: u64,
     /// The fuel that the event consumed. `None` unless the engine counts fuel.
     pub fuel: Option<u64>,
-    /// The text that the watcher wrote to standard output. Empty unless the output is [captured](crate::Output::captured).
-    pub stdout: String,
-    /// The text that the watcher wrote to standard error. Empty unless the output is [captured](crate::Output::captured).
-    pub stderr: String,
-    /// The number of bytes of standard output that were not [captured](crate::Output::captured). They follow the captured ones.
-    pub stdout_missing: u64,
-    /// The number of bytes of standard error that were not [captured](crate::Output::captured). They follow the captured ones.
-    pub stderr_missing: u64,
-    /// Whether the watcher wrote to its standard error. A watcher that handles its own failure reports the failure there.
-    pub wrote_stderr: bool,
+    /// `None` if there are no details.
+    pub(super) details: Option<Box<Details>>,
+}
+
+/// The details of an event. Most events have none, and their outcomes are small.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Details {
+    pub(super) violations: Vec<Violation>,
+    pub(super) values: Vec<Written>,
+    pub(super) changes: Vec<StoreChange>,
+    pub(super) denied_hosts: Vec<String>,
+    pub(super) words: Words,
 }
 
 /// How an event ended.
@@ -105,6 +98,66 @@ pub enum Cause {
 }
 
 impl Outcome {
+    /// The rules for handles that the watcher broke: the first 64 violations. Empty if the session is
+    /// [counted](crate::SessionBuilder::counted).
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        self.details.as_ref().map_or(&[], |details| &details.violations)
+    }
+
+    /// The content of each `Value` that the watcher made, in the order in which it made them.
+    #[must_use]
+    pub fn values(&self) -> &[Written] {
+        self.details.as_ref().map_or(&[], |details| &details.values)
+    }
+
+    /// The watcher's changes of the store, in their order: the first 4096 changes.
+    #[must_use]
+    pub fn changes(&self) -> &[StoreChange] {
+        self.details.as_ref().map_or(&[], |details| &details.changes)
+    }
+
+    /// The hosts, with their ports, to which kvwatch denied an HTTP request because they are not
+    /// [allowed](crate::Grants::allow_host): the first 16.
+    #[must_use]
+    pub fn denied_hosts(&self) -> &[String] {
+        self.details.as_ref().map_or(&[], |details| &details.denied_hosts)
+    }
+
+    /// The text that the watcher wrote to standard output. Empty unless the output is [captured](crate::Output::captured).
+    #[must_use]
+    pub fn stdout(&self) -> &str {
+        self.words().map_or("", |words| &words.stdout)
+    }
+
+    /// The text that the watcher wrote to standard error. Empty unless the output is [captured](crate::Output::captured).
+    #[must_use]
+    pub fn stderr(&self) -> &str {
+        self.words().map_or("", |words| &words.stderr)
+    }
+
+    /// The number of bytes of standard output that were not [captured](crate::Output::captured). They follow the captured ones.
+    #[must_use]
+    pub fn stdout_missing(&self) -> u64 {
+        self.words().map_or(0, |words| words.missing[0])
+    }
+
+    /// The number of bytes of standard error that were not [captured](crate::Output::captured). They follow the captured ones.
+    #[must_use]
+    pub fn stderr_missing(&self) -> u64 {
+        self.words().map_or(0, |words| words.missing[1])
+    }
+
+    /// Whether the watcher wrote to its standard error. A watcher that handles its own failure reports the failure there.
+    #[must_use]
+    pub fn wrote_stderr(&self) -> bool {
+        self.words().is_some_and(|words| !words.last.is_empty())
+    }
+
+    fn words(&self) -> Option<&Words> {
+        self.details.as_ref().map(|details| &details.words)
+    }
+
     /// Whether the event was handled without a violation.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -137,7 +190,7 @@ impl Outcome {
             panic!("{trapped}");
         }
         if self.violation_count > 0 {
-            let violations: Vec<String> = self.violations.iter().map(ToString::to_string).collect();
+            let violations: Vec<String> = self.violations().iter().map(ToString::to_string).collect();
             panic!("the event was handled, and is not clean:\n  {}", violations.join("\n  "));
         }
     }

@@ -14,7 +14,7 @@ use wasmtime_wasi::WasiCtx;
 use super::grants::Provider;
 use super::limits::{Clock, Memory};
 use super::linking::{HandleWatch, State};
-use super::outcome::{Cause, Ending, Outcome, Trapped, backtrace};
+use super::outcome::{Cause, Details as OutcomeDetails, Ending, Outcome, Trapped, backtrace};
 use super::output::{Console, Output, Words};
 use super::uncounted::Uncounted;
 use super::waiting::{wait_for, within};
@@ -396,8 +396,8 @@ impl Session {
         let cause = Cause::of(error, limits, starting, memory.refused());
         let refused_memory = limits.memory.filter(|_| memory.refused() && !matches!(cause, Cause::Memory(_)));
         let violations = keyvalue.end_trapped();
-        let mut words = self.console.end();
-        let last_words = mem::take(&mut words.last);
+        let words = self.console.end();
+        let last_words = words.as_ref().map(|words| words.last.clone()).unwrap_or_default();
         let trapped = Trapped {
             operation,
             key: key.to_owned(),
@@ -419,37 +419,51 @@ impl Session {
         reason = "an outcome that is moved takes longer than one that is made in its place"
     )]
     #[inline(always)]
-    fn outcome(&mut self, begun: Option<Instant>, ending: Ending, violations: Vec<Violation>, words: Words) -> Outcome {
+    fn outcome(
+        &mut self,
+        begun: Option<Instant>,
+        ending: Ending,
+        violations: Vec<Violation>,
+        words: Option<Words>,
+    ) -> Outcome {
         let fuel = self.fuel.and_then(|given| Some(given.saturating_sub(self.store.get_fuel().ok()?)));
-        let denied_hosts = self.store.data_mut().take_denied_hosts();
-        let State { keyvalue, memory, failures, .. } = self.store.data_mut();
+        let state = self.store.data_mut();
+        let details = if violations.is_empty() && words.is_none() && !state.has_details() {
+            None
+        } else {
+            Some(details(state, violations, words))
+        };
+        let State { keyvalue, memory, failures, .. } = state;
         let host_failures = *failures;
-        let (values, calls, peak_memory) = (keyvalue.take_values(), keyvalue.calls(), memory.size());
-        let (changes, change_count) = (keyvalue.take_changes(), keyvalue.change_count());
-        let violation_count = keyvalue.violation_count();
+        let (calls, peak_memory) = (keyvalue.calls(), memory.size());
+        let (change_count, violation_count) = (keyvalue.change_count(), keyvalue.violation_count());
         if self.per_event {
             self.renew();
         }
         Outcome {
             ending,
-            violations,
             violation_count,
-            values,
-            changes,
             change_count,
-            denied_hosts,
             host_failures,
             calls,
             duration: begun.map(|begun| begun.elapsed()),
             peak_memory,
             fuel,
-            stdout: words.stdout,
-            stderr: words.stderr,
-            stdout_missing: words.missing[0],
-            stderr_missing: words.missing[1],
-            wrote_stderr: !words.last.is_empty(),
+            details,
         }
     }
+}
+
+/// The details of an event that has some.
+#[cold]
+fn details(state: &mut State, violations: Vec<Violation>, words: Option<Words>) -> Box<OutcomeDetails> {
+    Box::new(OutcomeDetails {
+        violations,
+        values: state.keyvalue.take_values(),
+        changes: state.keyvalue.take_changes(),
+        denied_hosts: state.take_denied_hosts(),
+        words: words.unwrap_or_default(),
+    })
 }
 
 impl fmt::Debug for Session {

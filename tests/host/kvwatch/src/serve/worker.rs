@@ -198,7 +198,7 @@ impl Seat {
                 "the watcher broke a rule for handles; `kvwatch run` shows which"
             );
         }
-        for host in &outcome.denied_hosts {
+        for host in outcome.denied_hosts() {
             crew.denials.tell(
                 "the watcher may not send HTTP requests to this host",
                 host,

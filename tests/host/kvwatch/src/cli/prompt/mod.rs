@@ -177,7 +177,7 @@ fn carry_out(command: Command, runner: &mut Runner, last: &mut Option<Event>, li
 
 fn apply(event: &Event, runner: &mut Runner) -> Result<()> {
     let outcome = runner.apply(event)?;
-    for (number, value) in (1..).zip(&outcome.values) {
+    for (number, value) in (1..).zip(outcome.values()) {
         let most = usize::try_from(MOST_SHOWN).unwrap_or(usize::MAX);
         let text = shown(&value.bytes[..value.bytes.len().min(most)]);
         let more = if value.len > MOST_SHOWN { "…" } else { "" };

@@ -194,27 +194,27 @@ impl Report for Json {
                 backtrace: &trapped.backtrace,
             }),
             violations: outcome
-                .violations
+                .violations()
                 .iter()
                 .map(|violation| ViolationObject { rule: violation.fault.rule(), message: violation.to_string() })
                 .collect(),
-            violations_missing: outcome.violation_count - outcome.violations.len() as u64,
+            violations_missing: outcome.violation_count - outcome.violations().len() as u64,
             host_failures: outcome.host_failures,
             values: outcome
-                .values
+                .values()
                 .iter()
                 .map(|value| ValueObject {
                     len: value.len,
                     value: str::from_utf8(&value.bytes).ok().filter(|text| text.len() as u64 == value.len),
                 })
                 .collect(),
-            denied_hosts: &outcome.denied_hosts,
-            changes: outcome.changes.iter().map(ChangeObject::of).collect::<io::Result<_>>()?,
-            changes_missing: outcome.change_count - outcome.changes.len() as u64,
-            stdout: &outcome.stdout,
-            stderr: &outcome.stderr,
-            stdout_missing: outcome.stdout_missing,
-            stderr_missing: outcome.stderr_missing,
+            denied_hosts: outcome.denied_hosts(),
+            changes: outcome.changes().iter().map(ChangeObject::of).collect::<io::Result<_>>()?,
+            changes_missing: outcome.change_count - outcome.changes().len() as u64,
+            stdout: outcome.stdout(),
+            stderr: outcome.stderr(),
+            stdout_missing: outcome.stdout_missing(),
+            stderr_missing: outcome.stderr_missing(),
             calls: outcome.calls,
             nanoseconds: outcome.duration.map(nanoseconds),
             peak_memory: outcome.peak_memory,

@@ -27,7 +27,7 @@ impl Plain {
             return Ok(());
         }
         let most = Self::CHANGES_OF_AN_EVENT.min(usize::try_from(self.changes_left).unwrap_or(usize::MAX));
-        let shown = &outcome.changes[..outcome.changes.len().min(most)];
+        let shown = &outcome.changes()[..outcome.changes().len().min(most)];
         for change in shown {
             style::say(&style::labelled(style::NOTE, "changed", &escape::line(&described(change)?)));
         }
@@ -71,15 +71,15 @@ impl Report for Plain {
                 style::say(&style::styled(style::FAINT, &format!("    in {}", escape::line(function))));
             }
         }
-        for host in &outcome.denied_hosts {
+        for host in outcome.denied_hosts() {
             style::note(&format!("a request to {host} was denied: --allow-host {host} allows it"));
         }
         self.show_changes(outcome)?;
-        for violation in &outcome.violations {
+        for violation in outcome.violations() {
             let rule = violation.fault.rule();
             style::violation(&format!("{} of {:?}: {violation} [{rule}]", operation(event), event.key));
         }
-        let more = outcome.violation_count - outcome.violations.len() as u64;
+        let more = outcome.violation_count - outcome.violations().len() as u64;
         if more > 0 {
             style::say(&style::styled(style::FAINT, &format!("and {}", plural(more, "more violation"))));
         }

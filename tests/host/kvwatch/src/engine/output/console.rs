@@ -37,13 +37,20 @@ struct Written {
 }
 
 /// The output of an event.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Words {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     /// The number of bytes of standard output and of standard error that follow the text.
     pub(crate) missing: [u64; 2],
     pub(crate) last: Vec<String>,
+}
+
+impl Words {
+    /// Whether the event has nothing to tell: its output was passed on, or there was none.
+    fn is_empty(&self) -> bool {
+        self.stdout.is_empty() && self.stderr.is_empty() && self.last.is_empty() && self.missing == [0, 0]
+    }
 }
 
 impl Console {
@@ -59,20 +66,17 @@ impl Console {
         Self(Arc::new(Inner { written: Mutex::new(written), touched: AtomicBool::new(false) }))
     }
 
-    /// Ends an event: passes on a last line that has no end, and returns the output of the event.
-    pub(crate) fn end(&self) -> Words {
+    /// Ends an event: passes on a last line that has no end. Returns the output of the event if there is any.
+    #[inline]
+    pub(crate) fn end(&self) -> Option<Words> {
         // The guest writes on the thread that ends the event, so no ordering is needed.
-        if !self.0.touched.load(Relaxed) {
-            return Words::default();
-        }
-        *self.end_touched()
+        if self.0.touched.load(Relaxed) { self.end_touched() } else { None }
     }
 
-    #[expect(clippy::unnecessary_box_returns, reason = "most events have no words, and none are then moved")]
     #[cold]
-    fn end_touched(&self) -> Box<Words> {
+    fn end_touched(&self) -> Option<Words> {
         self.0.touched.store(false, Relaxed);
-        Box::new(self.written().end())
+        Some(self.written().end()).filter(|words| !words.is_empty())
     }
 
     /// Takes what the watcher writes to a stream.
@@ -224,7 +228,7 @@ mod tests {
         let stdout = |line: &str| (Stream::Stdout, line.to_owned());
         let between = (Stream::Stderr, "between".to_owned());
         assert_eq!(*seen.lock().unwrap(), [stdout("one"), stdout("two"), stdout(""), stdout("three"), between]);
-        assert!(console.end().last.is_empty());
+        assert!(console.end().is_none());
     }
 
     #[test]
@@ -243,12 +247,12 @@ mod tests {
         let console = Console::new(Output::captured());
         console.write(Stream::Stdout, b"out");
         console.write(Stream::Stderr, b"err\xff\n");
-        let words = console.end();
+        let words = console.end().unwrap();
         assert_eq!((&*words.stdout, &*words.stderr), ("out", "err\u{fffd}\n"));
         console.write(Stream::Stdout, &vec![b'a'; MOST_CAPTURED + 1]);
-        let words = console.end();
+        let words = console.end().unwrap();
         assert_eq!((words.stdout.len(), words.missing), (MOST_CAPTURED, [1, 0]));
-        assert_eq!(console.end().stdout, "");
+        assert!(console.end().is_none());
     }
 
     #[test]
@@ -258,7 +262,7 @@ mod tests {
                 let text = format!("{}{}", "x".repeat(before), character.repeat(MOST_CAPTURED));
                 let console = Console::new(Output::captured());
                 console.write(Stream::Stderr, text.as_bytes());
-                let words = console.end();
+                let words = console.end().unwrap();
                 assert!(text.starts_with(&words.stderr) && words.stderr.len() > MOST_CAPTURED - 4);
                 assert_eq!(words.missing, [0, (text.len() - words.stderr.len()) as u64]);
             }
@@ -288,8 +292,8 @@ mod tests {
             console.write(Stream::Stderr, format!("line {number}\n\n").as_bytes());
         }
         console.write(Stream::Stderr, b"the end");
-        let last = console.end().last;
+        let last = console.end().unwrap().last;
         assert_eq!((last.len(), &*last[0], &*last[LAST_WORDS - 1]), (LAST_WORDS, "line 13", "the end"));
-        assert!(console.end().last.is_empty());
+        assert!(console.end().is_none());
     }
 }
