@@ -8,7 +8,7 @@ use inbound_keyvalue_host::{Called, Host as Keyvalue, Streamed};
 use wasmtime::component::types::{ComponentExtern, ComponentItem};
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Linker, Lower, ResourceTable, ResourceType,
-    Type, TypedFunc,
+    Type, TypedFunc, WasmList,
 };
 use wasmtime::error::Context as _;
 use wasmtime::{Result, Store, StoreContextMut, Trap, bail, ensure};
@@ -262,13 +262,20 @@ fn world(linker: &mut Linker<State>) -> Result<()> {
     define! { linker.instance("wasi:keyvalue/wasi-io")?;
         "read" => |host, src: u32, len: u64| streamed(host.read(src, len));
         "skip" => |host, src: u32, len: u64| streamed(host.skip(src, len));
-        "write" => |host, dst: u32, buf: Vec<u8>| streamed(host.write(dst, &buf));
         "write-repeated" => |host, dst: u32, byte: u8, len: u64| streamed(host.write_repeated(dst, byte, len));
         "splice" => |host, dst: u32, src: u32, len: u64| streamed(host.splice(dst, src, len));
         "forward" => |host, dst: u32, src: u32| streamed(host.forward(dst, src));
         "drop-input-stream" => |host, f: u32| nothing(host.drop_input_stream(f));
         "drop-output-stream" => |host, f: u32| nothing(host.drop_output_stream(f));
     }
+    let write = |mut guest: StoreContextMut<'_, State>, (dst, buf): (u32, WasmList<u8>)| {
+        // If the parameter were a `Vec`, code that is not optimised would copy it byte by byte.
+        let buf = buf.as_le_slice(&guest).to_vec();
+        let result = streamed(guest.data_mut().keyvalue.write(dst, &buf))?;
+        account(guest, &result)?;
+        Ok(result)
+    };
+    linker.instance("wasi:keyvalue/wasi-io")?.func_wrap("write", write)?;
     define! { linker.instance("wasi:keyvalue/types")?;
         "drop-bucket" => |host, bucket: u32| nothing(host.drop_bucket(bucket));
         "drop-error" => |host, error: u32| nothing(host.drop_error(error));
