@@ -165,9 +165,10 @@ fn a_bad_line_of_a_store_loses_nothing() {
 #[test]
 fn a_store_that_cannot_be_used_ends_the_run_before_its_first_event() {
     let folder = folder(COUNTS);
-    for (path, message) in
-        [("none/store.jsonl", "cannot write the store of --store none/store.jsonl"), (".", "is not a regular file")]
-    {
+    for (path, message) in [
+        ("none/store.jsonl", "the store of --store none/store.jsonl: make its folder first"),
+        (".", "is not a regular file"),
+    ] {
         let output = run(&folder, &["--store", path]);
         assert_eq!(output.status.code(), Some(2));
         assert!(stderr(&output).contains(message) && !stderr(&output).contains("events"), "{}", stderr(&output));

@@ -35,7 +35,15 @@ impl StoreFile {
         let mut file = Self { path, known: None };
         file.known = file.version()?;
         // A failure now is better than a failure after the run.
-        file.temporary().map_err(|error| file.cannot("write", &error))?;
+        file.temporary().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                format!(
+                    "cannot write the store of --store {}: make its folder first, or name another file",
+                    file.name()
+                )
+            }
+            _ => file.cannot("write", &error),
+        })?;
         let store = MemoryStore::new();
         if file.known.is_some() {
             let cannot_read = |error: io::Error| file.cannot("read", &error);
@@ -116,7 +124,10 @@ impl StoreFile {
     }
 
     fn cannot(&self, what: &str, error: &io::Error) -> String {
-        format!("cannot {what} the store of --store {}: {error}", self.name())
+        // The error of a temporary file names that file. The user only knows the store.
+        let inner = error.get_ref().and_then(|error| error.source());
+        let cause = inner.map_or_else(|| error.to_string(), ToString::to_string);
+        format!("cannot {what} the store of --store {}: {cause}", self.name())
     }
 
     fn name(&self) -> String {

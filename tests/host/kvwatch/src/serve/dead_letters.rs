@@ -93,27 +93,14 @@ pub struct DeadLetterLog;
 
 impl DeadLetters for DeadLetterLog {
     fn bury(&self, letter: Arc<Letter>) -> BoxFuture<'_, Result<(), Cause>> {
-        // The JSON has no control character (RFC 8259), but may have characters that change the direction of text.
         let line = letter.to_line();
-        let line = String::from_utf8_lossy(&line);
-        let escaped: String = line.trim_end().chars().flat_map(escape_invisible).collect();
-        tracing::error!(letter = escaped, "an event is given up, and there is no dead-letter file: here it is in full");
+        let letter = String::from_utf8_lossy(&line);
+        tracing::error!(
+            letter = letter.trim_end(),
+            "an event is given up, and there is no dead-letter file: here it is in full"
+        );
         Box::pin(std::future::ready(Ok(())))
     }
-}
-
-/// Escapes what JSON leaves as it is and a terminal would act on. The result is still JSON.
-fn escape_invisible(character: char) -> Vec<char> {
-    let harmless = character.is_ascii_graphic() || character == ' ' || character.escape_debug().len() == 1;
-    if harmless {
-        return vec![character];
-    }
-    let mut units = [0; 2];
-    character
-        .encode_utf16(&mut units)
-        .iter()
-        .flat_map(|unit| format!("\\u{unit:04x}").chars().collect::<Vec<_>>())
-        .collect()
 }
 
 /// A file of dead letters, a line each. `kvwatch run` reads it.

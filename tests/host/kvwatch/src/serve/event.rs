@@ -54,42 +54,54 @@ impl fmt::Display for Position {
 
 /// Text from a store, made safe for a terminal and a log: control characters are escaped, and long text is cut.
 ///
+/// `{:#}` does not escape the text. A log in JSON uses it, because JSON escapes text itself.
+///
 /// ```
 /// # use kvwatch::serve::Escaped;
 /// assert_eq!(Escaped("a\u{1b}[31m\n").to_string(), r"a\u{1b}[31m\n");
+/// assert_eq!(format!("{:#}", Escaped("a\n")), "a\n");
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a str);
 
-impl Escaped<'_> {
+impl<'a> Escaped<'a> {
     /// The whole text, however long: for text whose length is bounded elsewhere.
     ///
     /// ```
     /// # use kvwatch::serve::Escaped;
-    /// assert_eq!(Escaped::whole(&"\n".repeat(1000)).len(), 2000);
+    /// assert_eq!(Escaped::whole(&"\n".repeat(1000)).to_string().len(), 2000);
     /// ```
     #[must_use]
-    pub fn whole(text: &str) -> String {
-        let mut escaped = String::with_capacity(text.len());
-        for character in text.chars() {
-            // The quotes are printable: escaped, they would only be harder to read.
-            if matches!(character, '"' | '\'') {
-                escaped.push(character);
-            } else {
-                escaped.extend(character.escape_debug());
-            }
-        }
-        escaped
+    pub fn whole(text: &'a str) -> EscapedWhole<'a> {
+        EscapedWhole(text)
     }
 }
+
+/// Text that is escaped as by [`Escaped`] and not cut: see [`Escaped::whole`].
+#[derive(Clone, Copy, Debug)]
+pub struct EscapedWhole<'a>(&'a str);
 
 /// The most characters that [`Escaped`] prints.
 const SHOWN: usize = 256;
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut characters = self.0.chars();
-        for character in characters.by_ref().take(SHOWN) {
+        let end = self.0.char_indices().nth(SHOWN).map_or(self.0.len(), |(index, _)| index);
+        let (shown, more) = self.0.split_at(end);
+        EscapedWhole(shown).fmt(f)?;
+        match more.chars().count() {
+            0 => Ok(()),
+            more => write!(f, "… ({more} more characters)"),
+        }
+    }
+}
+
+impl fmt::Display for EscapedWhole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return f.write_str(self.0);
+        }
+        for character in self.0.chars() {
             // The quotes are printable: escaped, they would only be harder to read.
             if matches!(character, '"' | '\'') {
                 fmt::Write::write_char(f, character)?;
@@ -97,10 +109,7 @@ impl fmt::Display for Escaped<'_> {
                 fmt::Display::fmt(&character.escape_debug(), f)?;
             }
         }
-        match characters.count() {
-            0 => Ok(()),
-            more => write!(f, "… ({more} more characters)"),
-        }
+        Ok(())
     }
 }
 

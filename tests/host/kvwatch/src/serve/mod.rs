@@ -52,7 +52,7 @@ pub use conformance::{Client, conforms};
 pub use dead_letters::{DeadLetterFile, DeadLetterLog, DeadLetters, Letter};
 pub use delivery::{Settings, Summary, deliver};
 pub use denials::Denials;
-pub use event::{Change, Escaped, Event, Position};
+pub use event::{Change, Escaped, EscapedWhole, Event, Position};
 pub use handler::{Handler, Outcome};
 pub use metrics::{HANDLER_TIME_BOUNDS, Histogram, Metrics, Snapshot};
 pub(crate) use metrics::{count, gauge};

@@ -1,14 +1,18 @@
 //! The log of `kvwatch serve`, on standard error.
 
+mod json;
+
 use std::io::{self, IsTerminal as _, Write};
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::json::Json;
 use crate::cli::screen;
 
 /// How the log is written.
@@ -44,6 +48,6 @@ pub(crate) fn start(format: Option<Format>) {
     // It fails only if there is a log already, which can be used as well.
     let _ = match format {
         Format::Text => log.with_ansi(is_terminal).with_target(false).finish().with(levels).try_init(),
-        Format::Json => log.json().flatten_event(true).with_span_list(false).finish().with(levels).try_init(),
+        Format::Json => log.fmt_fields(JsonFields::new()).event_format(Json).finish().with(levels).try_init(),
     };
 }

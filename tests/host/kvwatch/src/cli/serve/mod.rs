@@ -33,7 +33,7 @@ Exit codes:
   4  the store is missing: no server, no JetStream, no bucket or no database (--wait waits for it)
   143, 130  ended at once by a second SIGTERM or SIGINT; the events in hand come again";
 
-/// Give a watcher the changes of a NATS `JetStream` bucket, at least once each, or of a Redis database, at most once
+/// Give a watcher the changes of a key-value bucket of NATS, at least once each, or of a Redis database, at most once
 ///
 /// With NATS, an event is acknowledged after its handler returned, or after it was written to the dead letters. Events of one key
 /// are handled in the bucket's order. One of all processes with one name works, and the others stand by.

@@ -50,7 +50,7 @@ impl Reload {
             let (path, engine) = (self.path.clone(), crew.engine());
             let loading =
                 tokio::task::spawn_blocking(move || Watcher::load(&engine, path).map_err(|error| chain(&error)));
-            let file = Escaped::whole(&self.path.display().to_string());
+            let file = self.path.display().to_string();
             match loading.await {
                 Ok(Ok(watcher)) => {
                     crew.replace(watcher);

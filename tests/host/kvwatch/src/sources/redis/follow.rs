@@ -118,7 +118,7 @@ impl Follow {
                 Lost::Closed => "the server closed the connection".into(),
                 Lost::Silent => format!("the server was silent for {SILENCE:?}"),
                 Lost::Failed(error) => printable(&error),
-                Lost::Unannounced(error) => Escaped::whole(&error.to_string()),
+                Lost::Unannounced(error) => Escaped::whole(&error.to_string()).to_string(),
             };
             tracing::warn!(cause, "the connection to the store is lost; connecting again");
             let since = Instant::now();

@@ -51,7 +51,7 @@ async fn program_killed_in_the_middle_loses_nothing_and_keeps_the_order() -> Res
         }
     }
     // A span has a name of its own, so the field with the watcher's name has another one: JSON must not have it twice.
-    logged(folder, r#""span":{"watcher":"audit","name":"serve"}"#).await?;
+    logged(folder, r#""span":{"name":"serve","watcher":"audit"}"#).await?;
     running.stops().await
 }
 
