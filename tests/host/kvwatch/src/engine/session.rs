@@ -1,24 +1,23 @@
+mod builder;
+
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use inbound_keyvalue_host::store::Store as KeyvalueStore;
-use inbound_keyvalue_host::{
-    Change, Content, Details, Event, Host, HostLimits, Instance, Operation, Personality, Trap as HostTrap, Violation,
-};
+use inbound_keyvalue_host::{Change, Content, Event, Host, Operation, Personality, Trap as HostTrap, Violation};
 use tokio::runtime::Handle;
-use wasmtime::{Store, Trap, UpdateDeadline};
-use wasmtime_wasi::WasiCtx;
+use wasmtime::{Store, Trap};
 
-use super::grants::Provider;
-use super::limits::{Clock, Memory};
+use super::limits::Clock;
 use super::linking::{HandleWatch, State};
-use super::outcome::{Cause, Details as OutcomeDetails, Ending, Outcome, Trapped, backtrace};
-use super::output::{Console, Output, Words};
-use super::uncounted::Uncounted;
+use super::outcome::{Cause, Details, Ending, Outcome, Trapped, backtrace};
+use super::output::{Console, Words};
 use super::waiting::{wait_for, within};
 use super::watcher::Watcher;
+
+pub use builder::SessionBuilder;
+use builder::{clock, keep, store};
 
 /// Gives a watcher events, one after the other.
 ///
@@ -35,169 +34,6 @@ pub struct Session {
     /// The time and the fuel of every event, if there are limits.
     clock: Option<Arc<Clock>>,
     fuel: Option<u64>,
-}
-
-/// Makes a [`Session`].
-#[derive(Debug)]
-#[must_use]
-pub struct SessionBuilder {
-    watcher: Watcher,
-    personality: Personality,
-    output: Output,
-    buckets: Option<Vec<String>>,
-    store: Option<Arc<dyn KeyvalueStore>>,
-    event_bucket: Option<String>,
-    keep_written: Option<usize>,
-    details: Details,
-    timed: bool,
-}
-
-impl SessionBuilder {
-    pub(crate) fn new(watcher: Watcher) -> Self {
-        Self {
-            watcher,
-            personality: Personality::default(),
-            output: Output::default(),
-            buckets: None,
-            store: None,
-            event_bucket: None,
-            keep_written: None,
-            details: Details::default(),
-            timed: false,
-        }
-    }
-
-    /// How the host deviates. Unless this is called, it does all that a watcher could wish.
-    pub fn personality(mut self, personality: Personality) -> Self {
-        self.personality = personality;
-        self
-    }
-
-    /// What becomes of the watcher's output. Unless this is called, it is discarded.
-    pub fn output(mut self, output: Output) -> Self {
-        self.output = output;
-        self
-    }
-
-    /// Lets only these buckets be opened. Unless this is called, every name has a bucket.
-    pub fn buckets<I: IntoIterator<Item: Into<String>>>(mut self, names: I) -> Self {
-        self.buckets = Some(names.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// The store that the watcher acts on. Unless this is called, the session has one of its own in memory.
-    pub fn store(mut self, store: Arc<dyn KeyvalueStore>) -> Self {
-        self.store = Some(store);
-        self
-    }
-
-    /// The bucket of the store that the events come from. It is [`EVENT_BUCKET`](inbound_keyvalue_host::EVENT_BUCKET) unless this is
-    /// called.
-    pub fn event_bucket(mut self, name: impl Into<String>) -> Self {
-        self.event_bucket = Some(name.into());
-        self
-    }
-
-    /// Keeps only so many bytes of what is written to each value. Unless this is called, a watcher that can store its values has
-    /// them kept whole, and another one 1 MiB of each.
-    pub fn keep_written(mut self, bytes: usize) -> Self {
-        self.keep_written = Some(bytes);
-        self
-    }
-
-    /// Collects no details of the events: [`Outcome::violations`], [`Outcome::values`] and [`Outcome::changes`] stay empty, and
-    /// [`Outcome::violation_count`] still counts. Use it for a session that lives for months.
-    pub fn counted(mut self) -> Self {
-        self.details = Details::Counted;
-        self
-    }
-
-    /// Takes the time of each event, for [`Outcome::duration`]. A small event takes not much longer than to look at the clock.
-    pub fn timed(mut self) -> Self {
-        self.timed = true;
-        self
-    }
-
-    /// Makes the session.
-    #[must_use]
-    pub fn build(self) -> Session {
-        let per_event = self.personality.instance == Instance::PerEvent;
-        let mut host = Host::new(self.personality);
-        host.set_details(self.details);
-        if let Some(buckets) = self.buckets {
-            host.set_buckets(buckets);
-        }
-        if let Some(store) = self.store {
-            host.set_store(store);
-        }
-        if let Some(name) = self.event_bucket {
-            host.set_event_bucket(name);
-        }
-        keep(&mut host, self.keep_written, &self.watcher);
-        let console = Console::new(self.output);
-        let clock = clock(&self.watcher);
-        let store = store(&self.watcher, &console, clock.as_ref(), host);
-        let (timed, fuel) = (self.timed, self.watcher.engine().fuel());
-        let keep_written = self.keep_written;
-        Session { watcher: self.watcher, store, guest: None, console, per_event, timed, keep_written, clock, fuel }
-    }
-}
-
-/// Sets how much the host keeps of a value. A watcher that can store its values needs them whole.
-fn keep(host: &mut Host, keep_written: Option<usize>, watcher: &Watcher) {
-    let acts = watcher.imports().iter().any(|import| import.provider == Provider::Store);
-    if let Some(bytes) = keep_written.or(acts.then_some(usize::MAX)) {
-        host.keep_written(bytes);
-    }
-}
-
-fn clock(watcher: &Watcher) -> Option<Arc<Clock>> {
-    watcher.engine().limits().time.map(|limit| Arc::new(Clock::new(limit)))
-}
-
-fn store(watcher: &Watcher, console: &Console, clock: Option<&Arc<Clock>>, mut host: Host) -> Store<State> {
-    let engine = watcher.engine();
-    // What the host keeps for a guest is memory too, and a long call of the host is time too.
-    let mut kept = HostLimits::default();
-    kept.bytes = engine.kept().unwrap_or(kept.bytes);
-    host.set_limits(kept);
-    if let Some(clock) = clock.cloned() {
-        host.set_interrupt(move || clock.left().is_none());
-    }
-    let mut wasi = WasiCtx::builder();
-    match clock {
-        Some(clock) => {
-            wasi.stdout(Uncounted::new(console.stdout(), Arc::clone(clock)));
-            wasi.stderr(Uncounted::new(console.stderr(), Arc::clone(clock)));
-        }
-        None => _ = wasi.stdout(console.stdout()).stderr(console.stderr()),
-    }
-    let denied = engine.grants().apply(&mut wasi).err();
-    let memory = Memory::new(engine.limits().memory);
-    let state = State::new(
-        host,
-        memory,
-        engine.fuel().is_some(),
-        wasi.build(),
-        denied,
-        #[cfg(feature = "http")]
-        super::http::Http::new(engine.grants().allowed_hosts().to_vec()),
-    );
-    let mut store = Store::new(watcher.wasm(), state);
-    store.limiter(|state| &mut state.memory);
-    if let Some(clock) = clock {
-        let clock = Arc::clone(clock);
-        let waits = watcher.runtime().is_some();
-        // Asked at every tick. A watcher that may wait lets others go on then.
-        store.epoch_deadline_callback(move |_| {
-            Ok(match clock.left() {
-                None => UpdateDeadline::Interrupt,
-                Some(_) if waits => UpdateDeadline::Yield(1),
-                Some(_) => UpdateDeadline::Continue(1),
-            })
-        });
-    }
-    store
 }
 
 impl Session {
@@ -456,8 +292,8 @@ impl Session {
 
 /// The details of an event that has some.
 #[cold]
-fn details(state: &mut State, violations: Vec<Violation>, words: Option<Words>) -> Box<OutcomeDetails> {
-    Box::new(OutcomeDetails {
+fn details(state: &mut State, violations: Vec<Violation>, words: Option<Words>) -> Box<Details> {
+    Box::new(Details {
         violations,
         values: state.keyvalue.take_values(),
         changes: state.keyvalue.take_changes(),
