@@ -74,19 +74,25 @@ impl Value {
     ///     Ok(value)
     /// }
     /// ```
+    #[inline]
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub fn body(&mut self) -> Result<&OutputStream, Error> {
         if let Body::Unopened = self.body {
-            self.body = match types::value_write_body(self.handle.as_raw()) {
-                Ok(raw) => Body::Open(OutputStream::adopt(raw)),
-                Err(()) => Body::Unavailable,
-            };
+            self.open();
         }
         match &self.body {
             Body::Open(stream) => Ok(stream),
             Body::Finished(_) => Err(Error::Finished),
             Body::Unavailable | Body::Unopened => Err(Error::BodyUnavailable),
         }
+    }
+
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
+    fn open(&mut self) {
+        self.body = match types::value_write_body(self.handle.as_raw()) {
+            Ok(raw) => Body::Open(OutputStream::adopt(raw)),
+            Err(()) => Body::Unavailable,
+        };
     }
 
     /// Ends the body: drops its stream, and tells whether every write succeeded. If nothing was written, the body is opened first,
@@ -185,6 +191,14 @@ impl Write for Value {
             return Ok(0);
         }
         Write::write(&mut self.body()?, buf)
+    }
+
+    #[cfg_attr(not(target_family = "wasm"), track_caller)]
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        if buf.is_empty() {
+            return Ok(());
+        }
+        Ok(self.body()?.write_whole(buf)?)
     }
 
     /// Does nothing: the draft has no flush. [`finish`](Value::finish) ends the body.

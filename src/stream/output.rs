@@ -93,10 +93,10 @@ impl OutputStream {
     }
 
     /// Writes all of `buf`, which must not be empty. One call is enough for nearly every host and content.
-    #[cfg(feature = "outbound")]
     #[inline]
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     pub(crate) fn write_whole(&self, buf: &[u8]) -> Result<(), Error> {
+        self.check()?;
         match wasi_io::write(self.raw(), buf) {
             Ok(taken) if taken == buf.len() as u64 => Ok(()),
             first => self.write_rest(first, buf),
@@ -104,7 +104,6 @@ impl OutputStream {
     }
 
     /// Writes what the first call left.
-    #[cfg(feature = "outbound")]
     #[cold]
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn write_rest(&self, first: Result<u64, StreamError>, mut rest: &[u8]) -> Result<(), Error> {
@@ -151,6 +150,13 @@ impl Write for &OutputStream {
         Ok(self.write_some(buf).map_err(Error::from)?)
     }
 
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        if buf.is_empty() {
+            return Ok(());
+        }
+        Ok(self.write_whole(buf)?)
+    }
+
     /// Does nothing: the draft has no flush.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
@@ -161,6 +167,10 @@ impl Write for &OutputStream {
 impl Write for OutputStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&*self).write(buf)
+    }
+
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        (&*self).write_all(buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {

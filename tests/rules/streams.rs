@@ -152,7 +152,10 @@ fn read_to_end_counts_what_it_appends() {
 fn w1_an_empty_buffer_is_no_call_and_short_writes_are_normal() {
     let mut host = deviating(|p| p.write.size = Size::Fixed(3));
     let mut value = Value::new();
-    let ((), made) = calls(&host, || assert_eq!(value.write(b"").unwrap(), 0));
+    let ((), made) = calls(&host, || {
+        assert_eq!(value.write(b"").unwrap(), 0);
+        value.write_all(b"").unwrap();
+    });
     assert_eq!(made, 0);
     assert_eq!(value.body().unwrap().write(b"").unwrap(), 0);
     assert_eq!(value.write(b"hello").unwrap(), 3);
@@ -214,6 +217,25 @@ fn w2_a_host_that_claims_too_much_is_an_error() {
     assert!(matches!(value.finish(), Err(Error::Excess { asked: 4, answered: 5, .. })));
     drop(value);
     assert_clean(&mut host);
+}
+
+#[test]
+fn w2_a_failed_stream_is_not_touched_again() {
+    for (excess, error_at) in [(1, None), (0, Some(2))] {
+        let mut host = deviating(|p| (p.write.excess, p.write.error_at) = (excess, error_at));
+        let mut value = Value::new();
+        let first = value.write_all(b"text").unwrap_err();
+        let ((), made) = calls(&host, || {
+            assert!(value.write(b"text").is_err());
+            assert_eq!(value.write_all(b"text").unwrap_err().to_string(), first.to_string());
+            let mut body = value.body().unwrap();
+            assert!(body.write_all(b"text").is_err());
+            assert!(body.write_repeated(0, 9).is_err());
+        });
+        assert_eq!(made, 0);
+        drop(value);
+        assert_clean(&mut host);
+    }
 }
 
 #[test]
