@@ -17,7 +17,7 @@ use crate::units::ByteSize;
 pub struct Outcome {
     /// How the event ended.
     pub ending: Ending,
-    /// The number of rules for handles that the watcher broke.
+    /// How often the watcher broke a rule for handles.
     pub violation_count: u64,
     /// The number of the watcher's changes of the store.
     pub change_count: u64,
@@ -98,7 +98,7 @@ pub enum Cause {
 }
 
 impl Outcome {
-    /// The rules for handles that the watcher broke: the first 64 violations. Empty if the session is
+    /// The violations of the rules for handles: the first 64. Empty if the session is
     /// [counted](crate::SessionBuilder::counted).
     #[must_use]
     pub fn violations(&self) -> &[Violation] {

@@ -83,14 +83,16 @@ impl SessionBuilder {
         self
     }
 
-    /// Collects no details of the events: [`Outcome::violations`], [`Outcome::values`] and [`Outcome::changes`] stay empty, and
-    /// [`Outcome::violation_count`] still counts. Use it for a session that lives for months.
+    /// Collects no details of the events: [`violations`](crate::Outcome::violations), [`values`](crate::Outcome::values) and
+    /// [`changes`](crate::Outcome::changes) stay empty, and [`violation_count`](crate::Outcome::violation_count) still counts. Use it
+    /// for a session that lives for months.
     pub fn counted(mut self) -> Self {
         self.details = Details::Counted;
         self
     }
 
-    /// Takes the time of each event, for [`Outcome::duration`]. A small event takes not much longer than to look at the clock.
+    /// Takes the time of each event, for [`Outcome::duration`](crate::Outcome::duration). A small event takes not much longer than to
+    /// look at the clock.
     pub fn timed(mut self) -> Self {
         self.timed = true;
         self
