@@ -65,7 +65,7 @@ impl State {
         if self.http.has_denied() {
             return true;
         }
-        self.keyvalue.value_count() > 0 || self.keyvalue.change_count() > 0
+        !self.keyvalue.values().is_empty() || !self.keyvalue.changes().is_empty()
     }
 
     /// The hosts that the gate denied requests to since the last call.

@@ -38,7 +38,7 @@ pub struct Outcome {
 }
 
 /// The details of an event. Most events have none, and their outcomes are small.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Details {
     pub(super) violations: Vec<Violation>,
     pub(super) values: Vec<Written>,
@@ -46,6 +46,14 @@ pub(super) struct Details {
     pub(super) denied_hosts: Vec<String>,
     pub(super) words: Words,
 }
+
+const NO_DETAILS: &Details = &Details {
+    violations: Vec::new(),
+    values: Vec::new(),
+    changes: Vec::new(),
+    denied_hosts: Vec::new(),
+    words: Words { stdout: String::new(), stderr: String::new(), missing: [0, 0], last: Vec::new() },
+};
 
 /// How an event ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,60 +110,60 @@ impl Outcome {
     /// [counted](crate::SessionBuilder::counted).
     #[must_use]
     pub fn violations(&self) -> &[Violation] {
-        self.details.as_ref().map_or(&[], |details| &details.violations)
+        &self.details().violations
     }
 
     /// The content of each `Value` that the watcher made, in the order in which it made them.
     #[must_use]
     pub fn values(&self) -> &[Written] {
-        self.details.as_ref().map_or(&[], |details| &details.values)
+        &self.details().values
     }
 
     /// The watcher's changes of the store, in their order: the first 4096 changes.
     #[must_use]
     pub fn changes(&self) -> &[StoreChange] {
-        self.details.as_ref().map_or(&[], |details| &details.changes)
+        &self.details().changes
     }
 
     /// The hosts, with their ports, to which kvwatch denied an HTTP request because they are not
     /// [allowed](crate::Grants::allow_host): the first 16.
     #[must_use]
     pub fn denied_hosts(&self) -> &[String] {
-        self.details.as_ref().map_or(&[], |details| &details.denied_hosts)
+        &self.details().denied_hosts
     }
 
     /// The text that the watcher wrote to standard output. Empty unless the output is [captured](crate::Output::captured).
     #[must_use]
     pub fn stdout(&self) -> &str {
-        self.words().map_or("", |words| &words.stdout)
+        &self.details().words.stdout
     }
 
     /// The text that the watcher wrote to standard error. Empty unless the output is [captured](crate::Output::captured).
     #[must_use]
     pub fn stderr(&self) -> &str {
-        self.words().map_or("", |words| &words.stderr)
+        &self.details().words.stderr
     }
 
     /// The number of bytes of standard output that were not [captured](crate::Output::captured). They follow the captured ones.
     #[must_use]
     pub fn stdout_missing(&self) -> u64 {
-        self.words().map_or(0, |words| words.missing[0])
+        self.details().words.missing[0]
     }
 
     /// The number of bytes of standard error that were not [captured](crate::Output::captured). They follow the captured ones.
     #[must_use]
     pub fn stderr_missing(&self) -> u64 {
-        self.words().map_or(0, |words| words.missing[1])
+        self.details().words.missing[1]
     }
 
     /// Whether the watcher wrote to its standard error. A watcher that handles its own failure reports the failure there.
     #[must_use]
     pub fn wrote_stderr(&self) -> bool {
-        self.words().is_some_and(|words| !words.last.is_empty())
+        !self.details().words.last.is_empty()
     }
 
-    fn words(&self) -> Option<&Words> {
-        self.details.as_ref().map(|details| &details.words)
+    fn details(&self) -> &Details {
+        self.details.as_deref().unwrap_or(NO_DETAILS)
     }
 
     /// Whether the event was handled without a violation.

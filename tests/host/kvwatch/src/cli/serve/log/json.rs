@@ -30,9 +30,10 @@ where
         event.record(&mut line);
         line.add("target", &metadata.target().into());
         if let Some(span) = context.lookup_current() {
-            let fields = span.extensions().get::<FormattedFields<N>>().map(|fields| fields.fields.clone());
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<N>>();
             let mut object: Map<String, Value> =
-                fields.and_then(|fields| serde_json::from_str(&fields).ok()).unwrap_or_default();
+                fields.and_then(|fields| serde_json::from_str(&fields.fields).ok()).unwrap_or_default();
             object.insert("name".to_owned(), span.name().into());
             line.add("span", &object.into());
         }
