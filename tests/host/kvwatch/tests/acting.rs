@@ -166,7 +166,7 @@ fn a_bad_line_of_a_store_loses_nothing() {
 fn a_store_that_cannot_be_used_ends_the_run_before_its_first_event() {
     let folder = folder(COUNTS);
     for (path, message) in [
-        ("none/store.jsonl", "the store of --store none/store.jsonl: make its folder first"),
+        ("none/store.jsonl", "the store of --store none/store.jsonl: its folder does not exist. Make the folder"),
         (".", "is not a regular file"),
     ] {
         let output = run(&folder, &["--store", path]);

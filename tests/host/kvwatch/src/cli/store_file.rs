@@ -38,7 +38,7 @@ impl StoreFile {
         file.temporary().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
                 format!(
-                    "cannot write the store of --store {}: make its folder first, or name another file",
+                    "cannot write the store of --store {}: its folder does not exist. Make the folder, or name another file",
                     file.name()
                 )
             }
