@@ -1,7 +1,6 @@
 use std::fmt;
-use std::hint::assert_unchecked;
 use std::io::{self, BufRead, Read};
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 
 use bytes::Bytes;
 
@@ -314,17 +313,16 @@ impl Payload {
 
     /// The stream, opened now if it is not open yet.
     #[inline]
-    #[allow(unsafe_code, reason = "a handle excludes a stream and a refusal")]
     #[cfg_attr(not(target_family = "wasm"), track_caller)]
     fn stream(&mut self) -> Result<&mut InputStream, Error> {
         let parts = &mut *self.0;
         if let Some(handle) = parts.unread.take() {
-            // SAFETY: only `adopt` makes a payload with a handle, without the other two parts. Only this function sets them, after it
-            // has taken the handle. The compiler does not see this, and would keep the code that drops what they held.
-            unsafe { assert_unchecked(parts.stream.is_none() && parts.refusal.is_none()) };
-            match open(handle) {
-                Ok(stream) => parts.stream = Some(stream),
-                Err(trace) => parts.refusal = Some(trace),
+            // Only `adopt` makes a payload with a handle, without the other two parts, and only this function sets them, after it has
+            // taken the handle. So there is nothing to drop. The compiler does not see this, and would keep the code that drops what
+            // they held.
+            match types::payload_consume_async(handle.into_raw()) {
+                Ok(raw) => mem::forget(parts.stream.replace(InputStream::adopt(raw))),
+                Err(error) => mem::forget(parts.refusal.replace(take_trace(error))),
             }
         }
         match &mut parts.stream {

@@ -46,6 +46,7 @@ impl<W: Registered> Slot<W> {
             core::arch::wasm32::unreachable();
         }
         if let State::Unmade = state {
+            panic_report::install();
             let made = W::init();
             // SAFETY: the slot was not busy, so there is no other reference. `init` cannot come here again: the slot is busy.
             unsafe { (*self.watcher.get()).write(made) };
@@ -105,6 +106,9 @@ mod panic_report {
     use crate::watch::{Key, Operation};
 
     #[inline]
+    pub(super) fn install() {}
+
+    #[inline]
     pub(super) fn during(_: Operation, _: Key<'_>, event: impl FnOnce()) {
         event();
     }
@@ -121,14 +125,10 @@ mod panic_report {
     use crate::watch::{Key, Operation};
 
     std::thread_local! {
-        static HOOKED: Cell<bool> = const { Cell::new(false) };
         static EVENT: Cell<Option<(Operation, Key<'static>)>> = const { Cell::new(None) };
     }
 
     pub(super) fn during(operation: Operation, key: Key<'_>, event: impl FnOnce()) {
-        if !HOOKED.replace(true) {
-            hook();
-        }
         // SAFETY: the key lives longer than this call, and `EVENT` is emptied before the call returns. A panic does not unwind out
         // of this function: on these targets a panic traps.
         let key = unsafe { mem::transmute::<Key<'_>, Key<'static>>(key) };
@@ -137,8 +137,9 @@ mod panic_report {
         EVENT.set(None);
     }
 
+    /// Adds the name of the event to the message of each panic. Must be called once.
     #[cold]
-    fn hook() {
+    pub(super) fn install() {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             if let Some((operation, key)) = EVENT.get() {
