@@ -167,7 +167,9 @@ const BYTES_FOR_FUEL: u64 = 8;
 /// Counts a call that failed, and takes the fuel for a call. Without this cost, a guest could make the host work without a limit.
 #[inline]
 pub(crate) fn account(mut guest: StoreContextMut<'_, State>, result: &impl Answer) -> Result<()> {
-    guest.data_mut().failures += u64::from(result.failed());
+    if result.failed() {
+        guest.data_mut().failures += 1;
+    }
     if !guest.data().counts_fuel {
         return Ok(());
     }

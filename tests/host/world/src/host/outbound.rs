@@ -111,6 +111,7 @@ impl Host {
     /// The guest's changes in the last event, in their order: the first 4096 changes, and 64 MiB of their contents. There are
     /// none with [`Details::Counted`](super::Details::Counted).
     #[must_use]
+    #[inline]
     pub fn changes(&self) -> &[StoreChange] {
         &self.changes.kept
     }

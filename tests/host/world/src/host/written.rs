@@ -160,6 +160,7 @@ impl Bodies {
     }
 
     /// The bodies that are collected.
+    #[inline]
     pub(super) fn collected(&self) -> &[Written] {
         &self.written[..self.collected]
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::mem;
 
 use crate::accounts::{Kind, Origin};
 
@@ -30,7 +31,11 @@ pub(crate) enum Life {
 #[derive(Debug)]
 pub(super) struct Places<T> {
     near: [Place<T>; NEAR],
+    /// A bit for each place in `near`: whether the guest gave up its handle in this event.
+    given_up: u8,
     pub(super) far: HashMap<u64, (Made, T), BuildHasherDefault<MixNumber>>,
+    /// Whether `far` was used since it was last made small.
+    was_far: bool,
     /// Handles that the guest gave up earlier in this event, and that have no place in `near`. The newest is the last.
     pub(super) past: VecDeque<(Made, Life)>,
     /// The number of live handles.
@@ -44,11 +49,11 @@ pub(super) struct Place<T> {
     /// The object of a live handle.
     pub(super) object: Option<T>,
     /// How the guest gave up this handle, if it did so in this event.
-    past: Option<Life>,
+    life: Life,
 }
 
 /// A typical event has two to four live handles.
-pub(super) const NEAR: usize = 8;
+pub(super) const NEAR: usize = u8::BITS as usize;
 
 /// The most handles in `past`. They explain why a handle is missing.
 pub(super) const REMEMBERED: usize = 64;
@@ -56,8 +61,8 @@ pub(super) const REMEMBERED: usize = 64;
 impl<T> Places<T> {
     pub(super) fn new() -> Self {
         let made = Made { handle: 0, kind: Kind::Bucket, origin: Origin { call: "", location: None }, serial: 0 };
-        let near = std::array::from_fn(|_| Place { key: 0, made, object: None, past: None });
-        Self { near, far: HashMap::default(), past: VecDeque::new(), count: 0 }
+        let near = std::array::from_fn(|_| Place { key: 0, made, object: None, life: Life::Dropped });
+        Self { near, given_up: 0, far: HashMap::default(), was_far: false, past: VecDeque::new(), count: 0 }
     }
 
     /// The number of live handles.
@@ -79,26 +84,30 @@ impl<T> Places<T> {
     #[inline(always)]
     pub(super) fn insert(&mut self, key: u64, made: Made, object: T) {
         let at = Self::at(key);
-        if self.near[at].object.is_some() || self.near[at].past.is_some() {
+        if self.near[at].object.is_some() || self.given_up & 1 << at != 0 {
             self.vacate(at);
         }
         self.count += 1;
         let place = &mut self.near[at];
         place.key = key;
         place.made = made;
-        place.object = Some(object);
+        // The place has no object. The compiler does not see that, and would drop one.
+        mem::forget(place.object.replace(object));
     }
 
+    /// Makes room in a place that is taken.
     #[cold]
     fn vacate(&mut self, at: usize) {
         let place = &mut self.near[at];
         if let Some(object) = place.object.take() {
             self.far.insert(place.key, (place.made, object));
-        } else if let Some(life) = place.past.take() {
+            self.was_far = true;
+        } else {
+            self.given_up &= !(1 << at);
             if self.past.len() == REMEMBERED {
                 self.past.pop_front();
             }
-            self.past.push_back((place.made, life));
+            self.past.push_back((place.made, place.life));
         }
     }
 
@@ -133,15 +142,17 @@ impl<T> Places<T> {
     #[inline]
     pub(super) fn remove(&mut self, key: u64, kind: Kind, life: Life) -> Option<T> {
         let place = self.find(key).filter(|place| place.made.kind == kind)?;
-        place.past = Some(life);
+        place.life = life;
         let object = place.object.take();
+        self.given_up |= 1 << Self::at(key);
         self.count -= 1;
         object
     }
 
     /// The handles that the guest gave up. If two of them have the same key, the newer one is first.
     pub(super) fn given_up(&self) -> impl Iterator<Item = (&Made, Life)> {
-        let near = self.near.iter().filter_map(|place| Some((&place.made, place.past?)));
+        let near = self.near.iter().enumerate().filter(|(at, _)| self.given_up & 1 << at != 0);
+        let near = near.map(|(_, place)| (&place.made, place.life));
         near.chain(self.past.iter().rev().map(|(made, life)| (made, *life)))
     }
 
@@ -177,14 +188,15 @@ impl<T> Places<T> {
             self.count = 0;
         }
         // One event with many handles must not take memory, or make this slow, in every later event.
-        if self.far.capacity() > REMEMBERED {
+        if self.was_far {
             self.far.shrink_to(REMEMBERED);
+            self.was_far = false;
         }
     }
 
     #[inline]
     pub(super) fn forget_past(&mut self) {
-        self.near.iter_mut().for_each(|place| place.past = None);
+        self.given_up = 0;
         if !self.past.is_empty() {
             self.past.clear();
         }
