@@ -1,5 +1,7 @@
 //! Gives the events of a source to a watcher, and reports each of them.
 
+use std::convert::Infallible;
+
 use kvwatch::sources::{Fate, Item, Source};
 use kvwatch::world::{Content, Event, Problem};
 use kvwatch::{Outcome, Watched, Watcher};
@@ -104,13 +106,17 @@ impl Runner {
 
     /// Applies all events of a source. Returns `false` if the source cannot be read to its end. Between two events, it changes to
     /// the newest watcher that `watch` has built. All output of the events is written when it returns.
-    pub(crate) fn replay(&mut self, source: &mut dyn Source, watch: Option<&Watch>) -> Result<bool> {
+    pub(crate) fn replay(
+        &mut self,
+        source: &mut dyn Source<Request = Infallible>,
+        watch: Option<&Watch>,
+    ) -> Result<bool> {
         let complete = self.apply_all(source, watch)?;
         style::flush()?;
         Ok(complete)
     }
 
-    fn apply_all(&mut self, source: &mut dyn Source, watch: Option<&Watch>) -> Result<bool> {
+    fn apply_all(&mut self, source: &mut dyn Source<Request = Infallible>, watch: Option<&Watch>) -> Result<bool> {
         while !self.is_stopped() {
             let item = source.next();
             // A signal may have come while the source waited.

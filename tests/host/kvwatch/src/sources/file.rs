@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::io::BufRead;
 
 use inbound_keyvalue_host::Events;
@@ -30,6 +31,8 @@ impl<R: BufRead> Lines<R> {
 }
 
 impl<R: BufRead> Source for Lines<R> {
+    type Request = Infallible;
+
     fn name(&self) -> &str {
         &self.name
     }

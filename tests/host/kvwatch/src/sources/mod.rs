@@ -4,11 +4,9 @@
 //! events, such as a queue, passes a function to [`Delivery::with_end`]. A source that cannot acknowledge, such as a file, passes
 //! none.
 //!
-//! The prompt of `kvwatch run` is not a source. A source only passes events on. The prompt also asks for the results: `get`,
-//! `keys` and `stats` read the store and the figures after the last event, `fresh` replaces the instance, and a typed event is
-//! answered with the values that the watcher wrote. As a source, the prompt would have to share the store, the session and the
-//! figures with the code that calls it. The prompt and a source have three things in common: the type of an event, the function
-//! that applies an event, and [`Lines`], with which the command `load` reads a file.
+//! The prompt of `kvwatch run` is a source too, and is part of the program, because it needs a terminal. A user types events, and
+//! also asks for other things: the values and keys of the store, a new instance, the figures. These are a source's
+//! [`Request`](Source::Request)s. The program that runs the source answers them, so a source knows neither the store nor the session.
 //!
 //! `kvwatch serve` uses another trait, `serve::Source`, because a store that delivers events again has acks, gates and leases. A
 //! test suite, `serve::conforms`, tests its implementations for NATS and Redis.
@@ -25,6 +23,7 @@ pub use file::Lines;
 #[cfg(feature = "serve")]
 pub use secret::{BadSecret, Secret};
 
+use std::convert::Infallible;
 #[cfg(feature = "serve")]
 use std::time::Duration;
 
@@ -58,19 +57,24 @@ pub(crate) fn is_name(name: &str) -> bool {
 
 /// A source of events, which come one after the other.
 pub trait Source {
+    /// What the source asks of the program that runs it, besides events. [`Infallible`] if it asks for nothing.
+    type Request;
+
     /// The name of the source in messages: the path of a file, for example.
     fn name(&self) -> &str;
 
     /// Waits for the next item.
-    fn next(&mut self) -> Item;
+    fn next(&mut self) -> Item<Self::Request>;
 }
 
 /// The next item of a source.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Item {
+pub enum Item<R = Infallible> {
     /// An event. Report its end.
     Event(Delivery),
+    /// The source asks the program for something. The source continues.
+    Request(R),
     /// A line that is not an event. The source continues after it, unless it cannot be read any further.
     Bad(BadLine),
     /// A remark for the user. The source continues.

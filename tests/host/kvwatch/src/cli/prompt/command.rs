@@ -12,16 +12,22 @@ pub(crate) enum Command {
     SetFile(String, PathBuf),
     Delete(String),
     Event(Event),
+    Again,
+    Request(Request),
+    Quit,
+}
+
+/// A command that is not an event.
+#[derive(Debug)]
+pub(crate) enum Request {
     /// A key and its bucket. Without a bucket, the watched bucket is meant.
     Get(String, Option<String>),
     /// The keys of a bucket that start with a prefix.
     Keys(String, Option<String>),
     Load(PathBuf),
-    Again,
     Fresh,
     Stats,
     Help,
-    Quit,
 }
 
 /// The names of the commands, with their arguments.
@@ -144,13 +150,13 @@ impl FromStr for Command {
                 }
             }
             "delete" => Self::Delete(word()?),
-            "get" => Self::Get(word()?, word().ok()),
-            "keys" => Self::Keys(word().unwrap_or_default(), word().ok()),
-            "load" => Self::Load(path(&word()?)),
+            "get" => Self::Request(Request::Get(word()?, word().ok())),
+            "keys" => Self::Request(Request::Keys(word().unwrap_or_default(), word().ok())),
+            "load" => Self::Request(Request::Load(path(&word()?))),
             "again" => Self::Again,
-            "fresh" => Self::Fresh,
-            "stats" => Self::Stats,
-            "help" => Self::Help,
+            "fresh" => Self::Request(Request::Fresh),
+            "stats" => Self::Request(Request::Stats),
+            "help" => Self::Request(Request::Help),
             _ => Self::Quit,
         };
         match words.next() {
@@ -216,7 +222,11 @@ mod tests {
 
     /// The command as `Debug` shows it, or the message about it.
     fn parsed(line: &str) -> String {
-        line.parse::<Command>().map_or_else(|error| error.to_string(), |command| format!("{command:?}"))
+        match line.parse() {
+            Ok(Command::Request(request)) => format!("{request:?}"),
+            Ok(command) => format!("{command:?}"),
+            Err(error) => BadCommand::to_string(&error),
+        }
     }
 
     #[test]

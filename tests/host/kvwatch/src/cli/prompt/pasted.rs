@@ -17,6 +17,11 @@ impl Pasted {
         self.lines.extend(lines.map(str::to_owned));
     }
 
+    /// Whether no line waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// The next line.
     pub(crate) fn next_line(&mut self) -> Option<String> {
         self.lines.pop_front()
