@@ -1,118 +1,44 @@
-//! Builds the example watchers and shows them handling recorded events, with the store in memory.
+//! Builds and starts the demo, which is in the package `demo-watchers`.
+//!
+//! The demo contains wasmtime, and its first build takes minutes. This program depends on nothing. It starts after a second, and says
+//! what comes.
 
-use std::fs::{self, File};
-use std::io::{BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::env;
+use std::io;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
-use kvwatch::build::{self, Target};
-use kvwatch::world::{Change, Content, Event, Events};
-use kvwatch::{ByteSize, Cache, Engine, Outcome, Output, Stream, Watched, Watcher};
+const DEMO: &str = "demo-watchers";
 
-fn main() -> Result<()> {
-    let examples = examples()?;
-    eprintln!("Building {} watchers for {}; the first time, this takes a while.", examples.len(), Target::default());
-    // Later runs find the compiled watchers here. Without the folder, they take longer.
-    let engine = Engine::builder().cache(Cache::of_user().unwrap_or_default()).build()?;
-    let mut watchers = Vec::new();
-    for example in &examples {
-        let built = build::package(example, Target::default())?;
-        let name = name(example);
-        match Watcher::from_bytes(&engine, &name, &built.component) {
-            Ok(watcher) => watchers.push((example, watcher)),
-            // The demo's kvwatch is built without HTTP, which takes a minute to compile.
-            Err(kvwatch::Error::UnknownImports { imports, .. }) => {
-                println!("\n{name}\n  needs {}: examples/{name}/README.md shows how to run it", imports.join(", "));
-            }
-            Err(error) => return Err(error.into()),
+fn main() -> ExitCode {
+    match is_built() {
+        Ok(true) => {}
+        _ => eprintln!(
+            "The first run builds a host for WebAssembly: about three minutes on two cores, 1.5 GB on disk. Later runs take seconds."
+        ),
+    }
+    match build_and_run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: cannot start cargo: {error}; run `cargo run --bin {DEMO}` instead");
+            ExitCode::FAILURE
         }
     }
-    for (example, watcher) in watchers {
-        show(example, &watcher)?;
-    }
-    println!("\nEach watcher is a folder in examples/, made to be copied. `kvwatch` runs one by itself:");
-    println!("  cargo run -p kvwatch -- run examples/audit-log examples/audit-log/events.jsonl");
-    Ok(())
 }
 
-/// The folders of the examples, in the order of their names.
-fn examples() -> Result<Vec<PathBuf>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-    let folder = folder.canonicalize().with_context(|| format!("there is no {}", folder.display()))?;
-    let mut examples = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.join("Cargo.toml").is_file() {
-            examples.push(path);
-        }
-    }
-    examples.sort();
-    Ok(examples)
+/// Whether an earlier run has built the demo: cargo puts all programs of a profile in one folder.
+fn is_built() -> io::Result<bool> {
+    let program = format!("{DEMO}{}", env::consts::EXE_SUFFIX);
+    env::current_exe()?.with_file_name(program).try_exists()
 }
 
-fn name(example: &Path) -> String {
-    example.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn show(example: &Path, watcher: &Watcher) -> Result<()> {
-    println!("\n{}", name(example));
-    let output = Output::lines(|stream, line| {
-        // The output of a watcher, on both streams, belongs between the events here.
-        let mark = if stream == Stream::Stderr { "!" } else { "|" };
-        let _ = writeln!(std::io::stdout(), "    {mark} {line}");
-    });
-    let mut store = Watched::new(watcher.session().output(output), "demo");
-    let mut peak = 0;
-    let mut give = |event: &Event| {
-        println!("  {}", title(event));
-        let outcome = store.apply(event);
-        peak = peak.max(outcome.peak_memory);
-        tell(&outcome);
-    };
-    let path = example.join("events.jsonl");
-    let events = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    for event in Events::new(BufReader::new(events)) {
-        give(&event.with_context(|| path.display().to_string())?);
+fn build_and_run() -> io::Result<ExitCode> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // In the root of the repository and with the name of a program, cargo compiles the same features as for `cargo test`.
+    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).args(["run", "--bin", DEMO]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
     }
-    if name(example) == "large-values" {
-        give(&Event::set("backups/a-large-one", Content::repeat("a line of a backup\n", 256 << 20)));
-    }
-    println!("  at most {} of guest memory", ByteSize(peak));
-    Ok(())
-}
-
-fn title(event: &Event) -> String {
-    match &event.change {
-        Change::Set(content) => format!("set {:?} to {}", event.key, ByteSize(content.len())),
-        Change::Delete => format!("delete {:?}", event.key),
-    }
-}
-
-/// A short text unchanged, or the size of any other content.
-fn short(content: &Content) -> String {
-    const LONGEST: u64 = 60;
-    let bytes = if content.len() <= LONGEST { content.read(0, LONGEST).ok() } else { None };
-    match bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
-        Some(text) => format!("{text:?}"),
-        None => ByteSize(content.len()).to_string(),
-    }
-}
-
-fn tell(outcome: &Outcome) {
-    for value in outcome.values() {
-        println!("    > a value of {}", ByteSize(value.len));
-    }
-    for change in outcome.changes() {
-        let key = &change.event.key;
-        match &change.event.change {
-            Change::Set(content) => println!("    > sets {key:?} to {}", short(content)),
-            Change::Delete => println!("    > deletes {key:?}"),
-        }
-    }
-    if let Some(trapped) = outcome.trapped() {
-        println!("    the event failed: {}", trapped.headline());
-    }
-    for violation in outcome.violations() {
-        println!("    the watcher did wrong: {violation}");
-    }
+    let code = cargo.status()?.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
