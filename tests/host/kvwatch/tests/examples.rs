@@ -75,7 +75,8 @@ fn without_ports(text: &str) -> String {
 
 /// Checks that the script has left no file, and no process with a path in the folder or of the script's receiver.
 fn assert_nothing_left(folder: &Path) {
-    assert_eq!(fs::read_dir(folder).unwrap().count(), 0, "files are left");
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.is_empty(), "files are left: {files:?}");
     let Ok(processes) = fs::read_dir("/proc") else { return };
     for process in processes.filter_map(Result::ok) {
         let variables = fs::read(process.path().join("environ")).unwrap_or_default();
