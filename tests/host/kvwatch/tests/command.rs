@@ -371,8 +371,12 @@ fn a_stub_replaces_an_interface_that_kvwatch_does_not_offer() {
         assert_eq!(ran.code, Some(2));
         assert!(ran.stderr.contains("it imports `acme:mail/send@1.2.0`"), "{}", ran.stderr);
     }
-    let ran = folder.kvwatch_fed(&["run", "mailer.wasm", "--stub", "acme:mail/send"], EVENTS);
+    let ran =
+        folder.kvwatch_fed(&["run", "mailer.wasm", "--stub", "acme:mail/send", "--stub", "acme:mail/sent"], EVENTS);
     assert_eq!(ran.code, Some(1));
+    let warning = "--stub acme:mail/sent has no effect: it replaces no import of mailer.wasm;";
+    assert_eq!(ran.stderr.matches("has no effect").count(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains(warning), "{}", ran.stderr);
     let error = "it called `send` of `acme:mail/send@1.2.0`, which is only a stub here";
     assert_eq!(ran.stderr.matches(error).count(), 2, "{}", ran.stderr);
     assert!(ran.stderr.contains("3 events, 2 failed, 1 violation\n"), "{}", ran.stderr);

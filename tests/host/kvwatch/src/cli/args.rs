@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
 use kvwatch::world::Personality;
-use kvwatch::{ByteSize, ByteSizeError, Cache, Engine, EngineBuilder, Grants};
+use kvwatch::{ByteSize, ByteSizeError, Cache, Engine, EngineBuilder, Grants, Watcher};
 
-use super::{chain, style};
+use super::{chain, escape, style};
 
 /// `500ms`, `2s` or `1m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -82,6 +82,12 @@ pub(crate) fn warn_of_cache(error: &dyn std::error::Error) {
 pub(crate) fn engine(limits: &EngineBuilder, pool: Option<u32>) -> super::Result<Engine> {
     let pooled = pool.and_then(|instances| limits.clone().pooled(instances).build().ok());
     Ok(pooled.map_or_else(|| limits.clone().build(), Ok)?)
+}
+
+/// The warning about a stub that replaces no import of the watcher.
+pub(crate) fn unused_stub(watcher: &Watcher, stub: &str) -> String {
+    let advice = "`kvwatch check` lists its imports, and which of them need a stub";
+    escape::line(&format!("--stub {stub} has no effect: it replaces no import of {}; {advice}", watcher.name()))
 }
 
 /// The grants of the flags `--env`, `--dir` and `--stub`.

@@ -165,6 +165,9 @@ impl Run {
             let _spinner = Spinner::new("compiling");
             component.load(&engine)?
         };
+        for stub in watcher.unused_stubs() {
+            style::warning(&args::unused_stub(&watcher, stub));
+        }
         let has_stderr = watcher.imports().iter().any(|import| import.name.starts_with("wasi:cli/stderr@"));
         let output = if self.json { Output::captured() } else { Output::to(GuestOutput::new()) };
         let session = watcher.session().personality(personality).output(output).timed();

@@ -161,8 +161,13 @@ impl Grants {
         if WASI.iter().any(|package| import.starts_with(package)) && track(import) == Some("0.2") {
             return Provider::Wasi;
         }
-        let is_stub = |stub: &String| stub == import || stub == without_version(import) || are_compatible(stub, import);
-        if self.stubs.iter().any(is_stub) { Provider::Stub } else { Provider::Unknown }
+        if self.stubs.iter().any(|stub| replaces(stub, import)) { Provider::Stub } else { Provider::Unknown }
+    }
+
+    /// The stubs that replace none of these imports, whose provider is a stub.
+    pub(crate) fn unused_stubs(&self, replaced: &[&str]) -> Vec<&str> {
+        let is_used = |stub: &&str| replaced.iter().any(|import| replaces(stub, import));
+        self.stubs.iter().map(String::as_str).filter(|stub| !is_used(stub)).collect()
     }
 
     /// Finds the first folder that cannot be opened.
@@ -182,6 +187,11 @@ impl Grants {
         }
         Ok(())
     }
+}
+
+/// Whether a stub replaces an import that nobody else provides.
+fn replaces(stub: &str, import: &str) -> bool {
+    stub == import || stub == without_version(import) || are_compatible(stub, import)
 }
 
 /// Whether a call of this import may wait for something.

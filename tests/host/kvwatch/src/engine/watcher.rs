@@ -108,6 +108,14 @@ impl Watcher {
         &self.imports
     }
 
+    /// The [stubs](crate::Grants::stub) that replace no import of the component. Their names may be wrong.
+    #[must_use]
+    pub fn unused_stubs(&self) -> Vec<&str> {
+        let replaced = self.imports.iter().filter(|import| import.provider == Provider::Stub);
+        let replaced: Vec<_> = replaced.map(|import| &*import.name).collect();
+        self.engine.grants().unused_stubs(&replaced)
+    }
+
     /// The engine that runs it.
     #[must_use]
     pub fn engine(&self) -> &Engine {

@@ -92,6 +92,9 @@ impl Job {
         // This comes before the read of the file: a file that replaces it from now on is new.
         let reload = reload.then(|| Reload::new(path.clone()));
         let watcher = WatcherArgs::of(path).component()?.load(&engine)?;
+        for stub in watcher.unused_stubs() {
+            tracing::warn!("{}", args::unused_stub(&watcher, stub));
+        }
         let served = Served {
             name: source.name().to_owned(),
             metrics: Arc::default(),
