@@ -82,7 +82,7 @@ impl<S: Source> Allocator<S> {
         let block = self.take(index + 1);
         if !block.is_null() {
             // SAFETY: the block has twice as many bytes, so its second half is a block of this size.
-            unsafe { self.give(index, block.add(bytes)) };
+            unsafe { self.add(index, block.add(bytes)) };
         }
         block
     }
@@ -92,7 +92,7 @@ impl<S: Source> Allocator<S> {
     /// # Safety
     ///
     /// The block must have this size, and belong to the allocator.
-    unsafe fn give(&self, index: usize, block: *mut u8) {
+    unsafe fn add(&self, index: usize, block: *mut u8) {
         if let Some(free) = self.free.get(index) {
             // SAFETY: the block has at least 16 bytes and is aligned to at least 16, which is enough for a pointer.
             unsafe { block.cast::<*mut u8>().write(free.replace(block)) };
@@ -114,7 +114,7 @@ unsafe impl<S: Source> GlobalAlloc for Allocator<S> {
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: `alloc` has returned the block for this layout, and the caller gives it back.
-        unsafe { self.give(index_of(layout), block) };
+        unsafe { self.add(index_of(layout), block) };
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
@@ -129,7 +129,7 @@ unsafe impl<S: Source> GlobalAlloc for Allocator<S> {
             // caller, who gives it back.
             unsafe {
                 ptr::copy_nonoverlapping(block, new, layout.size().min(bytes));
-                self.give(index_of(layout), block);
+                self.add(index_of(layout), block);
             }
         }
         new

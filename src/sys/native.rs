@@ -17,7 +17,7 @@ use std::panic::{self, AssertUnwindSafe, Location};
 use std::rc::Rc;
 use std::thread;
 
-use inbound_keyvalue_host::{Called, Host};
+use inbound_keyvalue_host::{CallResult, Host};
 
 pub(crate) use report::Reported;
 
@@ -131,7 +131,7 @@ fn end(message: String) -> ! {
 /// `nothing` is the answer where the code of a guest would not run any more: a guest drops nothing after a trap or a panic, but
 /// native code unwinds. A `Drop` never panics (O9), so a drop also gets it where its host is gone or lent to the test.
 #[track_caller]
-fn call<T>(function: &str, id: HostId, nothing: T, call: impl FnOnce(&mut Host) -> Called<T>) -> T {
+fn call<T>(function: &str, id: HostId, nothing: T, call: impl FnOnce(&mut Host) -> CallResult<T>) -> T {
     let caller = Location::caller();
     let is_drop = function.starts_with("drop_");
     let unwinding = thread::panicking();

@@ -56,9 +56,10 @@ mod stored;
 mod watcher;
 
 pub use inbound_keyvalue_host::{
-    AfterEnd, BadHandle, BadLine, Called, Change, ConsumedPayload, Content, Details, End, Event, EventError,
-    EventProblem, Events, Fault, Given, Host, HostLimits, Instance, IntoContent, Kind, Numbering, Origin, Personality,
-    Problem, Reading, Repeat, Size, SizeHint, StreamError, Streamed, Transfer, Trap, Violation, Writing, Written,
+    AfterEnd, BadHandle, BadLine, CallResult, Change, ConsumedPayload, Content, Details, End, Event, EventError,
+    EventProblem, Events, Fault, HandleKind, Host, HostLimits, Instance, IntoContent, Numbering, Origin, Personality,
+    Problem, Reading, Repeat, SetHandles, Size, SizeHint, StreamError, StreamResult, Transfer, Trap, Violation,
+    Writing, Written,
 };
 pub use outcome::{Ending, Outcome};
 pub use replay::{ReplayCause, ReplayError};

@@ -60,8 +60,8 @@ macro_rules! only_native {
 }
 
 only_native! {
-    AfterEnd BadHandle BadLine Called Change ConsumedPayload Content Details End Ending Event EventError
-    EventProblem Events Fault Given Host HostLimits Instance IntoContent Kind Numbering Origin Outcome
-    Personality Problem Reading Repeat ReplayCause ReplayError Size SizeHint StoreChange StoredBucket StreamError
-    Streamed Transfer Trap Violation Writing Written
+    AfterEnd BadHandle BadLine CallResult Change ConsumedPayload Content Details End Ending Event EventError
+    EventProblem Events Fault HandleKind Host HostLimits Instance IntoContent Numbering Origin Outcome
+    Personality Problem Reading Repeat ReplayCause ReplayError SetHandles Size SizeHint StoreChange
+    StoredBucket StreamError StreamResult Transfer Trap Violation Writing Written
 }

@@ -314,13 +314,13 @@ impl<W, F> TestHost<W, F> {
 
     /// Makes a payload outside an event, for a function that takes one.
     pub fn payload<C>(&mut self, content: impl IntoContent<C>) -> Payload {
-        let given = self.host.borrow_mut().give_payload(content.into_content());
+        let given = self.host.borrow_mut().make_payload(content.into_content());
         Payload::adopt(self.entered.raw(given))
     }
 
     /// Makes the bucket of an event outside an event, for a function that takes one.
     pub fn event_bucket(&mut self) -> Bucket {
-        let given = self.host.borrow_mut().give_bucket();
+        let given = self.host.borrow_mut().make_bucket();
         Bucket::adopt(self.entered.raw(given))
     }
 

@@ -6,7 +6,7 @@ use std::panic::Location;
 /// A kind of handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the draft's kinds by their names")]
-pub enum Kind {
+pub enum HandleKind {
     Bucket,
     Error,
     InputStream,
@@ -15,11 +15,11 @@ pub enum Kind {
     Value,
 }
 
-impl Kind {
+impl HandleKind {
     pub(crate) const COUNT: usize = 6;
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for HandleKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bucket => "bucket",
@@ -60,7 +60,7 @@ pub struct Violation {
     /// The kind of violation.
     pub fault: Fault,
     /// The kind of handle that the call expected.
-    pub kind: Kind,
+    pub kind: HandleKind,
     /// The handle.
     pub handle: u32,
     /// The draft's function that was called; for a leak, the end of the event.
@@ -126,7 +126,7 @@ pub enum Fault {
     /// The payload was consumed before.
     ConsumedBefore,
     /// The handle is of this other kind.
-    WrongKind(Kind),
+    WrongKind(HandleKind),
     /// A value was dropped before the stream that writes it.
     ParentFirst,
     /// `value-write-body` was called again.

@@ -14,7 +14,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::accounts::{Fault, Kind, Origin, Violation, Violations};
+use crate::accounts::{Fault, HandleKind, Origin, Violation, Violations};
 use crate::content::Content;
 use crate::personality::Personality;
 use crate::store::Store;
@@ -26,7 +26,7 @@ use decorator::Decorator;
 pub use limits::HostLimits;
 use limits::Interrupt;
 use object::{Object, Output, Payload};
-pub use outbound::{Answered, Asked, EVENT_BUCKET};
+pub use outbound::{AnsweredCall, EVENT_BUCKET, PendingCall};
 pub use reply::Reply;
 use written::Bodies;
 pub use written::Written;
@@ -98,7 +98,7 @@ pub enum Details {
 /// The handles that a set gives a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Given {
+pub struct SetHandles {
     /// The bucket.
     pub bucket: u32,
     /// The payload.
@@ -115,10 +115,10 @@ pub struct StreamError;
 pub struct Trap(String);
 
 /// The result of a call, or a trap.
-pub type Called<T> = Result<T, Trap>;
+pub type CallResult<T> = Result<T, Trap>;
 
 /// The result of a call on a stream, or a trap.
-pub type Streamed<T> = Called<Result<T, StreamError>>;
+pub type StreamResult<T> = CallResult<Result<T, StreamError>>;
 
 impl Host {
     /// A host with a personality.
@@ -215,19 +215,19 @@ impl Host {
 
     /// Starts a set. Makes the handles that the host passes to `on-set`.
     #[inline]
-    pub fn begin_set(&mut self, content: &Content) -> Given {
+    pub fn begin_set(&mut self, content: &Content) -> SetHandles {
         // The clone waits for all earlier writes to memory, so it comes before those of this function.
         let content = content.clone();
         self.begin();
-        let bucket = self.insert(Kind::Bucket, "on-set", Object::Bucket(None));
-        Given { bucket, payload: self.give_payload(content) }
+        let bucket = self.insert(HandleKind::Bucket, "on-set", Object::Bucket(None));
+        SetHandles { bucket, payload: self.make_payload(content) }
     }
 
     /// Starts a delete. Makes the bucket that the host passes to `on-delete`.
     #[inline]
     pub fn begin_delete(&mut self) -> u32 {
         self.begin();
-        self.insert(Kind::Bucket, "on-delete", Object::Bucket(None))
+        self.insert(HandleKind::Bucket, "on-delete", Object::Bucket(None))
     }
 
     #[inline]
@@ -331,25 +331,25 @@ impl Host {
     }
 
     /// Makes a bucket outside an event, for code that takes one.
-    pub fn give_bucket(&mut self) -> u32 {
-        self.insert(Kind::Bucket, "on-delete", Object::Bucket(None))
+    pub fn make_bucket(&mut self) -> u32 {
+        self.insert(HandleKind::Bucket, "on-delete", Object::Bucket(None))
     }
 
     /// Makes a payload outside an event, for code that takes one.
     #[inline]
-    pub fn give_payload(&mut self, content: Content) -> u32 {
-        self.insert(Kind::Payload, "on-set", Object::Payload(Payload { content, kept: 0 }))
+    pub fn make_payload(&mut self, content: Content) -> u32 {
+        self.insert(HandleKind::Payload, "on-set", Object::Payload(Payload { content, kept: 0 }))
     }
 
     /// Makes a handle that the host passes to the guest. No limit applies.
     #[inline]
-    fn insert(&mut self, kind: Kind, call: &'static str, object: Object) -> u32 {
+    fn insert(&mut self, kind: HandleKind, call: &'static str, object: Object) -> u32 {
         self.table.insert(kind, Origin { call, location: self.caller }, object)
     }
 
     /// Makes a handle that the guest asked for, within the limits.
     #[inline]
-    fn make(&mut self, kind: Kind, call: &'static str, object: Object) -> Called<u32> {
+    fn make(&mut self, kind: HandleKind, call: &'static str, object: Object) -> CallResult<u32> {
         let bytes = object.bytes();
         self.admit_handle(call, bytes)?;
         self.object_bytes += bytes;
@@ -358,12 +358,12 @@ impl Host {
 
     /// Makes an error, within the limits.
     #[cold]
-    fn error(&mut self, call: &'static str, trace: String) -> Called<u32> {
-        self.make(Kind::Error, call, Object::Error(trace))
+    fn error(&mut self, call: &'static str, trace: String) -> CallResult<u32> {
+        self.make(HandleKind::Error, call, Object::Error(trace))
     }
 
     /// Notes a violation with a handle that exists.
-    pub(crate) fn violate(&mut self, fault: Fault, kind: Kind, handle: u32, call: &'static str) {
+    pub(crate) fn violate(&mut self, fault: Fault, kind: HandleKind, handle: u32, call: &'static str) {
         let origin = self.table.origin(kind, handle);
         self.note(Violation { fault, kind, handle, call, origin });
     }
@@ -375,12 +375,12 @@ impl Host {
 
     /// Answers a call with a handle that does not exist. After `Ok`, the call returns its failure, or nothing if it has none.
     #[cold]
-    fn missing(&mut self, kind: Kind, handle: u32, call: &'static str) -> Called<()> {
+    fn missing(&mut self, kind: HandleKind, handle: u32, call: &'static str) -> CallResult<()> {
         let violation = self.table.missing(kind, handle, call);
         self.decorated(|host| host.bad_handle(violation))
     }
 
-    fn trap_bad_handle(&mut self, violation: Violation) -> Called<()> {
+    fn trap_bad_handle(&mut self, violation: Violation) -> CallResult<()> {
         let message = violation.to_string();
         self.note(violation);
         Err(self.trap(message))
@@ -392,7 +392,7 @@ impl Host {
     }
 
     #[inline]
-    fn drop_handle(&mut self, kind: Kind, handle: u32, call: &'static str) -> Called<()> {
+    fn drop_handle(&mut self, kind: HandleKind, handle: u32, call: &'static str) -> CallResult<()> {
         self.calls += 1;
         match self.remove_handle(kind, handle) {
             Some(()) => {
@@ -405,7 +405,7 @@ impl Host {
 
     /// Removes a handle that the guest drops. `None` if the guest has no such handle.
     #[inline]
-    fn remove_handle(&mut self, kind: Kind, handle: u32) -> Option<()> {
+    fn remove_handle(&mut self, kind: HandleKind, handle: u32) -> Option<()> {
         let object = self.table.remove(kind, handle, Life::Dropped)?;
         if let Object::Bucket(None) = object {
             // The host keeps nothing for the bucket of an event. The compiler would call the code that drops any object.

@@ -31,12 +31,12 @@ mod personality;
 pub mod store;
 mod table;
 
-pub use accounts::{Fault, Kind, Origin, Violation};
+pub use accounts::{Fault, HandleKind, Origin, Violation};
 pub use content::{Content, IntoContent};
 pub use events::{BadLine, Change, Event, EventError, EventProblem, Events, Problem, UnknownField, open_events};
 pub use host::{
-    Answered, Asked, Called, Details, EVENT_BUCKET, Given, Host, HostLimits, Reply, StoreChange, StreamError, Streamed,
-    Trap, Written,
+    AnsweredCall, CallResult, Details, EVENT_BUCKET, Host, HostLimits, PendingCall, Reply, SetHandles, StoreChange,
+    StreamError, StreamResult, Trap, Written,
 };
 pub use numbering::Numbering;
 pub use operation::Operation;

@@ -4,7 +4,7 @@ mod places;
 #[cfg(test)]
 mod tests;
 
-use crate::accounts::{Fault, Kind, Origin, Violation};
+use crate::accounts::{Fault, HandleKind, Origin, Violation};
 use crate::numbering::Numbering;
 
 use places::Places;
@@ -15,7 +15,7 @@ pub(crate) use places::{Life, Made};
 pub(crate) struct Table<T> {
     numbering: Numbering,
     places: Places<T>,
-    spaces: [Space; Kind::COUNT],
+    spaces: [Space; HandleKind::COUNT],
     serial: u64,
 }
 
@@ -50,20 +50,20 @@ impl<T> Table<T> {
     }
 
     #[inline]
-    fn space(&mut self, kind: Kind) -> &mut Space {
+    fn space(&mut self, kind: HandleKind) -> &mut Space {
         &mut self.spaces[if self.numbering.per_kind { kind as usize } else { 0 }]
     }
 
     /// The key of a handle. Kinds that count for themselves have different keys for equal numbers.
     #[inline]
-    fn key(&self, kind: Kind, handle: u32) -> u64 {
+    fn key(&self, kind: HandleKind, handle: u32) -> u64 {
         let space = if self.numbering.per_kind { kind as u64 } else { 0 };
         space << 32 | u64::from(handle)
     }
 
     #[expect(clippy::inline_always, reason = "an object that is moved takes longer than one that is made in its place")]
     #[inline(always)]
-    pub(crate) fn insert(&mut self, kind: Kind, origin: Origin, object: T) -> u32 {
+    pub(crate) fn insert(&mut self, kind: HandleKind, origin: Origin, object: T) -> u32 {
         let handle = self.unused(kind);
         let made = Made { handle, kind, origin, serial: self.serial };
         self.serial += 1;
@@ -73,7 +73,7 @@ impl<T> Table<T> {
 
     /// A number that no live handle has.
     #[inline]
-    fn unused(&mut self, kind: Kind) -> u32 {
+    fn unused(&mut self, kind: HandleKind) -> u32 {
         let space = self.space(kind);
         match space.free.pop() {
             Some(handle) => handle,
@@ -84,7 +84,7 @@ impl<T> Table<T> {
 
     /// The next number that no live handle has, after the numbers began anew.
     #[cold]
-    fn unused_again(&mut self, kind: Kind) -> u32 {
+    fn unused_again(&mut self, kind: HandleKind) -> u32 {
         loop {
             let handle = self.space(kind).advance();
             if self.places.made(self.key(kind, handle)).is_none() {
@@ -95,19 +95,19 @@ impl<T> Table<T> {
 
     /// The object of a live handle of this kind.
     #[inline]
-    pub(crate) fn get(&mut self, kind: Kind, handle: u32) -> Option<&mut T> {
+    pub(crate) fn get(&mut self, kind: HandleKind, handle: u32) -> Option<&mut T> {
         self.places.find(self.key(kind, handle)).filter(|place| place.made.kind == kind)?.object.as_mut()
     }
 
     /// The origin of a live handle of this kind.
-    pub(crate) fn origin(&self, kind: Kind, handle: u32) -> Option<Origin> {
+    pub(crate) fn origin(&self, kind: HandleKind, handle: u32) -> Option<Origin> {
         let made = self.places.made(self.key(kind, handle))?;
         (made.kind == kind).then_some(made.origin)
     }
 
     /// Takes a handle from the guest, and returns its object.
     #[inline]
-    pub(crate) fn remove(&mut self, kind: Kind, handle: u32, life: Life) -> Option<T> {
+    pub(crate) fn remove(&mut self, kind: HandleKind, handle: u32, life: Life) -> Option<T> {
         if self.numbering.reuse {
             self.free(kind, handle);
         }
@@ -116,14 +116,14 @@ impl<T> Table<T> {
 
     /// Lets a later handle have the number of this one.
     #[cold]
-    fn free(&mut self, kind: Kind, handle: u32) {
+    fn free(&mut self, kind: HandleKind, handle: u32) {
         if self.get(kind, handle).is_some() {
             self.space(kind).free.push(handle);
         }
     }
 
     /// The violation of a call with a handle that does not exist.
-    pub(crate) fn missing(&self, kind: Kind, handle: u32, call: &'static str) -> Violation {
+    pub(crate) fn missing(&self, kind: HandleKind, handle: u32, call: &'static str) -> Violation {
         let violation = |fault, origin| Violation { fault, kind, handle, call, origin };
         let per_kind = self.numbering.per_kind;
         // In a shared space, the live handle is newer than every past handle of the same number.
@@ -139,7 +139,7 @@ impl<T> Table<T> {
             };
             return violation(fault, Some(past.origin));
         }
-        let spaces = if per_kind { Kind::COUNT as u64 } else { 0 };
+        let spaces = if per_kind { HandleKind::COUNT as u64 } else { 0 };
         let other = (0..spaces).find_map(|space| self.places.made(space << 32 | u64::from(handle)));
         other.map_or(violation(Fault::Unknown, None), |other| {
             violation(Fault::WrongKind(other.kind), Some(other.origin))

@@ -39,7 +39,7 @@ fn a_stream_that_reuses_a_number_does_not_belong_to_another_value() {
 fn a_transfer_that_fails_at_its_output_loses_nothing_of_its_input() {
     for forward in [false, true] {
         let mut host = Host::new(Personality::deviating(|p| p.write.error_at = Some(2)));
-        let payload = host.give_payload(Content::from("text"));
+        let payload = host.make_payload(Content::from("text"));
         let source = host.payload_consume_async(payload).unwrap().unwrap();
         let value = host.new_value().unwrap();
         let body = host.value_write_body(value).unwrap().unwrap();
@@ -62,7 +62,7 @@ fn a_huge_read_with_an_excess_is_bounded() {
     let name = "reads-far-too-many";
     for len in [u64::MAX, 1 << 32, 1 << 20] {
         let mut host = Host::new(Personality::named(name).unwrap());
-        let payload = host.give_payload(Content::from("text"));
+        let payload = host.make_payload(Content::from("text"));
         let source = host.payload_consume_async(payload).unwrap().unwrap();
         let (answer, _) = host.read(source, len).unwrap().unwrap();
         assert!(answer.len() <= 32 << 20, "{} bytes", answer.len());

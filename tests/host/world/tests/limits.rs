@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 mod hostile_guest;
 
 use hostile_guest::{Call, Event};
-use inbound_keyvalue_host::{Called, Content, Details, Host, HostLimits, Personality};
+use inbound_keyvalue_host::{CallResult, Content, Details, Host, HostLimits, Personality};
 
 fn limited(bytes: u64, handles: usize) -> Host {
     let mut host = Host::new(Personality::default());
@@ -17,7 +17,7 @@ fn limited(bytes: u64, handles: usize) -> Host {
 }
 
 /// Calls until the host traps, and returns the number of calls that worked and the message of the trap.
-fn until_trap(host: &mut Host, mut call: impl FnMut(&mut Host) -> Called<()>) -> (u64, String) {
+fn until_trap(host: &mut Host, mut call: impl FnMut(&mut Host) -> CallResult<()>) -> (u64, String) {
     for worked in 0..1_000_000 {
         let outcome = call(host);
         assert!(host.kept_bytes() <= host.limits().bytes, "{} bytes", host.kept_bytes());
@@ -31,14 +31,14 @@ fn until_trap(host: &mut Host, mut call: impl FnMut(&mut Host) -> Called<()>) ->
 }
 
 /// A value with a body of `len` bytes, and the stream that writes it.
-fn write_value(host: &mut Host, len: u64) -> Called<(u32, u32)> {
+fn write_value(host: &mut Host, len: u64) -> CallResult<(u32, u32)> {
     let value = host.new_value()?;
     let body = host.value_write_body(value)?.unwrap();
     assert_eq!(host.write_repeated(body, b'x', len)?, Ok(len));
     Ok((value, body))
 }
 
-type Make = fn(&mut Host) -> Called<()>;
+type Make = fn(&mut Host) -> CallResult<()>;
 
 #[test]
 fn live_handles_of_every_kind_are_limited() {
@@ -156,7 +156,7 @@ fn values_of_an_earlier_event_are_not_written_again() {
 
 #[test]
 fn an_interrupt_ends_a_transfer_and_a_repeated_write() {
-    type Call = fn(&mut Host, u32, u32) -> Called<()>;
+    type Call = fn(&mut Host, u32, u32) -> CallResult<()>;
     let calls: [(&str, Call); 3] = [
         ("forward", |host, body, source| host.forward(body, source).map(drop)),
         ("splice", |host, body, source| host.splice(body, source, u64::MAX).map(drop)),
@@ -171,7 +171,7 @@ fn an_interrupt_ends_a_transfer_and_a_repeated_write() {
                 let checks = Arc::clone(&checks);
                 move || checks.fetch_add(1, Ordering::Relaxed) >= 100
             });
-            let payload = host.give_payload(Content::repeat("x", u64::MAX));
+            let payload = host.make_payload(Content::repeat("x", u64::MAX));
             let source = host.payload_consume_async(payload).unwrap().unwrap();
             let value = host.new_value().unwrap();
             let body = host.value_write_body(value).unwrap().unwrap();

@@ -5,7 +5,7 @@ use inbound_keyvalue_host::{
 };
 
 fn stream(host: &mut Host, content: &str) -> u32 {
-    let payload = host.give_payload(Content::from(content.to_owned()));
+    let payload = host.make_payload(Content::from(content.to_owned()));
     host.payload_consume_async(payload).unwrap().unwrap()
 }
 
@@ -60,7 +60,7 @@ fn a_consumed_payload_that_stays_keeps_its_number_and_does_no_harm() {
     let first = host.begin_set(&Content::from("first")).payload;
     let source = host.payload_consume_async(first).unwrap().unwrap();
     assert_ne!(source, first);
-    let second = host.give_payload(Content::from("second"));
+    let second = host.make_payload(Content::from("second"));
     let error = host.payload_consume_sync(second).unwrap().unwrap_err();
     assert_eq!(host.trace(error).unwrap(), "refused");
     // Each of these calls breaks a rule, and works.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use inbound_keyvalue_host::{Called, Host as Keyvalue, Streamed};
+use inbound_keyvalue_host::{CallResult, Host as Keyvalue, StreamResult};
 use wasmtime::component::types::{ComponentExtern, ComponentItem};
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Linker, Lower, ResourceTable, ResourceType,
@@ -121,7 +121,7 @@ pub(crate) fn direct(engine: &wasmtime::Engine) -> Result<Linker<State>> {
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     world(&mut linker)?;
     define! { linker.instance("wasi:keyvalue/types")?;
-        "open-bucket" => |host, name: String| called(host.open_bucket(&name));
+        "open-bucket" => |host, name: String| call_result(host.open_bucket(&name));
     }
     Ok(linker)
 }
@@ -262,18 +262,18 @@ impl Moved<u32> for u64 {}
 /// The world's own functions, without `open-bucket`. The store may answer that call later, so each linker has its own.
 fn world(linker: &mut Linker<State>) -> Result<()> {
     define! { linker.instance("wasi:keyvalue/wasi-io")?;
-        "read" => |host, src: u32, len: u64| streamed(host.read(src, len));
-        "skip" => |host, src: u32, len: u64| streamed(host.skip(src, len));
-        "write-repeated" => |host, dst: u32, byte: u8, len: u64| streamed(host.write_repeated(dst, byte, len));
-        "splice" => |host, dst: u32, src: u32, len: u64| streamed(host.splice(dst, src, len));
-        "forward" => |host, dst: u32, src: u32| streamed(host.forward(dst, src));
+        "read" => |host, src: u32, len: u64| stream_result(host.read(src, len));
+        "skip" => |host, src: u32, len: u64| stream_result(host.skip(src, len));
+        "write-repeated" => |host, dst: u32, byte: u8, len: u64| stream_result(host.write_repeated(dst, byte, len));
+        "splice" => |host, dst: u32, src: u32, len: u64| stream_result(host.splice(dst, src, len));
+        "forward" => |host, dst: u32, src: u32| stream_result(host.forward(dst, src));
         "drop-input-stream" => |host, f: u32| nothing(host.drop_input_stream(f));
         "drop-output-stream" => |host, f: u32| nothing(host.drop_output_stream(f));
     }
     let write = |mut guest: StoreContextMut<'_, State>, (dst, buf): (u32, WasmList<u8>)| {
         // If the parameter were a `Vec`, code that is not optimised would copy it byte by byte.
         let buf = buf.as_le_slice(&guest).to_vec();
-        let result = streamed(guest.data_mut().keyvalue.write(dst, &buf))?;
+        let result = stream_result(guest.data_mut().keyvalue.write(dst, &buf))?;
         account(guest, &result)?;
         Ok(result)
     };
@@ -281,15 +281,15 @@ fn world(linker: &mut Linker<State>) -> Result<()> {
     define! { linker.instance("wasi:keyvalue/types")?;
         "drop-bucket" => |host, bucket: u32| nothing(host.drop_bucket(bucket));
         "drop-error" => |host, error: u32| nothing(host.drop_error(error));
-        "new-error" => |host| called(host.new_error());
-        "trace" => |host, error: u32| called(host.trace(error));
+        "new-error" => |host| call_result(host.new_error());
+        "trace" => |host, error: u32| call_result(host.trace(error));
         "drop-value" => |host, value: u32| nothing(host.drop_value(value));
-        "new-value" => |host| called(host.new_value());
-        "value-write-body" => |host, value: u32| called(host.value_write_body(value));
+        "new-value" => |host| call_result(host.new_value());
+        "value-write-body" => |host, value: u32| call_result(host.value_write_body(value));
         "drop-payload" => |host, payload: u32| nothing(host.drop_payload(payload));
-        "payload-consume-sync" => |host, payload: u32| called(host.payload_consume_sync(payload));
-        "payload-consume-async" => |host, payload: u32| called(host.payload_consume_async(payload));
-        "size" => |host, payload: u32| called(host.size(payload));
+        "payload-consume-sync" => |host, payload: u32| call_result(host.payload_consume_sync(payload));
+        "payload-consume-async" => |host, payload: u32| call_result(host.payload_consume_async(payload));
+        "size" => |host, payload: u32| call_result(host.size(payload));
     }
     Ok(())
 }
@@ -301,16 +301,16 @@ struct StreamError {
     dummy: u32,
 }
 
-fn nothing(called: Called<()>) -> Result<()> {
-    called.map_err(wasmtime::Error::new)
+fn nothing(result: CallResult<()>) -> Result<()> {
+    result.map_err(wasmtime::Error::new)
 }
 
-pub(crate) fn called<T>(called: Called<T>) -> Result<(T,)> {
-    Ok((called.map_err(wasmtime::Error::new)?,))
+pub(crate) fn call_result<T>(result: CallResult<T>) -> Result<(T,)> {
+    Ok((result.map_err(wasmtime::Error::new)?,))
 }
 
-fn streamed<T>(streamed: Streamed<T>) -> Result<(Result<T, StreamError>,)> {
-    called(streamed.map(|result| result.map_err(|_| StreamError { dummy: 0 })))
+fn stream_result<T>(result: StreamResult<T>) -> Result<(Result<T, StreamError>,)> {
+    call_result(result.map(|answer| answer.map_err(|_| StreamError { dummy: 0 })))
 }
 
 /// The exports of one instance: the functions of the world's `handle-watch`.

@@ -5,7 +5,7 @@
 use wasmtime::component::Linker;
 use wasmtime::{Result, StoreContextMut};
 
-use super::linking::{State, account, called};
+use super::linking::{State, account, call_result};
 
 /// The interfaces. The draft has them in its world `outbound-keyvalue`.
 pub(crate) const OUTBOUND: [&str; 3] = ["wasi:keyvalue/atomic", "wasi:keyvalue/batch", "wasi:keyvalue/readwrite"];
@@ -24,7 +24,7 @@ macro_rules! define {
                             $start.map_err(wasmtime::Error::new)?
                         };
                         let answered = asked.wait().await;
-                        let result = called(guest.data_mut().keyvalue.$finish(answered))?;
+                        let result = call_result(guest.data_mut().keyvalue.$finish(answered))?;
                         account(guest, &result)?;
                         Ok(result)
                     })

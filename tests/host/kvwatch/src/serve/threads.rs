@@ -59,7 +59,7 @@ impl Threads {
     }
 
     /// Puts an event into the queue. `None`: it must not begin. The answer is an error if the thread panicked in the event.
-    pub(super) fn give(&self, event: Event, attempt: u32, permit: Permit) -> oneshot::Receiver<Option<Outcome>> {
+    pub(super) fn queue(&self, event: Event, attempt: u32, permit: Permit) -> oneshot::Receiver<Option<Outcome>> {
         let (done, outcome) = oneshot::channel();
         let shared = &self.0;
         let mut state = shared.state();

@@ -36,8 +36,8 @@ fn threads(most: usize) -> (Threads, Gate, mpsc::Receiver<String>) {
     (threads, Gate(open), told)
 }
 
-fn give(threads: &Threads, key: &str) -> oneshot::Receiver<Option<Outcome>> {
-    threads.give(event(key), 1, Permit::always())
+fn queue(threads: &Threads, key: &str) -> oneshot::Receiver<Option<Outcome>> {
+    threads.queue(event(key), 1, Permit::always())
 }
 
 /// An error if the thread panicked in the event.
@@ -48,9 +48,9 @@ async fn end(outcome: oneshot::Receiver<Option<Outcome>>) -> Result<Option<Outco
 #[tokio::test]
 async fn an_event_does_not_wait_behind_a_slow_one_while_a_thread_is_free() {
     let (threads, gate, told) = threads(2);
-    let slow = give(&threads, "slow");
+    let slow = queue(&threads, "slow");
     assert_eq!(told.recv_timeout(LIMIT).unwrap(), "0 slow");
-    let behind: Vec<_> = ["a", "b", "c"].iter().map(|key| give(&threads, key)).collect();
+    let behind: Vec<_> = ["a", "b", "c"].iter().map(|key| queue(&threads, key)).collect();
     for outcome in behind {
         assert_eq!(end(outcome).await.unwrap(), Some(Outcome::Handled));
     }
@@ -62,9 +62,9 @@ async fn an_event_does_not_wait_behind_a_slow_one_while_a_thread_is_free() {
 #[tokio::test]
 async fn there_are_no_more_threads_than_asked_for() {
     let (threads, gate, told) = threads(1);
-    let slow = give(&threads, "slow");
+    let slow = queue(&threads, "slow");
     assert_eq!(told.recv_timeout(LIMIT).unwrap(), "0 slow");
-    let behind = give(&threads, "a");
+    let behind = queue(&threads, "a");
     gate.0.send(()).unwrap();
     assert_eq!(end(slow).await.unwrap(), Some(Outcome::Handled));
     assert_eq!(end(behind).await.unwrap(), Some(Outcome::Handled));
@@ -74,8 +74,8 @@ async fn there_are_no_more_threads_than_asked_for() {
 #[tokio::test]
 async fn the_events_behind_one_that_panics_run_on_a_new_thread() {
     let (threads, gate, told) = threads(1);
-    let panics = give(&threads, "slow panic");
-    let behind: Vec<_> = ["a", "b"].iter().map(|key| give(&threads, key)).collect();
+    let panics = queue(&threads, "slow panic");
+    let behind: Vec<_> = ["a", "b"].iter().map(|key| queue(&threads, key)).collect();
     gate.0.send(()).unwrap();
     assert!(end(panics).await.is_err());
     for outcome in behind {
@@ -91,7 +91,7 @@ async fn a_thread_that_cannot_begin_fails_its_events_and_comes_again() {
         assert!(tries.fetch_add(1, Ordering::Relaxed) >= 2, "asked to");
         Box::new(|_, _| Outcome::Handled)
     });
-    let outcomes: Vec<_> = ["a", "b", "c"].iter().map(|key| give(&threads, key)).collect();
+    let outcomes: Vec<_> = ["a", "b", "c"].iter().map(|key| queue(&threads, key)).collect();
     let mut handled = Vec::new();
     for outcome in outcomes {
         handled.push(end(outcome).await.is_ok());
@@ -102,10 +102,10 @@ async fn a_thread_that_cannot_begin_fails_its_events_and_comes_again() {
 #[tokio::test]
 async fn an_event_that_was_taken_back_while_it_waited_does_not_begin() {
     let (threads, gate, told) = threads(1);
-    let slow = give(&threads, "slow");
+    let slow = queue(&threads, "slow");
     let issued = Issued::new(&Arc::new(Terms::default()));
-    let taken = threads.give(event("a"), 1, issued.permit());
-    let behind = give(&threads, "b");
+    let taken = threads.queue(event("a"), 1, issued.permit());
+    let behind = queue(&threads, "b");
     assert!(issued.recall());
     gate.0.send(()).unwrap();
     assert_eq!(end(slow).await.unwrap(), Some(Outcome::Handled));
@@ -118,8 +118,8 @@ async fn an_event_that_was_taken_back_while_it_waited_does_not_begin() {
 #[tokio::test]
 async fn threads_end_with_the_event_that_they_are_at() {
     let (threads, gate, told) = threads(2);
-    let slow = give(&threads, "slow");
-    let (a, b) = (give(&threads, "slow 2"), give(&threads, "b"));
+    let slow = queue(&threads, "slow");
+    let (a, b) = (queue(&threads, "slow 2"), queue(&threads, "b"));
     assert_eq!([(); 2].map(|()| told.recv_timeout(LIMIT).is_ok()), [true; 2]);
     drop(threads);
     assert!(end(b).await.is_err(), "it did not begin");

@@ -143,7 +143,7 @@ impl Handler for Worker {
         attempt: u32,
         permit: Permit,
     ) -> impl Future<Output = Option<Outcome>> + Send {
-        let outcome = self.0.give(event.clone(), attempt, permit);
+        let outcome = self.0.queue(event.clone(), attempt, permit);
         async { outcome.await.unwrap_or_else(|_| Some(Outcome::Trapped("the worker's thread ended".into()))) }
     }
 }

@@ -92,7 +92,7 @@ impl RedisStore {
     }
 
     /// Answers later with the answer of one command.
-    fn ask<T: FromRedisValue + Send + 'static>(&self, bucket: &str, key: &str, command: Cmd) -> Answer<T> {
+    fn execute<T: FromRedisValue + Send + 'static>(&self, bucket: &str, key: &str, command: Cmd) -> Answer<T> {
         let key = key.to_owned();
         self.with(bucket, |connection| query(connection, command, key))
     }
@@ -179,7 +179,7 @@ impl Store for RedisStore {
 
     fn set(&self, bucket: &str, key: &str, content: Content) -> Answer<()> {
         match bytes(&content) {
-            Ok(bytes) => self.ask(bucket, key, with_args("SET", [key.as_bytes(), &bytes])),
+            Ok(bytes) => self.execute(bucket, key, with_args("SET", [key.as_bytes(), &bytes])),
             Err(error) => Answer::Now(Err(error)),
         }
     }
@@ -193,17 +193,17 @@ impl Store for RedisStore {
     }
 
     fn exists(&self, bucket: &str, key: &str) -> Answer<bool> {
-        self.ask(bucket, key, with_args("EXISTS", [key]))
+        self.execute(bucket, key, with_args("EXISTS", [key]))
     }
 
     fn increment(&self, bucket: &str, key: &str, delta: u64) -> Answer<u64> {
         // The sum is text, because an integer of Redis has only 63 bits.
-        self.ask(bucket, key, with_args("EVAL", [INCREMENT, "1", key, &delta.to_string()]))
+        self.execute(bucket, key, with_args("EVAL", [INCREMENT, "1", key, &delta.to_string()]))
     }
 
     fn compare_and_swap(&self, bucket: &str, key: &str, old: u64, new: u64) -> Answer<bool> {
         let args = [COMPARE_AND_SWAP, "1", key, &old.to_string(), &new.to_string()];
-        self.ask(bucket, key, with_args("EVAL", args))
+        self.execute(bucket, key, with_args("EVAL", args))
     }
 
     fn get_many(&self, bucket: &str, keys: &[&str]) -> Answer<Vec<Content>> {
@@ -257,7 +257,7 @@ impl Store for RedisStore {
                 Err(error) => return Answer::Now(Err(error)),
             };
         }
-        self.ask(bucket, "", command)
+        self.execute(bucket, "", command)
     }
 
     fn delete_many(&self, bucket: &str, keys: &[&str]) -> Answer<()> {

@@ -8,8 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::object::Payload;
-use super::{Called, Host, StreamError, Streamed};
-use crate::accounts::{Kind, Violation};
+use super::{CallResult, Host, StreamError, StreamResult};
+use crate::accounts::{HandleKind, Violation};
 use crate::store::Store;
 
 /// The inside of a decorator: the decorators within it, and the host.
@@ -44,7 +44,7 @@ macro_rules! decorated {
             )+
 
             /// The host tells every decorator that a handle does not exist any more, so that the decorator forgets it.
-            fn gone(&mut self, kind: Kind, handle: u32) {
+            fn gone(&mut self, kind: HandleKind, handle: u32) {
                 let _ = (kind, handle);
             }
 
@@ -74,7 +74,7 @@ macro_rules! decorated {
 decorated! {
     /// A call with a handle that does not exist: the host notes the violation and traps. After `Ok`, the call returns its failure,
     /// or nothing if it has none.
-    bad_handle, trap_bad_handle(violation: Violation) -> Called<()>;
+    bad_handle, trap_bad_handle(violation: Violation) -> CallResult<()>;
 
     /// `payload-consume-sync` or `payload-consume-async`, which `call` names: takes the payload from the guest. `Some(Err(_))` is the
     /// trace of an error. `None` if there is no such payload.
@@ -84,18 +84,18 @@ decorated! {
     /// `drop-payload`. `None` if there is no such payload.
     drop_payload, remove_handle_of_payload(payload: u32) -> Option<()>;
     /// `value-write-body`, for a value whose body was not opened before.
-    value_write_body, open_body(value: u32) -> Called<Result<u32, ()>>;
+    value_write_body, open_body(value: u32) -> CallResult<Result<u32, ()>>;
 
     /// `read`
     read, read_input(src: u32, len: u64) -> Result<(Vec<u8>, bool), StreamError>;
     /// `skip`
     skip, skip_input(src: u32, len: u64) -> Result<(u64, bool), StreamError>;
     /// `write`
-    write, write_output(dst: u32, buf: &[u8]) -> Streamed<u64>;
+    write, write_output(dst: u32, buf: &[u8]) -> StreamResult<u64>;
     /// `write-repeated`
-    write_repeated, repeat_in_output(dst: u32, byte: u8, len: u64) -> Streamed<u64>;
+    write_repeated, repeat_in_output(dst: u32, byte: u8, len: u64) -> StreamResult<u64>;
     /// One step of `splice` or `forward`. Returns the number of bytes that it moved, and whether the source is at its end.
-    transfer, move_bytes(step: Step) -> Streamed<(u64, bool)>;
+    transfer, move_bytes(step: Step) -> StreamResult<(u64, bool)>;
 }
 
 impl Host {
@@ -119,7 +119,7 @@ impl Host {
 
     /// Tells the decorators that a handle does not exist any more.
     #[inline]
-    pub(super) fn handle_gone(&mut self, kind: Kind, handle: u32) {
+    pub(super) fn handle_gone(&mut self, kind: HandleKind, handle: u32) {
         for decorator in &mut self.decorators {
             decorator.gone(kind, handle);
         }

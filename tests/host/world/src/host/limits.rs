@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::object::Object;
-use super::{Called, Host, Made, Trap};
+use super::{CallResult, Host, Made, Trap};
 
 /// Limits how much a host keeps for one guest at a time. If a call would exceed a limit, it traps, and the message names the
 /// limit.
@@ -107,14 +107,14 @@ impl Host {
         self.interrupt = Some(Interrupt(Box::new(interrupt)));
     }
 
-    pub(super) fn check_interrupt(&mut self, call: &'static str) -> Called<()> {
+    pub(super) fn check_interrupt(&mut self, call: &'static str) -> CallResult<()> {
         let stop = self.interrupt.as_mut().is_some_and(|Interrupt(interrupt)| interrupt());
         if stop { Err(self.trap(format!("the host ended `{call}`, which took too long"))) } else { Ok(()) }
     }
 
     /// Traps if one more handle with this many bytes exceeds a limit.
     #[inline]
-    pub(super) fn admit_handle(&mut self, call: &'static str, bytes: u64) -> Called<()> {
+    pub(super) fn admit_handle(&mut self, call: &'static str, bytes: u64) -> CallResult<()> {
         if self.table.len() >= self.limits.handles {
             return Err(self.too_many_handles(call));
         }
@@ -123,7 +123,7 @@ impl Host {
 
     /// Traps if this many more bytes exceed the limit.
     #[inline]
-    pub(super) fn admit_bytes(&mut self, call: &'static str, bytes: u64) -> Called<()> {
+    pub(super) fn admit_bytes(&mut self, call: &'static str, bytes: u64) -> CallResult<()> {
         if self.kept_bytes().saturating_add(bytes) > self.limits.bytes {
             return Err(self.too_many_bytes(call));
         }

@@ -1,7 +1,7 @@
 //! The functions that act on the store: the interfaces `readwrite`, `atomic` and `batch`, and `open-bucket`.
 //!
 //! A call has three steps, because a store may answer later. `start_*` checks the handles and asks the store. The embedder waits for
-//! the answer with [`Asked::wait`] or [`Asked::block`]; the host is free meanwhile. [`Host::finish`] makes the handles of the result.
+//! the answer with [`PendingCall::wait`] or [`PendingCall::block`]; the host is free meanwhile. [`Host::finish`] makes the handles of the result.
 //! The functions with the draft's names do all three on the calling thread.
 //!
 //! All functions have one error: they trap. They trap when a handle is bad (unless [`BadHandle::Note`](crate::BadHandle::Note)),
@@ -14,8 +14,8 @@ use std::sync::Arc;
 use super::changes::StoreChange;
 use super::object::Object;
 use super::reply::{Opened, Reply};
-use super::{Called, Host};
-use crate::accounts::Kind;
+use super::{CallResult, Host};
+use crate::accounts::HandleKind;
 use crate::content::{Content, IntoContent as _};
 use crate::events::Event;
 use crate::store::{Answer, MemoryStore, Store, StoreCall, StoreError};
@@ -26,22 +26,22 @@ pub const EVENT_BUCKET: &str = "watched";
 /// A call of the guest that the store has not answered yet.
 #[derive(Debug)]
 #[must_use = "the guest waits for the answer"]
-pub struct Asked<T> {
-    pending: Pending,
+pub struct PendingCall<T> {
+    state: CallState,
     answer: Answer<T>,
 }
 
 /// A call of the guest that the store has answered. [`Host::finish`] gives the answer to the guest.
 #[derive(Debug)]
 #[must_use = "the guest waits for the answer"]
-pub struct Answered<T> {
-    pending: Pending,
+pub struct AnsweredCall<T> {
+    state: CallState,
     answer: Result<T, StoreError>,
 }
 
 /// The state of a call while the store works.
 #[derive(Debug)]
-struct Pending {
+struct CallState {
     call: StoreCall,
     bucket: Arc<str>,
     effect: Effect,
@@ -58,21 +58,21 @@ enum Effect {
     If(Event),
 }
 
-impl<T> Asked<T> {
+impl<T> PendingCall<T> {
     /// A call that the host refuses by itself.
     fn refused(call: StoreCall, error: StoreError) -> Self {
-        let pending = Pending { call, bucket: Arc::from(""), effect: Effect::Nothing };
-        Self { pending, answer: Answer::Now(Err(error)) }
+        let state = CallState { call, bucket: Arc::from(""), effect: Effect::Nothing };
+        Self { state, answer: Answer::Now(Err(error)) }
     }
 
     /// Waits for the store.
-    pub async fn wait(self) -> Answered<T> {
-        Answered { pending: self.pending, answer: self.answer.wait().await }
+    pub async fn wait(self) -> AnsweredCall<T> {
+        AnsweredCall { state: self.state, answer: self.answer.wait().await }
     }
 
     /// Waits for the store on this thread.
-    pub fn block(self) -> Answered<T> {
-        Answered { pending: self.pending, answer: self.answer.block() }
+    pub fn block(self) -> AnsweredCall<T> {
+        AnsweredCall { state: self.state, answer: self.answer.block() }
     }
 }
 
@@ -130,13 +130,13 @@ impl Host {
         self.changes.total
     }
 
-    /// Gives the guest the answer of the store: a [`Reply::Given`], or the handle of an error.
-    pub fn finish<T: Reply>(&mut self, answered: Answered<T>) -> Called<Result<T::Given, u32>> {
-        let Answered { pending: Pending { call, bucket, effect }, answer } = answered;
+    /// Gives the guest the answer of the store: a [`Reply::Returned`], or the handle of an error.
+    pub fn finish<T: Reply>(&mut self, answered: AnsweredCall<T>) -> CallResult<Result<T::Returned, u32>> {
+        let AnsweredCall { state: CallState { call, bucket, effect }, answer } = answered;
         match answer {
             Ok(reply) => {
                 self.note_effect(&bucket, effect, reply.number());
-                reply.give(self, call, &bucket).map(Ok)
+                reply.make_handles(self, call, &bucket).map(Ok)
             }
             Err(error) => self.error(call.as_str(), error.to_string()).map(Err),
         }
@@ -163,31 +163,31 @@ impl Host {
     }
 
     /// Asks the store for something that concerns the bucket of a handle. Without such a bucket, the answer is an error.
-    fn ask<T>(
+    fn start_call<T>(
         &mut self,
         call: StoreCall,
         bucket: u32,
         effect: Effect,
         ask: impl FnOnce(&dyn Store, &str) -> Answer<T>,
-    ) -> Called<Asked<T>> {
+    ) -> CallResult<PendingCall<T>> {
         self.calls += 1;
-        let name = match self.table.get(Kind::Bucket, bucket) {
+        let name = match self.table.get(HandleKind::Bucket, bucket) {
             Some(Object::Bucket(Some(name))) => Arc::clone(name),
             Some(_) => self.event_bucket.get_or_insert_with(|| Arc::from(EVENT_BUCKET)).clone(),
             None => {
-                self.missing(Kind::Bucket, bucket, call.as_str())?;
+                self.missing(HandleKind::Bucket, bucket, call.as_str())?;
                 let reason = format!("there is no bucket with the handle {bucket}");
-                return Ok(Asked::refused(call, StoreError::Refused(reason)));
+                return Ok(PendingCall::refused(call, StoreError::Refused(reason)));
             }
         };
         let answer = ask(&*self.store(), &name);
-        Ok(Asked { pending: Pending { call, bucket: name, effect }, answer })
+        Ok(PendingCall { state: CallState { call, bucket: name, effect }, answer })
     }
 
     /// The content of a value. `Err` says why it cannot be stored.
-    fn written(&mut self, call: StoreCall, value: u32) -> Called<Result<Content, String>> {
-        let Some(&mut Object::Value { number, .. }) = self.table.get(Kind::Value, value) else {
-            self.missing(Kind::Value, value, call.as_str())?;
+    fn written(&mut self, call: StoreCall, value: u32) -> CallResult<Result<Content, String>> {
+        let Some(&mut Object::Value { number, .. }) = self.table.get(HandleKind::Value, value) else {
+            self.missing(HandleKind::Value, value, call.as_str())?;
             return Ok(Err(format!("there is no value with the handle {value}")));
         };
         let (bytes, len) = (self.written.bytes(number), self.written.len(number));
@@ -198,78 +198,89 @@ impl Host {
     }
 
     /// `open-bucket`
-    pub fn start_open_bucket(&mut self, name: &str) -> Called<Asked<Opened>> {
+    pub fn start_open_bucket(&mut self, name: &str) -> CallResult<PendingCall<Opened>> {
         self.calls += 1;
         let call = StoreCall::OpenBucket;
         if self.buckets.as_ref().is_some_and(|buckets| !buckets.iter().any(|bucket| bucket == name)) {
-            return Ok(Asked::refused(call, StoreError::NoBucket(name.to_owned())));
+            return Ok(PendingCall::refused(call, StoreError::NoBucket(name.to_owned())));
         }
         let answer = self.store().open(name).map(|()| Opened(()));
-        Ok(Asked { pending: Pending { call, bucket: name.into(), effect: Effect::Nothing }, answer })
+        Ok(PendingCall { state: CallState { call, bucket: name.into(), effect: Effect::Nothing }, answer })
     }
 
     /// `get`
-    pub fn start_get(&mut self, bucket: u32, key: &str) -> Called<Asked<Content>> {
-        self.ask(StoreCall::Get, bucket, Effect::Nothing, |store, bucket| store.get(bucket, key))
+    pub fn start_get(&mut self, bucket: u32, key: &str) -> CallResult<PendingCall<Content>> {
+        self.start_call(StoreCall::Get, bucket, Effect::Nothing, |store, bucket| store.get(bucket, key))
     }
 
     /// `set`. The guest still owns the value.
-    pub fn start_set(&mut self, bucket: u32, key: &str, value: u32) -> Called<Asked<()>> {
+    pub fn start_set(&mut self, bucket: u32, key: &str, value: u32) -> CallResult<PendingCall<()>> {
         let call = StoreCall::Set;
         let content = match self.written(call, value)? {
             Ok(content) => content,
             Err(reason) => return self.refuse_call(call, bucket, reason),
         };
         let effect = Effect::Events(vec![Event::set(key, content.clone())]);
-        self.ask(call, bucket, effect, |store, bucket| store.set(bucket, key, content))
+        self.start_call(call, bucket, effect, |store, bucket| store.set(bucket, key, content))
     }
 
     /// `delete`
-    pub fn start_delete(&mut self, bucket: u32, key: &str) -> Called<Asked<()>> {
+    pub fn start_delete(&mut self, bucket: u32, key: &str) -> CallResult<PendingCall<()>> {
         let effect = Effect::Events(vec![Event::delete(key)]);
-        self.ask(StoreCall::Delete, bucket, effect, |store, bucket| store.delete(bucket, key))
+        self.start_call(StoreCall::Delete, bucket, effect, |store, bucket| store.delete(bucket, key))
     }
 
     /// `exists`
-    pub fn start_exists(&mut self, bucket: u32, key: &str) -> Called<Asked<bool>> {
-        self.ask(StoreCall::Exists, bucket, Effect::Nothing, |store, bucket| store.exists(bucket, key))
+    pub fn start_exists(&mut self, bucket: u32, key: &str) -> CallResult<PendingCall<bool>> {
+        self.start_call(StoreCall::Exists, bucket, Effect::Nothing, |store, bucket| store.exists(bucket, key))
     }
 
     /// `increment`
-    pub fn start_increment(&mut self, bucket: u32, key: &str, delta: u64) -> Called<Asked<u64>> {
+    pub fn start_increment(&mut self, bucket: u32, key: &str, delta: u64) -> CallResult<PendingCall<u64>> {
         let effect = Effect::Number(key.to_owned());
-        self.ask(StoreCall::Increment, bucket, effect, |store, bucket| store.increment(bucket, key, delta))
+        self.start_call(StoreCall::Increment, bucket, effect, |store, bucket| store.increment(bucket, key, delta))
     }
 
     /// `compare-and-swap`
-    pub fn start_compare_and_swap(&mut self, bucket: u32, key: &str, old: u64, new: u64) -> Called<Asked<bool>> {
+    pub fn start_compare_and_swap(
+        &mut self,
+        bucket: u32,
+        key: &str,
+        old: u64,
+        new: u64,
+    ) -> CallResult<PendingCall<bool>> {
         let effect = Effect::If(Event::set(key, new.to_string()));
-        self.ask(StoreCall::CompareAndSwap, bucket, effect, |store, bucket| {
+        self.start_call(StoreCall::CompareAndSwap, bucket, effect, |store, bucket| {
             store.compare_and_swap(bucket, key, old, new)
         })
     }
 
     /// `get-many`
-    pub fn start_get_many(&mut self, bucket: u32, keys: &[&str]) -> Called<Asked<Vec<Content>>> {
-        self.ask(StoreCall::GetMany, bucket, Effect::Nothing, |store, bucket| store.get_many(bucket, keys))
+    pub fn start_get_many(&mut self, bucket: u32, keys: &[&str]) -> CallResult<PendingCall<Vec<Content>>> {
+        self.start_call(StoreCall::GetMany, bucket, Effect::Nothing, |store, bucket| store.get_many(bucket, keys))
     }
 
     /// `get-keys`. The draft gives it no error: [`finish_get_keys`](Self::finish_get_keys) traps if the store fails.
-    pub fn start_get_keys(&mut self, bucket: u32) -> Called<Asked<Vec<String>>> {
-        self.ask(StoreCall::GetKeys, bucket, Effect::Nothing, |store, bucket| store.keys(bucket))
+    pub fn start_get_keys(&mut self, bucket: u32) -> CallResult<PendingCall<Vec<String>>> {
+        self.start_call(StoreCall::GetKeys, bucket, Effect::Nothing, |store, bucket| store.keys(bucket))
     }
 
     /// Gives the guest the keys.
-    pub fn finish_get_keys(&mut self, answered: Answered<Vec<String>>) -> Called<Vec<String>> {
-        let Answered { pending: Pending { call, bucket, .. }, answer } = answered;
+    pub fn finish_get_keys(&mut self, answered: AnsweredCall<Vec<String>>) -> CallResult<Vec<String>> {
+        let AnsweredCall { state: CallState { call, bucket, .. }, answer } = answered;
         match answer {
-            Ok(keys) => keys.give(self, call, &bucket),
+            Ok(keys) => keys.make_handles(self, call, &bucket),
             Err(error) => Err(self.trap(format!("`{call}` failed, and has no error to return: {error}"))),
         }
     }
 
     /// `set-many`. The guest still owns the values. `keys` must repeat the keys of the pairs.
-    pub fn start_set_many(&mut self, bucket: u32, keys: &[&str], values: &[(&str, u32)]) -> Called<Asked<()>> {
+    pub fn start_set_many(
+        &mut self,
+        bucket: u32,
+        keys: &[&str],
+        values: &[(&str, u32)],
+    ) -> CallResult<PendingCall<()>> {
         let call = StoreCall::SetMany;
         if !keys.iter().eq(values.iter().map(|(key, _)| key)) {
             return self.refuse_call(call, bucket, "the list of keys is not the list of the pairs' keys".to_owned());
@@ -282,31 +293,31 @@ impl Host {
             }
         }
         let effect = Effect::Events(pairs.iter().map(|(key, content)| Event::set(key, content.clone())).collect());
-        self.ask(call, bucket, effect, |store, bucket| store.set_many(bucket, pairs))
+        self.start_call(call, bucket, effect, |store, bucket| store.set_many(bucket, pairs))
     }
 
     /// `delete-many`
-    pub fn start_delete_many(&mut self, bucket: u32, keys: &[&str]) -> Called<Asked<()>> {
+    pub fn start_delete_many(&mut self, bucket: u32, keys: &[&str]) -> CallResult<PendingCall<()>> {
         let effect = Effect::Events(keys.iter().map(|key| Event::delete(*key)).collect());
-        self.ask(StoreCall::DeleteMany, bucket, effect, |store, bucket| store.delete_many(bucket, keys))
+        self.start_call(StoreCall::DeleteMany, bucket, effect, |store, bucket| store.delete_many(bucket, keys))
     }
 
     /// The answer of a call that the host refuses without asking the store. It checks the handle of the bucket nevertheless.
-    fn refuse_call<T>(&mut self, call: StoreCall, bucket: u32, reason: String) -> Called<Asked<T>> {
+    fn refuse_call<T>(&mut self, call: StoreCall, bucket: u32, reason: String) -> CallResult<PendingCall<T>> {
         let refusal = StoreError::Refused(reason);
-        self.ask(call, bucket, Effect::Nothing, |_, _| Answer::Now(Err(refusal)))
+        self.start_call(call, bucket, Effect::Nothing, |_, _| Answer::Now(Err(refusal)))
     }
 }
 
 /// A function of the draft with its three steps on the calling thread.
 macro_rules! blocking {
-    ($($name:ident: $start:ident, $finish:ident($($parameter:ident: $type:ty),*) -> $given:ty;)*) => {
+    ($($name:ident: $start:ident, $finish:ident($($parameter:ident: $type:ty),*) -> $returned:ty;)*) => {
         impl Host {
             $(
                 #[doc = concat!("The function of `", stringify!($start), "`, with all its steps on this thread.")]
-                pub fn $name(&mut self, bucket: u32, $($parameter: $type),*) -> Called<$given> {
-                    let asked = self.$start(bucket, $($parameter),*)?;
-                    self.$finish(asked.block())
+                pub fn $name(&mut self, bucket: u32, $($parameter: $type),*) -> CallResult<$returned> {
+                    let call = self.$start(bucket, $($parameter),*)?;
+                    self.$finish(call.block())
                 }
             )*
         }

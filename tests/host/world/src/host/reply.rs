@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use super::object::{Object, Payload};
-use super::{Called, Host};
-use crate::accounts::Kind;
+use super::{CallResult, Host};
+use crate::accounts::HandleKind;
 use crate::content::Content;
 use crate::store::StoreCall;
 
 /// An answer of a store, which becomes the result of a guest's call.
 pub trait Reply: Sized {
     /// The result of the guest's call: a handle for each content and for each opened bucket. Every other answer does not change.
-    type Given;
+    type Returned;
 
     /// Makes the handles.
     ///
     /// # Errors
     ///
     /// The host traps when the guest exceeds a limit.
-    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<Self::Given>;
+    fn make_handles(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> CallResult<Self::Returned>;
 
     /// The number that the store answered, with 1 for `true`.
     fn number(&self) -> u64 {
@@ -31,51 +31,51 @@ pub trait Reply: Sized {
 pub struct Opened(pub(super) ());
 
 impl Reply for Opened {
-    type Given = u32;
+    type Returned = u32;
 
-    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<u32> {
-        host.make(Kind::Bucket, call.as_str(), Object::Bucket(Some(Arc::clone(bucket))))
+    fn make_handles(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> CallResult<u32> {
+        host.make(HandleKind::Bucket, call.as_str(), Object::Bucket(Some(Arc::clone(bucket))))
     }
 }
 
 impl Reply for Content {
-    type Given = u32;
+    type Returned = u32;
 
-    fn give(self, host: &mut Host, call: StoreCall, _bucket: &Arc<str>) -> Called<u32> {
+    fn make_handles(self, host: &mut Host, call: StoreCall, _bucket: &Arc<str>) -> CallResult<u32> {
         let kept = self.len_in_memory();
-        host.make(Kind::Payload, call.as_str(), Object::Payload(Payload { content: self, kept }))
+        host.make(HandleKind::Payload, call.as_str(), Object::Payload(Payload { content: self, kept }))
     }
 }
 
 impl Reply for Vec<Content> {
-    type Given = Vec<u32>;
+    type Returned = Vec<u32>;
 
-    fn give(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> Called<Vec<u32>> {
-        self.into_iter().map(|content| content.give(host, call, bucket)).collect()
+    fn make_handles(self, host: &mut Host, call: StoreCall, bucket: &Arc<str>) -> CallResult<Vec<u32>> {
+        self.into_iter().map(|content| content.make_handles(host, call, bucket)).collect()
     }
 }
 
 impl Reply for Vec<String> {
-    type Given = Self;
+    type Returned = Self;
 
-    fn give(self, host: &mut Host, call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
+    fn make_handles(self, host: &mut Host, call: StoreCall, _bucket: &Arc<str>) -> CallResult<Self> {
         host.admit_bytes(call.as_str(), self.iter().map(|key| key.len() as u64).sum())?;
         Ok(self)
     }
 }
 
 impl Reply for () {
-    type Given = ();
+    type Returned = ();
 
-    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<()> {
+    fn make_handles(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> CallResult<()> {
         Ok(())
     }
 }
 
 impl Reply for bool {
-    type Given = Self;
+    type Returned = Self;
 
-    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
+    fn make_handles(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> CallResult<Self> {
         Ok(self)
     }
 
@@ -85,9 +85,9 @@ impl Reply for bool {
 }
 
 impl Reply for u64 {
-    type Given = Self;
+    type Returned = Self;
 
-    fn give(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> Called<Self> {
+    fn make_handles(self, _host: &mut Host, _call: StoreCall, _bucket: &Arc<str>) -> CallResult<Self> {
         Ok(self)
     }
 

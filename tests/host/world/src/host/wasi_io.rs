@@ -10,15 +10,15 @@
 
 use super::decorator::Step;
 use super::object::{Input, Object, Output};
-use super::{Called, Host, StreamError, Streamed};
-use crate::accounts::{Fault, Kind};
+use super::{CallResult, Host, StreamError, StreamResult};
+use crate::accounts::{Fault, HandleKind};
 
 impl Host {
     /// `read`
-    pub fn read(&mut self, src: u32, len: u64) -> Streamed<(Vec<u8>, bool)> {
+    pub fn read(&mut self, src: u32, len: u64) -> StreamResult<(Vec<u8>, bool)> {
         self.calls += 1;
         if len > MOST_ASKED && self.input(src).is_some() {
-            self.violate(Fault::Unbounded, Kind::InputStream, src, "read");
+            self.violate(Fault::Unbounded, HandleKind::InputStream, src, "read");
         }
         if !self.check_input("read", src, len)? {
             return Ok(Err(StreamError));
@@ -31,7 +31,7 @@ impl Host {
     }
 
     /// `skip`
-    pub fn skip(&mut self, src: u32, len: u64) -> Streamed<(u64, bool)> {
+    pub fn skip(&mut self, src: u32, len: u64) -> StreamResult<(u64, bool)> {
         self.calls += 1;
         if !self.check_input("skip", src, len)? {
             return Ok(Err(StreamError));
@@ -44,7 +44,7 @@ impl Host {
     }
 
     /// `write`
-    pub fn write(&mut self, dst: u32, buf: &[u8]) -> Streamed<u64> {
+    pub fn write(&mut self, dst: u32, buf: &[u8]) -> StreamResult<u64> {
         self.calls += 1;
         if !self.check_output("write", dst, buf.len() as u64)? {
             return Ok(Err(StreamError));
@@ -53,7 +53,7 @@ impl Host {
     }
 
     /// `write-repeated`
-    pub fn write_repeated(&mut self, dst: u32, byte: u8, len: u64) -> Streamed<u64> {
+    pub fn write_repeated(&mut self, dst: u32, byte: u8, len: u64) -> StreamResult<u64> {
         self.calls += 1;
         self.check_interrupt("write-repeated")?;
         if !self.check_output("write-repeated", dst, len)? {
@@ -63,7 +63,7 @@ impl Host {
     }
 
     /// `splice`
-    pub fn splice(&mut self, dst: u32, src: u32, len: u64) -> Streamed<(u64, bool)> {
+    pub fn splice(&mut self, dst: u32, src: u32, len: u64) -> StreamResult<(u64, bool)> {
         self.calls += 1;
         self.check_interrupt("splice")?;
         if !self.check_input("splice", src, len)? || !self.check_output("splice", dst, CHUNK)? {
@@ -73,7 +73,7 @@ impl Host {
     }
 
     /// `forward`
-    pub fn forward(&mut self, dst: u32, src: u32) -> Streamed<u64> {
+    pub fn forward(&mut self, dst: u32, src: u32) -> StreamResult<u64> {
         self.calls += 1;
         if !self.check_input("forward", src, CHUNK)? || !self.check_output("forward", dst, CHUNK)? {
             return Ok(Err(StreamError));
@@ -98,48 +98,48 @@ impl Host {
 
     /// `drop-input-stream`
     #[inline]
-    pub fn drop_input_stream(&mut self, f: u32) -> Called<()> {
-        self.drop_handle(Kind::InputStream, f, "drop-input-stream")
+    pub fn drop_input_stream(&mut self, f: u32) -> CallResult<()> {
+        self.drop_handle(HandleKind::InputStream, f, "drop-input-stream")
     }
 
     /// `drop-output-stream`
-    pub fn drop_output_stream(&mut self, f: u32) -> Called<()> {
-        self.drop_handle(Kind::OutputStream, f, "drop-output-stream")
+    pub fn drop_output_stream(&mut self, f: u32) -> CallResult<()> {
+        self.drop_handle(HandleKind::OutputStream, f, "drop-output-stream")
     }
 
     /// Checks a call on the input stream `src`. If it returns `false`, the call fails.
-    fn check_input(&mut self, call: &'static str, src: u32, len: u64) -> Called<bool> {
+    fn check_input(&mut self, call: &'static str, src: u32, len: u64) -> CallResult<bool> {
         let Some(&mut Input { ended, failed, .. }) = self.input(src) else {
-            self.missing(Kind::InputStream, src, call)?;
+            self.missing(HandleKind::InputStream, src, call)?;
             return Ok(false);
         };
         if len == 0 {
-            self.violate(Fault::Empty, Kind::InputStream, src, call);
+            self.violate(Fault::Empty, HandleKind::InputStream, src, call);
         }
         if failed {
-            self.violate(Fault::UsedAfterFailure, Kind::InputStream, src, call);
+            self.violate(Fault::UsedAfterFailure, HandleKind::InputStream, src, call);
         } else if ended {
-            self.violate(Fault::ReadAfterEnd, Kind::InputStream, src, call);
+            self.violate(Fault::ReadAfterEnd, HandleKind::InputStream, src, call);
         }
         Ok(!failed)
     }
 
     /// Checks a call on the output stream `dst`. If it returns `false`, the call fails.
-    fn check_output(&mut self, call: &'static str, dst: u32, len: u64) -> Called<bool> {
+    fn check_output(&mut self, call: &'static str, dst: u32, len: u64) -> CallResult<bool> {
         let Some(&mut Output { failed, .. }) = self.output(dst) else {
-            self.missing(Kind::OutputStream, dst, call)?;
+            self.missing(HandleKind::OutputStream, dst, call)?;
             return Ok(false);
         };
         if len == 0 {
-            self.violate(Fault::Empty, Kind::OutputStream, dst, call);
+            self.violate(Fault::Empty, HandleKind::OutputStream, dst, call);
         }
         if failed {
-            self.violate(Fault::UsedAfterFailure, Kind::OutputStream, dst, call);
+            self.violate(Fault::UsedAfterFailure, HandleKind::OutputStream, dst, call);
         }
         Ok(!failed)
     }
 
-    fn transfer(&mut self, step: Step) -> Streamed<(u64, bool)> {
+    fn transfer(&mut self, step: Step) -> StreamResult<(u64, bool)> {
         let answer = self.decorated(|host| host.transfer(step))?;
         if let Ok((_, end)) = answer {
             self.set_ended(step.src, end);
@@ -156,7 +156,7 @@ impl Host {
 
     #[inline]
     pub(crate) fn input(&mut self, src: u32) -> Option<&mut Input> {
-        match self.table.get(Kind::InputStream, src) {
+        match self.table.get(HandleKind::InputStream, src) {
             Some(Object::Input(input)) => Some(input),
             _ => None,
         }
@@ -164,7 +164,7 @@ impl Host {
 
     #[inline]
     pub(super) fn output(&mut self, dst: u32) -> Option<&mut Output> {
-        match self.table.get(Kind::OutputStream, dst) {
+        match self.table.get(HandleKind::OutputStream, dst) {
             Some(Object::Output(output)) => Some(output),
             _ => None,
         }
@@ -213,16 +213,16 @@ impl Host {
         Ok((skipped, input.left() == 0))
     }
 
-    pub(super) fn write_output(&mut self, dst: u32, buf: &[u8]) -> Streamed<u64> {
+    pub(super) fn write_output(&mut self, dst: u32, buf: &[u8]) -> StreamResult<u64> {
         self.append("write", dst, buf.len() as u64, |body, kept| body.extend_from_slice(&buf[..kept])).map(Ok)
     }
 
-    pub(super) fn repeat_in_output(&mut self, dst: u32, byte: u8, len: u64) -> Streamed<u64> {
+    pub(super) fn repeat_in_output(&mut self, dst: u32, byte: u8, len: u64) -> StreamResult<u64> {
         let append = |body: &mut Vec<u8>, kept| body.resize(body.len() + kept, byte);
         self.append("write-repeated", dst, len.min(CHUNK), append).map(Ok)
     }
 
-    pub(super) fn move_bytes(&mut self, step: Step) -> Streamed<(u64, bool)> {
+    pub(super) fn move_bytes(&mut self, step: Step) -> StreamResult<(u64, bool)> {
         let Step { call, dst, src, len } = step;
         let Some(input) = self.input(src) else { return Ok(Err(StreamError)) };
         let Ok((data, end)) = input.take(len.min(CHUNK)) else { return Ok(Err(StreamError)) };
@@ -237,7 +237,7 @@ impl Host {
         dst: u32,
         len: u64,
         append: impl FnOnce(&mut Vec<u8>, usize),
-    ) -> Called<u64> {
+    ) -> CallResult<u64> {
         let Some(number) = self.output(dst).map(|output| output.number) else { return Ok(0) };
         let bytes = usize::try_from(len).unwrap_or(0);
         let growth = self.written.growth(number, bytes, self.keep);

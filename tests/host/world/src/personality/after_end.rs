@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::host::decorator::{Decorator, Inner, Step};
-use crate::host::{StreamError, Streamed};
+use crate::host::{StreamError, StreamResult};
 
 /// The answer to a read after the end. A correct guest makes no such read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ impl Decorator for RepeatsAfterEnd {
         inner.skip(src, len)
     }
 
-    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> StreamResult<(u64, bool)> {
         repeat_ended(inner, step.src);
         inner.transfer(step)
     }

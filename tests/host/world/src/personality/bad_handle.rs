@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::Violation;
-use crate::host::Called;
+use crate::host::CallResult;
 use crate::host::decorator::{Decorator, Inner};
 
 /// The answer to a call with a handle that does not exist: the handle is unknown, was dropped before, or is of another kind.
@@ -33,7 +33,7 @@ impl BadHandle {
 struct NotesBadHandles;
 
 impl Decorator for NotesBadHandles {
-    fn bad_handle(&mut self, inner: &mut Inner<'_>, violation: Violation) -> Called<()> {
+    fn bad_handle(&mut self, inner: &mut Inner<'_>, violation: Violation) -> CallResult<()> {
         inner.host.note(violation);
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::{Fault, Kind};
+use crate::accounts::{Fault, HandleKind};
 use crate::host::decorator::{Decorator, Inner};
 use crate::host::object::Payload;
 
@@ -39,7 +39,7 @@ impl KeepsConsumedPayloads {
     /// The length of a payload that was consumed before. A call with it is a violation.
     fn spent(&self, inner: &mut Inner<'_>, call: &'static str, payload: u32) -> Option<u64> {
         let len = *self.spent.get(&payload)?;
-        inner.host.violate(Fault::ConsumedBefore, Kind::Payload, payload, call);
+        inner.host.violate(Fault::ConsumedBefore, HandleKind::Payload, payload, call);
         Some(len)
     }
 }
@@ -63,8 +63,8 @@ impl Decorator for KeepsConsumedPayloads {
         inner.drop_payload(payload)
     }
 
-    fn gone(&mut self, kind: Kind, handle: u32) {
-        if kind == Kind::Payload {
+    fn gone(&mut self, kind: HandleKind, handle: u32) {
+        if kind == HandleKind::Payload {
             self.spent.remove(&handle);
         }
     }

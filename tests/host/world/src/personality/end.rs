@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::host::decorator::{Decorator, Inner, Step};
-use crate::host::{StreamError, Streamed};
+use crate::host::{StreamError, StreamResult};
 
 /// How a host reports the end of an input stream. Every guest must work with both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl Decorator for TellsEndAlone {
         Ok((skipped, end && skipped == 0))
     }
 
-    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> StreamResult<(u64, bool)> {
         let answer = inner.transfer(step)?;
         Ok(answer.map(|(moved, end)| (moved, end && moved == 0)))
     }

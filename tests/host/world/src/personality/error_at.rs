@@ -1,7 +1,7 @@
 //! A host whose streams fail at some byte. This may fail a guest.
 
 use crate::host::decorator::{Decorator, Inner, Step};
-use crate::host::{StreamError, Streamed};
+use crate::host::{StreamError, StreamResult};
 
 /// `read` and `write` are the bytes at which input and output streams fail.
 pub(super) fn decorator(read: Option<u64>, write: Option<u64>) -> Option<Box<dyn Decorator>> {
@@ -42,21 +42,21 @@ impl Decorator for FailsStreams {
         inner.skip(src, len)
     }
 
-    fn write(&mut self, inner: &mut Inner<'_>, dst: u32, buf: &[u8]) -> Streamed<u64> {
+    fn write(&mut self, inner: &mut Inner<'_>, dst: u32, buf: &[u8]) -> StreamResult<u64> {
         match self.writable(inner, dst, buf.len() as u64) {
             Ok(len) => inner.write(dst, &buf[..usize::try_from(len).unwrap_or(0)]),
             Err(error) => Ok(Err(error)),
         }
     }
 
-    fn write_repeated(&mut self, inner: &mut Inner<'_>, dst: u32, byte: u8, len: u64) -> Streamed<u64> {
+    fn write_repeated(&mut self, inner: &mut Inner<'_>, dst: u32, byte: u8, len: u64) -> StreamResult<u64> {
         match self.writable(inner, dst, len) {
             Ok(len) => inner.write_repeated(dst, byte, len),
             Err(error) => Ok(Err(error)),
         }
     }
 
-    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> StreamResult<(u64, bool)> {
         let mut possible = self.readable(inner, step.src, step.len);
         // The output takes no part in a call that only reports the end of the input.
         if inner.host.left(step.src) > 0 {

@@ -1,7 +1,7 @@
 //! A host whose streams give or claim more bytes than the guest asked for. This may fail a guest.
 
 use crate::host::decorator::{Decorator, Inner, Step};
-use crate::host::{StreamError, Streamed};
+use crate::host::{StreamError, StreamResult};
 
 /// A `read` gives `read` bytes more than the guest asked for, and a `write` claims `write` bytes more than the guest wrote.
 pub(super) fn decorator(read: u64, write: u64) -> Option<Box<dyn Decorator>> {
@@ -36,17 +36,17 @@ impl Decorator for Exceeds {
         Ok((claimed(self.read, len, skipped), end))
     }
 
-    fn write(&mut self, inner: &mut Inner<'_>, dst: u32, buf: &[u8]) -> Streamed<u64> {
+    fn write(&mut self, inner: &mut Inner<'_>, dst: u32, buf: &[u8]) -> StreamResult<u64> {
         let taken = inner.write(dst, buf)?;
         Ok(taken.map(|taken| claimed(self.write, buf.len() as u64, taken)))
     }
 
-    fn write_repeated(&mut self, inner: &mut Inner<'_>, dst: u32, byte: u8, len: u64) -> Streamed<u64> {
+    fn write_repeated(&mut self, inner: &mut Inner<'_>, dst: u32, byte: u8, len: u64) -> StreamResult<u64> {
         let taken = inner.write_repeated(dst, byte, len)?;
         Ok(taken.map(|taken| claimed(self.write, len, taken)))
     }
 
-    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> StreamResult<(u64, bool)> {
         let answer = inner.transfer(step)?;
         // The guest gives `forward` no length that the host could exceed.
         let excess = if step.call == "splice" { self.read } else { 0 };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Personality;
-use crate::host::Called;
+use crate::host::CallResult;
 use crate::host::decorator::{Decorator, Inner};
 use crate::host::object::Payload;
 use crate::store::{Refusing, Store, StoreCall};
@@ -36,7 +36,7 @@ impl Decorator for Refuses {
         Some(refusal.clone().map_or(consumed, Err))
     }
 
-    fn value_write_body(&mut self, inner: &mut Inner<'_>, value: u32) -> Called<Result<u32, ()>> {
+    fn value_write_body(&mut self, inner: &mut Inner<'_>, value: u32) -> CallResult<Result<u32, ()>> {
         if self.value_body { Ok(Err(())) } else { inner.value_write_body(value) }
     }
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::Kind;
+use crate::accounts::HandleKind;
 use crate::host::decorator::{Decorator, Inner, Step};
-use crate::host::{StreamError, Streamed};
+use crate::host::{StreamError, StreamResult};
 
 /// The number of calls in a row that pass no bytes on, before a call that does.
 ///
@@ -35,13 +35,13 @@ struct PassesNothing {
     read: Repeat,
     write: Repeat,
     /// For each stream, the number of calls in a row that have passed no bytes on.
-    idle: HashMap<(Kind, u32), u32>,
+    idle: HashMap<(HandleKind, u32), u32>,
 }
 
 impl PassesNothing {
     /// Whether this call passes no bytes on.
-    fn is_idle(&mut self, kind: Kind, stream: u32) -> bool {
-        let times = match if kind == Kind::InputStream { self.read } else { self.write } {
+    fn is_idle(&mut self, kind: HandleKind, stream: u32) -> bool {
+        let times = match if kind == HandleKind::InputStream { self.read } else { self.write } {
             Repeat::Forever => return true,
             Repeat::Times(0) => return false,
             Repeat::Times(times) => times,
@@ -55,29 +55,29 @@ impl PassesNothing {
 
 impl Decorator for PassesNothing {
     fn read(&mut self, inner: &mut Inner<'_>, src: u32, len: u64) -> Result<(Vec<u8>, bool), StreamError> {
-        if self.is_idle(Kind::InputStream, src) { Ok((Vec::new(), false)) } else { inner.read(src, len) }
+        if self.is_idle(HandleKind::InputStream, src) { Ok((Vec::new(), false)) } else { inner.read(src, len) }
     }
 
     fn skip(&mut self, inner: &mut Inner<'_>, src: u32, len: u64) -> Result<(u64, bool), StreamError> {
-        if self.is_idle(Kind::InputStream, src) { Ok((0, false)) } else { inner.skip(src, len) }
+        if self.is_idle(HandleKind::InputStream, src) { Ok((0, false)) } else { inner.skip(src, len) }
     }
 
-    fn write(&mut self, inner: &mut Inner<'_>, dst: u32, buf: &[u8]) -> Streamed<u64> {
-        if self.is_idle(Kind::OutputStream, dst) { Ok(Ok(0)) } else { inner.write(dst, buf) }
+    fn write(&mut self, inner: &mut Inner<'_>, dst: u32, buf: &[u8]) -> StreamResult<u64> {
+        if self.is_idle(HandleKind::OutputStream, dst) { Ok(Ok(0)) } else { inner.write(dst, buf) }
     }
 
-    fn write_repeated(&mut self, inner: &mut Inner<'_>, dst: u32, byte: u8, len: u64) -> Streamed<u64> {
-        if self.is_idle(Kind::OutputStream, dst) { Ok(Ok(0)) } else { inner.write_repeated(dst, byte, len) }
+    fn write_repeated(&mut self, inner: &mut Inner<'_>, dst: u32, byte: u8, len: u64) -> StreamResult<u64> {
+        if self.is_idle(HandleKind::OutputStream, dst) { Ok(Ok(0)) } else { inner.write_repeated(dst, byte, len) }
     }
 
-    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> StreamResult<(u64, bool)> {
         // The output takes no part in a call that only reports the end of the input.
-        let is_idle = self.is_idle(Kind::InputStream, step.src)
-            || inner.host.left(step.src) > 0 && self.is_idle(Kind::OutputStream, step.dst);
+        let is_idle = self.is_idle(HandleKind::InputStream, step.src)
+            || inner.host.left(step.src) > 0 && self.is_idle(HandleKind::OutputStream, step.dst);
         if is_idle { Ok(Ok((0, false))) } else { inner.transfer(step) }
     }
 
-    fn gone(&mut self, kind: Kind, handle: u32) {
+    fn gone(&mut self, kind: HandleKind, handle: u32) {
         self.idle.remove(&(kind, handle));
     }
 }

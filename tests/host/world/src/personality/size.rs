@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::host::decorator::{Decorator, Inner, Step};
-use crate::host::{StreamError, Streamed};
+use crate::host::{StreamError, StreamResult};
 
 /// How many of the bytes that a guest asks for or writes one call passes on. Every guest must work with every size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,16 +42,16 @@ impl Decorator for PassesParts {
         inner.skip(src, self.read.part(len, &mut self.random))
     }
 
-    fn write(&mut self, inner: &mut Inner<'_>, dst: u32, buf: &[u8]) -> Streamed<u64> {
+    fn write(&mut self, inner: &mut Inner<'_>, dst: u32, buf: &[u8]) -> StreamResult<u64> {
         let part = self.write.part(buf.len() as u64, &mut self.random);
         inner.write(dst, &buf[..usize::try_from(part).unwrap_or(0)])
     }
 
-    fn write_repeated(&mut self, inner: &mut Inner<'_>, dst: u32, byte: u8, len: u64) -> Streamed<u64> {
+    fn write_repeated(&mut self, inner: &mut Inner<'_>, dst: u32, byte: u8, len: u64) -> StreamResult<u64> {
         inner.write_repeated(dst, byte, self.write.part(len, &mut self.random))
     }
 
-    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> StreamResult<(u64, bool)> {
         let read = self.read.part(step.len, &mut self.random);
         inner.transfer(Step { len: self.write.part(read, &mut self.random), ..step })
     }

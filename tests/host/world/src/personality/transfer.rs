@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::Streamed;
+use crate::host::StreamResult;
 use crate::host::decorator::{Decorator, Inner, Step};
 
 /// Whether `splice` and `forward` work.
@@ -30,7 +30,7 @@ impl Transfer {
 struct CannotTransfer;
 
 impl Decorator for CannotTransfer {
-    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> Streamed<(u64, bool)> {
+    fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> StreamResult<(u64, bool)> {
         Err(inner.host.trap(format!("`{}` is not implemented by this host", step.call)))
     }
 }

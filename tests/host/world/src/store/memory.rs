@@ -56,7 +56,7 @@ impl MemoryStore {
 
     /// Sets a key, and returns its old content. The limit applies to guests only.
     pub fn insert<F>(&self, bucket: &str, key: &str, content: impl IntoContent<F>) -> Option<Content> {
-        self.lock().put(bucket, key, content.into_content())
+        self.lock().replace(bucket, key, content.into_content())
     }
 
     /// The content of a key.
@@ -123,7 +123,7 @@ impl Contents {
         bytes.and_then(|bytes| number(&bytes)).ok_or_else(|| StoreError::NotANumber(key.to_owned()))
     }
 
-    fn put(&mut self, bucket: &str, key: &str, content: Content) -> Option<Content> {
+    fn replace(&mut self, bucket: &str, key: &str, content: Content) -> Option<Content> {
         self.bytes += size(key, &content);
         let Some(keys) = self.buckets.get_mut(bucket) else {
             self.buckets.insert(bucket.to_owned(), BTreeMap::from([(key.to_owned(), content)]));
@@ -197,7 +197,7 @@ impl Store for MemoryStore {
         Answer::Now(sum.and_then(|sum| {
             let content = Content::from(sum.to_string());
             contents.admit([(key, &content)].into_iter())?;
-            contents.put(bucket, key, content);
+            contents.replace(bucket, key, content);
             Ok(sum)
         }))
     }
@@ -206,7 +206,7 @@ impl Store for MemoryStore {
         let mut contents = self.lock();
         Answer::Now(contents.number(bucket, key).map(|before| {
             if before == old {
-                contents.put(bucket, key, Content::from(new.to_string()));
+                contents.replace(bucket, key, Content::from(new.to_string()));
             }
             before == old
         }))
@@ -225,7 +225,7 @@ impl Store for MemoryStore {
         let mut contents = self.lock();
         Answer::Now(contents.admit(pairs.iter().map(|(key, content)| (&**key, content))).map(|()| {
             for (key, content) in pairs {
-                contents.put(bucket, &key, content);
+                contents.replace(bucket, &key, content);
             }
         }))
     }

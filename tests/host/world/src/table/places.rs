@@ -4,13 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
 
-use crate::accounts::{Kind, Origin};
+use crate::accounts::{HandleKind, Origin};
 
 /// A handle, and how it came to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Made {
     pub(crate) handle: u32,
-    pub(crate) kind: Kind,
+    pub(crate) kind: HandleKind,
     pub(crate) origin: Origin,
     /// The number of handles that the table had made before this one.
     pub(super) serial: u64,
@@ -60,7 +60,7 @@ pub(super) const REMEMBERED: usize = 64;
 
 impl<T> Places<T> {
     pub(super) fn new() -> Self {
-        let made = Made { handle: 0, kind: Kind::Bucket, origin: Origin { call: "", location: None }, serial: 0 };
+        let made = Made { handle: 0, kind: HandleKind::Bucket, origin: Origin { call: "", location: None }, serial: 0 };
         let near = std::array::from_fn(|_| Place { key: 0, made, object: None, life: Life::Dropped });
         Self { near, given_up: 0, far: HashMap::default(), was_far: false, past: VecDeque::new(), count: 0 }
     }
@@ -140,7 +140,7 @@ impl<T> Places<T> {
 
     /// Takes the handle of this key from the guest if it is of this kind, and returns its object.
     #[inline]
-    pub(super) fn remove(&mut self, key: u64, kind: Kind, life: Life) -> Option<T> {
+    pub(super) fn remove(&mut self, key: u64, kind: HandleKind, life: Life) -> Option<T> {
         let place = self.find(key).filter(|place| place.made.kind == kind)?;
         place.life = life;
         let object = place.object.take();

@@ -12,12 +12,12 @@ fn many_handles_in_any_order_with_every_numbering() {
     for (per_kind, reuse, first) in [(false, false, 3), (true, false, 0), (false, true, 0), (true, true, u32::MAX - 1)]
     {
         let mut table = Table::new(Numbering { per_kind, first, reuse });
-        let made: Vec<_> = (0..MANY).map(|object| table.insert(Kind::Value, ORIGIN, object)).collect();
+        let made: Vec<_> = (0..MANY).map(|object| table.insert(HandleKind::Value, ORIGIN, object)).collect();
         for (object, handle) in made.iter().enumerate().filter(|(object, _)| object % 2 == 0) {
-            assert_eq!(table.remove(Kind::Value, *handle, Life::Dropped), u32::try_from(object).ok());
+            assert_eq!(table.remove(HandleKind::Value, *handle, Life::Dropped), u32::try_from(object).ok());
         }
         for _ in 0..MANY / 2 {
-            table.insert(Kind::Value, ORIGIN, 0);
+            table.insert(HandleKind::Value, ORIGIN, 0);
         }
         assert_eq!(table.len(), MANY as usize);
         assert!(table.places.past.len() <= REMEMBERED);
@@ -32,14 +32,14 @@ fn many_handles_in_any_order_with_every_numbering() {
 /// What a table must answer, without places.
 #[derive(Default)]
 struct Model {
-    live: Vec<(Kind, u32, u32)>,
+    live: Vec<(HandleKind, u32, u32)>,
     /// The newest is the last.
-    past: Vec<(Kind, u32, Life)>,
+    past: Vec<(HandleKind, u32, Life)>,
 }
 
 #[test]
 fn handles_in_places_answer_as_handles_in_a_list() {
-    const KINDS: [Kind; 3] = [Kind::Bucket, Kind::Payload, Kind::Value];
+    const KINDS: [HandleKind; 3] = [HandleKind::Bucket, HandleKind::Payload, HandleKind::Value];
     for (per_kind, reuse, first) in [(false, false, 3), (true, false, 0), (false, true, 5), (true, true, u32::MAX - 9)]
     {
         let mut table = Table::new(Numbering { per_kind, first, reuse });
@@ -56,7 +56,7 @@ fn handles_in_places_answer_as_handles_in_a_list() {
                 6..12 if !model.live.is_empty() => {
                     let (kind, handle, object) = model.live.swap_remove(any % model.live.len());
                     let life = if act % 2 == 0 { Life::Dropped } else { Life::Consumed };
-                    assert_eq!(table.remove(Kind::Error, handle, life), None, "it is of another kind");
+                    assert_eq!(table.remove(HandleKind::Error, handle, life), None, "it is of another kind");
                     assert_eq!(table.remove(kind, handle, life), Some(object));
                     assert_eq!(table.remove(kind, handle, life), None, "it is gone");
                     model.past.push((kind, handle, life));
@@ -68,7 +68,7 @@ fn handles_in_places_answer_as_handles_in_a_list() {
                 15 if any % 32 == 0 => {
                     table.clear(0);
                     model = Model::default();
-                    assert_eq!(table.missing(Kind::Bucket, 3, "test").fault, Fault::Unknown);
+                    assert_eq!(table.missing(HandleKind::Bucket, 3, "test").fault, Fault::Unknown);
                 }
                 _ => {}
             }
@@ -76,7 +76,7 @@ fn handles_in_places_answer_as_handles_in_a_list() {
             // A handle in a place can leave it after handles that the guest gave up later.
             let latest = model.past.len().saturating_sub(REMEMBERED - NEAR);
             let Some(&(kind, handle, _)) = model.past[latest..].get(any % (REMEMBERED - NEAR)) else { continue };
-            let same = |other: Kind, number: u32| number == handle && (!per_kind || other == kind);
+            let same = |other: HandleKind, number: u32| number == handle && (!per_kind || other == kind);
             if model.live.iter().any(|(other, number, _)| same(*other, *number)) {
                 continue;
             }
@@ -91,31 +91,31 @@ fn handles_in_places_answer_as_handles_in_a_list() {
 #[test]
 fn a_handle_whose_place_another_one_took_is_still_live() {
     let mut table = Table::new(Numbering::default());
-    let made: Vec<_> = (0..=NEAR).map(|object| table.insert(Kind::Value, ORIGIN, object)).collect();
+    let made: Vec<_> = (0..=NEAR).map(|object| table.insert(HandleKind::Value, ORIGIN, object)).collect();
     let (first, last) = (made[0], made[NEAR]);
     assert_eq!(Places::<usize>::at(first.into()), Places::<usize>::at(last.into()), "they have the same place");
-    assert_eq!(table.get(Kind::Value, first).copied(), Some(0));
-    assert_eq!(table.get(Kind::Value, last).copied(), Some(NEAR));
-    assert_eq!(table.missing(Kind::Bucket, first, "test").fault, Fault::WrongKind(Kind::Value));
-    assert_eq!(table.remove(Kind::Value, first, Life::Dropped), Some(0));
-    assert_eq!(table.remove(Kind::Value, last, Life::Consumed), Some(NEAR));
-    assert_eq!(table.missing(Kind::Value, first, "test").fault, Fault::DroppedBefore);
-    assert_eq!(table.missing(Kind::Value, last, "test").fault, Fault::ConsumedBefore);
+    assert_eq!(table.get(HandleKind::Value, first).copied(), Some(0));
+    assert_eq!(table.get(HandleKind::Value, last).copied(), Some(NEAR));
+    assert_eq!(table.missing(HandleKind::Bucket, first, "test").fault, Fault::WrongKind(HandleKind::Value));
+    assert_eq!(table.remove(HandleKind::Value, first, Life::Dropped), Some(0));
+    assert_eq!(table.remove(HandleKind::Value, last, Life::Consumed), Some(NEAR));
+    assert_eq!(table.missing(HandleKind::Value, first, "test").fault, Fault::DroppedBefore);
+    assert_eq!(table.missing(HandleKind::Value, last, "test").fault, Fault::ConsumedBefore);
     assert_eq!(table.len(), NEAR - 1);
 }
 
 #[test]
 fn handles_that_are_older_than_an_event_stay_in_their_places() {
     let mut table = Table::new(Numbering::default());
-    let old: Vec<_> = (0..2 * NEAR).map(|object| table.insert(Kind::Value, ORIGIN, object)).collect();
+    let old: Vec<_> = (0..2 * NEAR).map(|object| table.insert(HandleKind::Value, ORIGIN, object)).collect();
     let since = table.serial();
-    let new: Vec<_> = (0..2 * NEAR).map(|object| table.insert(Kind::Value, ORIGIN, object)).collect();
-    table.remove(Kind::Value, new[0], Life::Dropped);
+    let new: Vec<_> = (0..2 * NEAR).map(|object| table.insert(HandleKind::Value, ORIGIN, object)).collect();
+    table.remove(HandleKind::Value, new[0], Life::Dropped);
     table.clear(since);
     assert_eq!(table.len(), old.len());
-    assert_eq!(table.missing(Kind::Value, new[0], "test").fault, Fault::Unknown);
+    assert_eq!(table.missing(HandleKind::Value, new[0], "test").fault, Fault::Unknown);
     for (object, handle) in old.into_iter().enumerate() {
-        assert_eq!(table.remove(Kind::Value, handle, Life::Dropped), Some(object));
+        assert_eq!(table.remove(HandleKind::Value, handle, Life::Dropped), Some(object));
     }
     assert!(table.is_empty());
 }
@@ -123,8 +123,8 @@ fn handles_that_are_older_than_an_event_stay_in_their_places() {
 #[test]
 fn numbers_that_wrap_pass_over_live_handles() {
     let mut table = Table::new(Numbering { per_kind: false, first: u32::MAX, reuse: false });
-    assert_eq!(table.insert(Kind::Value, ORIGIN, ()), u32::MAX);
-    assert_eq!(table.insert(Kind::Value, ORIGIN, ()), 0);
+    assert_eq!(table.insert(HandleKind::Value, ORIGIN, ()), u32::MAX);
+    assert_eq!(table.insert(HandleKind::Value, ORIGIN, ()), 0);
     table.spaces[0].next = u32::MAX;
-    assert_eq!(table.insert(Kind::Value, ORIGIN, ()), 1);
+    assert_eq!(table.insert(HandleKind::Value, ORIGIN, ()), 1);
 }

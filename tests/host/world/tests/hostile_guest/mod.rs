@@ -1,7 +1,7 @@
 //! A guest that calls any function of the host with any handle and any length. `limits.rs` makes random calls, and the fuzz target
 //! `host` searches for calls.
 
-use inbound_keyvalue_host::{Called, Content, Details, Host, HostLimits, Personality};
+use inbound_keyvalue_host::{CallResult, Content, Details, Host, HostLimits, Personality};
 
 pub(crate) const LIMITS: [(u64, usize); 2] = [(3 << 20, 100), (4096, 7)];
 
@@ -61,7 +61,7 @@ pub(crate) fn run<Calls: IntoIterator<Item = Call>>(
 
 impl Call {
     /// Makes the call. Returns the handle that the host gave.
-    fn make(self, host: &mut Host, known: &[u32]) -> Called<Option<u32>> {
+    fn make(self, host: &mut Host, known: &[u32]) -> CallResult<Option<u32>> {
         let [first, second] = [self.first, self.second].map(|choice| known[usize::from(choice) % known.len()]);
         let len = self.len;
         let either = |result: Result<u32, u32>| Some(result.unwrap_or_else(|error| error));

@@ -65,7 +65,7 @@ pub(super) async fn connect(settings: &Settings) -> Result<Link, Error> {
         command_connection(address, &settings.auth, pushed).await?
     };
     let failed = |what| move |error: RedisError| Error::of(address, what, &error);
-    let server = Server::ask(&mut commands).await.map_err(failed("INFO"))?;
+    let server = Server::info(&mut commands).await.map_err(failed("INFO"))?;
     let name = format!("kvwatch-serve-{}", settings.name);
     cmd("CLIENT").arg("SETNAME").arg(name).exec_async(&mut commands).await.map_err(failed("CLIENT SETNAME"))?;
     check_notifications(settings, &mut commands).await?;
@@ -136,7 +136,7 @@ fn login(address: &Address, auth: &Auth, protocol: ProtocolVersion) -> RedisConn
 }
 
 impl Server {
-    pub(super) async fn ask(commands: &mut MultiplexedConnection) -> Result<Self, RedisError> {
+    pub(super) async fn info(commands: &mut MultiplexedConnection) -> Result<Self, RedisError> {
         let mut text = String::new();
         for section in ["server", "replication"] {
             let answer: String = cmd("INFO").arg(section).query_async(commands).await?;

@@ -372,14 +372,14 @@ impl Follow {
             }
         }
         self.sequence += 1;
-        let depth = self.settings.depth_of.ask(&key);
+        let depth = self.settings.depth_of.depth(&key);
         let event = Event { position: Position::first(self.sequence), key, change, depth };
         self.events.send(event).await.map_err(|_| Lost::Unwanted)
     }
 
     /// Asks the server how it is.
     async fn probe(&mut self, link: &mut Link, pulse: &mut Pulse) -> Result<(), Lost> {
-        let now = Server::ask(&mut link.commands).await?;
+        let now = Server::info(&mut link.commands).await?;
         if now.is_replica != link.server.is_replica {
             let role = if now.is_replica { "a replica, and a watcher cannot write to it" } else { "the primary" };
             tracing::warn!("the server has another role now, as after a failover: it is {role}");

@@ -101,7 +101,7 @@ impl DepthOf {
         Self(Arc::new(depth))
     }
 
-    fn ask(&self, key: &str) -> u32 {
+    fn depth(&self, key: &str) -> u32 {
         (self.0)(key)
     }
 }
