@@ -84,7 +84,7 @@ impl<R: Resource> fmt::Debug for Handle<R> {
 /// for `from_raw` must be.
 macro_rules! raw_handle {
     ($type:ident, $($field:ident).+, $variable:ident, $drop:literal, $live:literal) => {
-        /// The draft's handles, as owned file descriptors in `std` are used.
+        /// Conversions from and to the draft's handle, like those of `std` for owned file descriptors.
         impl $type {
             /// The draft's handle. This value still owns it.
             ///

@@ -117,7 +117,7 @@
 //!
 //! # Report an error
 //!
-//! A handler returns errors with `?` ([`HandlerResult`]). The draft gives handlers no result, so the host can learn of an error
+//! A handler returns errors with `?` ([`HandlerResult`]). In the draft handlers have no result, so the host can see an error
 //! only through a trap. That is the default. Before the trap, the operation, the key, and the error with all its causes are written
 //! to standard error, if the target has one. Override [`HandleWatch::on_error`] to decide otherwise. A panic is a trap too.
 //!
@@ -153,7 +153,7 @@
 //! assert_eq!(host.watcher().unwrap().seen, 1);
 //! ```
 //!
-//! # What it costs
+//! # Costs
 //!
 //! The same watchers, with this crate and written by hand on the generated bindings, on `wasm32-unknown-unknown` with the profile
 //! that the README recommends. `tests/bench` in the repository measures more.
@@ -189,7 +189,7 @@
 //! ```
 //!
 //! * **Idempotence.** A host can deliver an event twice, for example after a crash. Write handlers that may run twice: `set` the same
-//!   content, `delete_many`. `increment` is not such a call: an event that comes twice is counted twice. Where this matters, keep a key for
+//!   content, `delete_many`. `increment` is not such a call: an event that comes twice is counted twice. If this matters, keep a key for
 //!   each event, and count the keys.
 //! * **Order.** The payload of an event is what the key was set to. The store may have a newer content. A watcher that derives other keys
 //!   reads the key from the store, and takes the event only as a sign that the key may have changed. Then two events may come in any
@@ -213,7 +213,7 @@
 //!
 //! Read the documentation of another host before you rely on any of this there.
 //!
-//! # What the draft cannot do
+//! # Limits of the draft
 //!
 //! A bucket does not know its name. No function tells a key that is not set from another failure, except `exists`. There is no
 //! transaction over several calls, and no expiry. The host's configuration decides which keys are watched. There is no retry, no order
@@ -224,7 +224,7 @@
 //! | feature | what it adds | what it costs a guest |
 //! |---|---|---|
 //! | `json` | `Payload::into_json` | `serde` and `serde_json` |
-//! | `outbound` | the calls of `Bucket` that read and write keys | 16 bytes, and what it calls |
+//! | `outbound` | the calls of `Bucket` that read and write keys | 16 bytes, and the calls that it uses |
 //! | `small-allocator` | a global allocator for small watchers, on wasm only | 7 to 12 kB less on `wasm32-unknown-unknown` |
 //! | `testing` | the module `testing`, for native targets | nothing: wasm builds contain none of it |
 //!

@@ -66,7 +66,7 @@ impl Payload {
         unsafe { ManuallyDrop::take(&mut payload.0) }
     }
 
-    /// How many bytes the payload has, as the host says: the draft's `size`. `None` after reading has begun, because then the
+    /// The number of bytes of the payload, as the host says: the draft's `size`. `None` after reading has begun, because then the
     /// draft does not allow the question.
     ///
     /// This is a hint. A host that does not know the size may say 0 or any number. Use it to decide what to try first.
@@ -134,7 +134,7 @@ impl Payload {
         Ok(rest)
     }
 
-    /// Accepts at most `max` bytes from now on, whichever way they are read: whole, through [`Read`] or [`BufRead`], in chunks,
+    /// Accepts at most `max` bytes from now on, for every way of reading: whole, through [`Read`] or [`BufRead`], in chunks,
     /// with `skip`, or inside the host with `splice` and `forward`.
     ///
     /// The first `max` bytes can be read. If there are more, reading on fails with [`Error::TooLarge`]. The memory that reading
@@ -188,7 +188,7 @@ impl Payload {
     ///
     /// # Errors
     ///
-    /// [`Error::Utf8`], which says where the text ends and gives the bytes back; otherwise as for
+    /// [`Error::Utf8`], which has the bytes and the position at which the text ends; otherwise as for
     /// [`into_bytes`](Self::into_bytes).
     ///
     /// ```
@@ -207,7 +207,7 @@ impl Payload {
     ///
     /// # Errors
     ///
-    /// [`Error::Json`], which says what is wrong, with line and column, and gives the bytes back; otherwise as for
+    /// [`Error::Json`], which has the bytes and the fault, with line and column; otherwise as for
     /// [`into_bytes`](Self::into_bytes).
     ///
     /// ```
@@ -228,7 +228,7 @@ impl Payload {
         serde_json::from_slice(&bytes).map_err(|error| Error::Json { error, bytes })
     }
 
-    /// Opens the payload as a stream: the draft's `payload-consume-async`. If reading has begun, this returns the stream as it is.
+    /// Opens the payload as a stream: the draft's `payload-consume-async`. If reading has begun, this returns the stream unchanged.
     ///
     /// # Errors
     ///
@@ -318,8 +318,8 @@ impl Payload {
         let parts = &mut *self.0;
         if let Some(handle) = parts.unread.take() {
             // Only `adopt` makes a payload with a handle, without the other two parts, and only this function sets them, after it has
-            // taken the handle. So there is nothing to drop. The compiler does not see this, and would keep the code that drops what
-            // they held.
+            // taken the handle. So there is nothing to drop. The compiler does not see this, and would keep the code that drops
+            // them.
             match types::payload_consume_async(handle.into_raw()) {
                 Ok(raw) => mem::forget(parts.stream.replace(InputStream::adopt(raw))),
                 Err(error) => mem::forget(parts.refusal.replace(take_trace(error))),

@@ -64,7 +64,7 @@ impl<S: Source> Allocator<S> {
         if block.is_null() {
             return self.split(index);
         }
-        // SAFETY: `give` wrote the address of the next block there, and a free block belongs to the allocator.
+        // SAFETY: `add` wrote the address of the next block there, and a free block belongs to the allocator.
         free.set(unsafe { block.cast::<*mut u8>().read() });
         block
     }
@@ -113,7 +113,7 @@ unsafe impl<S: Source> GlobalAlloc for Allocator<S> {
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: `alloc` has returned the block for this layout, and the caller gives it back.
+        // SAFETY: `alloc` has returned the block for this layout, and the caller does not use it again.
         unsafe { self.add(index_of(layout), block) };
     }
 
@@ -125,8 +125,8 @@ unsafe impl<S: Source> GlobalAlloc for Allocator<S> {
         }
         let new = self.take(index_of(wanted));
         if !new.is_null() {
-            // SAFETY: both blocks have so many bytes. The new one was free, so they do not overlap. The old one belongs to the
-            // caller, who gives it back.
+            // SAFETY: both blocks have that many bytes. The new one was free, so they do not overlap. The old one belongs to the
+            // caller, who does not use it again.
             unsafe {
                 ptr::copy_nonoverlapping(block, new, layout.size().min(bytes));
                 self.add(index_of(layout), block);

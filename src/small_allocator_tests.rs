@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{Allocator, PAGE, Source};
 
-/// Memory of the system, freed with the source. It gives no more than `limit` bytes.
+/// Memory of the system, at most `limit` bytes. It is freed with the source.
 struct System {
     given: RefCell<Vec<(*mut u8, Layout)>>,
     left: Cell<usize>,
@@ -47,7 +47,7 @@ impl Drop for System {
     }
 }
 
-/// A block that the model owns: its layout, and the byte that all of it has.
+/// A block that the model owns: its layout, and the value of all its bytes.
 struct Owned {
     block: *mut u8,
     layout: Layout,
@@ -63,7 +63,7 @@ impl Owned {
     }
 
     fn check(&self, bytes: usize) {
-        // SAFETY: the block has so many bytes, and `filled` has written them.
+        // SAFETY: the block has that many bytes, and `filled` has written them.
         let content = unsafe { core::slice::from_raw_parts(self.block, bytes) };
         assert!(content.iter().all(|&byte| byte == self.byte), "a block was changed by another owner");
     }
@@ -87,7 +87,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..if cfg!(miri) { 12 } else { 200 })
 }
 
-/// How many blocks of each size are owned, and how many were at most. The index is the exponent of the size.
+/// The number of owned blocks of each size, and its peak. The index is the exponent of the size.
 #[derive(Default)]
 struct Sizes {
     owned: [usize; 32],
@@ -115,7 +115,7 @@ impl Sizes {
     }
 }
 
-/// Does the steps, checks each block when it is given back, and gives back all of them.
+/// Does the steps. Checks each block before it is freed, and frees all blocks at the end.
 fn run(allocator: &Allocator<System>, steps: &[Step], sizes: &mut Sizes) {
     let mut owned = Vec::<Owned>::new();
     for (step, byte) in steps.iter().zip((1..=u8::MAX).cycle()) {
@@ -141,7 +141,7 @@ fn run(allocator: &Allocator<System>, steps: &[Step], sizes: &mut Sizes) {
                 let Owned { block, layout, byte: before } = owned.swap_remove(at);
                 let resized = Layout::from_size_align(*size, layout.align()).unwrap();
                 if Sizes::of(layout) != Sizes::of(resized) {
-                    // For a moment there are both.
+                    // Both blocks exist for a moment.
                     sizes.add(resized);
                     sizes.remove(layout);
                 }

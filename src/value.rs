@@ -10,8 +10,8 @@ use crate::sys::{Raw, types};
 /// With the feature `outbound`, `Bucket::set` stores a value under a key. Without it no function takes a value: make one for a host
 /// that gives values its own meaning, or pass it to another interface through [`into_raw`](Self::into_raw).
 ///
-/// A `Value` is [`Write`], which opens the body at the first write. [`body`](Self::body) lends the output stream with all that it
-/// can do. [`finish`](Self::finish) ends the body and reports errors that a drop cannot report. Dropping a `Value` drops its
+/// A `Value` is [`Write`], which opens the body at the first write. [`body`](Self::body) lends the output stream, with all
+/// its functions. [`finish`](Self::finish) ends the body and reports errors that a drop cannot report. Dropping a `Value` drops its
 /// stream first and then the value, each once.
 ///
 /// ```
@@ -57,9 +57,9 @@ impl Value {
         Self::adopt(types::new_value())
     }
 
-    /// The stream that writes the body. The first call opens it: the draft's `value-write-body`, called at most once a value.
+    /// The stream that writes the body. The first call opens it: the draft's `value-write-body`, called at most once for each value.
     ///
-    /// The stream is lent and not given, because it must be dropped before its value.
+    /// The value keeps the stream and lends it, because the stream must be dropped before its value.
     ///
     /// # Errors
     ///

@@ -71,7 +71,7 @@ pub type HandlerResult = Result<(), Box<dyn StdError>>;
 ///
 /// # Errors
 ///
-/// The draft gives a handler no result. So an error can reach the host only as a trap. [`on_error`](Self::on_error) traps unless
+/// In the draft a handler has no result. So an error can reach the host only as a trap. [`on_error`](Self::on_error) traps unless
 /// you override it.
 ///
 /// ```
@@ -257,7 +257,7 @@ impl fmt::Display for Failure<'_> {
     }
 }
 
-/// Gives `watcher` a set. The export on wasm and the native test host both deliver events with this function.
+/// Delivers a set to `watcher`. The export on wasm and the native test host both deliver events with this function.
 #[cfg(any(target_family = "wasm", feature = "testing"))]
 #[inline]
 pub(crate) fn deliver_set<'a, W: HandleWatch>(
@@ -273,7 +273,7 @@ pub(crate) fn deliver_set<'a, W: HandleWatch>(
     })
 }
 
-/// Gives `watcher` a delete, as [`deliver_set`] gives it a set.
+/// Delivers a delete to `watcher`, as [`deliver_set`] delivers a set.
 #[cfg(any(target_family = "wasm", feature = "testing"))]
 #[inline]
 pub(crate) fn deliver_delete<'a, W: HandleWatch>(

@@ -42,7 +42,7 @@ impl Bucket {
 
     /// All keys of the bucket: the draft's `get-keys`, one call. The draft promises no order. All keys are in memory at once.
     ///
-    /// The draft gives this call no error. A host that cannot answer traps.
+    /// In the draft this call has no error. A host that cannot answer traps.
     ///
     /// ```
     /// # use inbound_keyvalue::Bucket;

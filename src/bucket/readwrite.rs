@@ -128,9 +128,9 @@ impl Bucket {
 
     /// Makes or overwrites `key` with what was written to `value`: the draft's `set`, one call.
     ///
-    /// `value` is a [`Value`] or a `&mut Value`. Before the call this function [finishes](Value::finish) the value, so that all that was
-    /// written is in it. The value takes no more writes afterwards. It can be stored again under other keys. A value that was never
-    /// written is empty.
+    /// `value` is a [`Value`] or a `&mut Value`. Before the call this function [finishes](Value::finish) the value, so that it has all
+    /// the bytes that were written. The value takes no more writes afterwards. It can be stored again under other keys. A value that
+    /// was never written is empty.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl Bucket {
     /// Makes or overwrites `key` with `content`: a [`Value`] with the content, and the draft's `set`.
     ///
     /// Six calls: `new-value`, `value-write-body`, `write`, `drop-output-stream`, `set` and `drop-value`. A host that takes a long
-    /// content in parts gets more of `write`. An empty content takes three calls.
+    /// content in parts gets several calls of `write`. An empty content takes three calls.
     ///
     /// # Errors
     ///

@@ -40,7 +40,7 @@ pub enum Error {
         trace: String,
     },
 
-    /// `value-write-body` failed: the value has no body to write to. The draft gives this failure no reason.
+    /// `value-write-body` failed: the value has no body to write to. In the draft this failure has no reason.
     BodyUnavailable,
 
     /// [`Value::finish`](crate::Value::finish) has ended the value. Nothing more can be written to it.

@@ -1,7 +1,7 @@
 //! Why a call on the keys of a bucket failed.
 //!
 //! [`Error`](crate::Error) has a variant for it in every build, so that the feature `outbound` changes no code of a watcher that makes no
-//! such call. What the variant holds is behind a pointer: only a watcher that makes a call contains the texts.
+//! such call. The content of the variant is behind a pointer, so that only a watcher that makes a call contains the texts.
 
 use std::fmt;
 
@@ -25,9 +25,9 @@ pub struct StoreError(Box<dyn Cause>);
 pub(crate) trait Cause: fmt::Display + Send + Sync {
     fn call(&self) -> StoreCall;
     fn keys(&self) -> &[String];
-    /// The host's reason. `None` if the host did what it was asked for.
+    /// The host's reason. `None` if the host did not refuse the call.
     fn trace(&self) -> Option<&str>;
-    /// Why the payload that the host gave could not be read.
+    /// The reason why the payload from the host could not be read.
     fn payload_error(&self) -> Option<&crate::error::Error>;
 }
 
@@ -55,7 +55,8 @@ impl StoreError {
         self.0.trace()
     }
 
-    /// Why the value could not be read, if the host gave it: for example [`Error::Utf8`](crate::Error::Utf8), which has the bytes.
+    /// The reason why the value could not be read, if the host returned it. For example [`Error::Utf8`](crate::Error::Utf8), which
+    /// has the bytes.
     #[must_use]
     pub fn payload_error(&self) -> Option<&crate::error::Error> {
         self.0.payload_error()
@@ -99,7 +100,7 @@ pub enum StoreCall {
     CompareAndSwap,
     /// `get-many`
     GetMany,
-    /// `get-keys`. The draft gives it no error.
+    /// `get-keys`. In the draft it has no error.
     GetKeys,
     /// `set-many`
     SetMany,
@@ -152,7 +153,7 @@ mod causes {
         trace: String,
     }
 
-    /// The host gave a value that could not be read.
+    /// The host returned a value that could not be read.
     struct Unreadable {
         keys: [String; 1],
         error: Error,
@@ -192,9 +193,9 @@ mod causes {
 
     impl fmt::Display for Refused {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            /// The message names at most so many keys of a batch.
+            /// The most keys of a batch that the message names.
             const NAMED: usize = 3;
-            // Without the macros of formatting: they would be a third of a small watcher.
+            // The formatting macros are not used here: they would be a third of a small watcher.
             f.write_str("the host refused `")?;
             f.write_str(self.call.as_str())?;
             f.write_str("`")?;

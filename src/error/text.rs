@@ -1,6 +1,6 @@
 //! The messages of [`Error`].
 //!
-//! The macros of formatting are not used here: the code behind them would be a sixth of a small watcher, and every watcher that reads
+//! The formatting macros are not used here: their code would be a sixth of a small watcher, and every watcher that reads
 //! through `Read` or `BufRead` links these messages.
 
 use std::fmt::{self, Display, Formatter, Write as _};
@@ -9,7 +9,7 @@ use super::{Call, Error, reason};
 
 impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        // A message without a call has no place for one.
+        // This message has no placeholder for the name of a call.
         let none = Call::Read;
         match self {
             Self::Host { call, trace } => {
@@ -52,7 +52,7 @@ impl Display for Error {
     }
 }
 
-/// Writes `template`, which is ASCII, with the name of `call` in place of `@` and a number in place of each `#`, of which there are at most two.
+/// Writes `template`, which is ASCII. The name of `call` replaces `@`, and a number replaces each `#`. There are at most two `#`.
 #[inline(never)]
 fn fill(f: &mut Formatter<'_>, template: &str, call: Call, mut number: u64, next: u64) -> fmt::Result {
     for byte in template.bytes() {

@@ -79,7 +79,7 @@ impl<W: Registered> Guest for Export<W> {
     }
 }
 
-/// Gives the instance's watcher an event. Passes a failure to `on_error`.
+/// Delivers an event to the instance's watcher. Passes a failure to `on_error`.
 #[inline]
 fn during<'a, W: Registered>(
     operation: Operation,

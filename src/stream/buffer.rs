@@ -1,4 +1,4 @@
-//! The bytes that a stream has read from the host and not given out yet.
+//! The bytes that a stream has read from the host, and that the author has not taken yet.
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,13 +10,13 @@ thread_local! {
     static SPARE: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// One chunk. Its first bytes may have been given out already.
+/// One chunk. The author may have taken its first bytes already.
 pub(super) struct Buffer {
     /// It is empty until it is needed, and may be longer than the chunk. Dropping an empty box makes no call.
     memory: Box<[u8]>,
-    /// Where the bytes begin that were not given out. From `end` on there are none.
+    /// The position of the first byte that was not taken. If it is not less than `end`, there is none.
     start: usize,
-    /// Where the chunk ends. At most the length of the memory.
+    /// The end of the chunk. At most the length of the memory.
     end: usize,
 }
 
@@ -26,7 +26,7 @@ impl Buffer {
         Self { memory: Box::default(), start: 0, end: 0 }
     }
 
-    /// The bytes that were not given out yet.
+    /// The bytes that were not taken yet.
     #[inline]
     pub(super) fn as_slice(&self) -> &[u8] {
         self.memory.get(self.start..self.end).unwrap_or_default()
@@ -37,7 +37,7 @@ impl Buffer {
         self.start >= self.end
     }
 
-    /// Gives out the next `amount` bytes, or all if there are fewer.
+    /// Marks the next `amount` bytes as taken, or all if there are fewer.
     #[inline]
     pub(super) fn consume(&mut self, amount: usize) {
         self.start = self.start.saturating_add(amount).min(self.end);
@@ -48,7 +48,7 @@ impl Buffer {
         self.end = self.start.saturating_add(len).min(self.end);
     }
 
-    /// Gives out the chunk, and how many of its first bytes were given out before.
+    /// Removes the chunk. Returns it, and the number of its first bytes that were taken before.
     #[inline]
     pub(super) fn take(&mut self) -> (Vec<u8>, usize) {
         let mut chunk = mem::take(&mut self.memory).into_vec();
@@ -67,7 +67,7 @@ impl Buffer {
         &mut self.memory
     }
 
-    /// The first `len` bytes of the memory are a chunk, of which nothing was given out.
+    /// Makes the first `len` bytes of the memory a chunk, of which nothing is taken.
     #[inline]
     pub(super) fn filled(&mut self, len: usize) {
         (self.start, self.end) = (0, len);
@@ -92,7 +92,7 @@ fn keep(memory: Box<[u8]>) {
     }
 }
 
-/// How many bytes there are, and none of them: payloads may be secret.
+/// Shows the number of bytes and not the bytes, because payloads may be secret.
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes buffered", self.as_slice().len())

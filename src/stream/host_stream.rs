@@ -27,7 +27,7 @@ enum State {
     Limited(Limit),
 }
 
-/// No more than `left` of `max` bytes may come.
+/// A limit of `max` bytes, of which `left` may still come.
 #[derive(Clone, Copy, Debug)]
 struct Limit {
     left: usize,
@@ -37,7 +37,7 @@ struct Limit {
     find_end: fn(Raw, usize, Option<u64>) -> Result<(), Fault>,
 }
 
-/// Fails if there are bytes beyond a limit. Only another byte tells whether the limit is also the end.
+/// Fails if there are bytes beyond a limit. Only a read of one more byte shows whether the payload ends at the limit.
 fn find_end(raw: Raw, limit: usize, size: Option<u64>) -> Result<(), Fault> {
     let beyond = &mut [MaybeUninit::uninit()];
     match attempt(Call::Read, 1, Fault::NotReady(Call::Read), || wasi_io::read_into(raw, beyond))? {
@@ -97,7 +97,7 @@ impl HostStream {
                 if end {
                     self.state = State::Ended;
                 } else if let State::Limited(Limit { left, .. }) = &mut self.state {
-                    // No more than `asked`, and so no more than `left`.
+                    // This is at most `asked`, and so at most `left`.
                     *left -= usize::try_from(data.length()).unwrap_or(*left);
                 }
                 Ok(data)
@@ -145,7 +145,7 @@ impl HostStream {
 
     /// Reads the next chunk into `buffer`, which must be empty.
     pub(super) fn fill(&mut self, buffer: &mut Buffer) -> Result<(), Fault> {
-        // At the end no memory is needed.
+        // The end needs no memory.
         if matches!(self.state, State::Ended) {
             return Ok(());
         }
@@ -156,7 +156,7 @@ impl HostStream {
                 Ok(())
             }
             Err(fault) => {
-                // The answer may be longer than what was asked for. Its memory is not kept.
+                // The answer may be longer than the requested length. Its memory is not kept.
                 buffer.discard();
                 Err(fault)
             }

@@ -25,9 +25,9 @@ const DIRECT: usize = 4 * 1024;
 /// | copy to a [`Value`](crate::Value) on any host | [`io::copy`] | one |
 /// | copy to a [`Value`](crate::Value) inside the host | [`OutputStream::forward`], [`OutputStream::splice`] | none, and no byte enters the guest |
 ///
-/// The stream holds at most one chunk of up to [`MAX_READ`](crate::MAX_READ) bytes that it has read and not given out: the bytes that `BufRead`
-/// shows. All ways of reading see these bytes first, so you can mix them. A [`BufReader`](io::BufReader) around the stream gains
-/// nothing. When the stream is dropped, the memory of its chunk is kept for the next stream. An instance keeps at most one.
+/// The stream holds at most one chunk, of up to [`MAX_READ`](crate::MAX_READ) bytes, that it has read and that you have not taken.
+/// `BufRead` shows these bytes. All ways of reading take them first, so you can mix them. A [`BufReader`](io::BufReader) around the
+/// stream gains nothing. When the stream is dropped, the memory of its chunk is kept for the next stream. An instance keeps at most one.
 ///
 /// After its end the stream is never read again, and reads return nothing. After a failure it is never used again, and reads
 /// return the same error. Dropping the stream calls `drop-input-stream`, once.
@@ -55,7 +55,7 @@ pub struct InputStream {
     buffer: Buffer,
 }
 
-/// Where the next bytes are.
+/// The place of the next bytes.
 pub(super) enum Next<'a> {
     /// In the buffer, which is not empty.
     Buffered(&'a mut Buffer),
@@ -80,7 +80,7 @@ impl InputStream {
         }
     }
 
-    /// Fails with [`Error::TooLarge`] where more than `limit` bytes would come from now on. `size` is the host's hint.
+    /// Lets reading fail with [`Error::TooLarge`] after `limit` more bytes, if there are more. `size` is the host's hint.
     pub(crate) fn limit(&mut self, limit: usize, size: Option<u64>) {
         let held = self.buffer.as_slice().len();
         if held > limit {

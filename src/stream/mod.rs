@@ -18,23 +18,23 @@ use bytes::Bytes;
 use crate::error::{Call, Error};
 use crate::sys::wasi_io::StreamError;
 
-/// The most that one read asks the host for, in bytes: 64 KiB.
+/// The most bytes that one read asks the host for: 64 KiB.
 ///
 /// The draft lets a guest ask for any length, and some hosts allocate as much as the guest asks for.
 pub const MAX_READ: usize = 64 * 1024;
 
-/// How many times in a row the SDK repeats a call to which the host answers with nothing: 32.
+/// The number of times in a row that the SDK makes a call while the host answers with nothing: 32.
 ///
 /// A read that brings neither data nor the end is repeated. It fails with [`Error::NotReady`]
-/// ([`WouldBlock`](std::io::ErrorKind::WouldBlock)) after so many attempts. A write of which the host takes no byte is repeated.
-/// It fails with [`Error::WriteZero`] ([`WriteZero`](std::io::ErrorKind::WriteZero)). The draft has no way to wait, so this
+/// ([`WouldBlock`](std::io::ErrorKind::WouldBlock)) after this number of attempts. A write of which the host takes no byte is repeated
+/// too. It fails with [`Error::WriteZero`] ([`WriteZero`](std::io::ErrorKind::WriteZero)). The draft has no way to wait, so this
 /// bounds calls and not time. After any progress the count starts again.
 pub const MAX_ATTEMPTS: u32 = 32;
 
 /// A list of the host, a box or a `Vec`, as `Bytes`, without a copy.
 ///
-/// With the feature `small-allocator` an owner of its own costs one allocation more, which is cheap there, and links 3 kB less: of the
-/// five kinds of `Bytes` only one.
+/// With the feature `small-allocator` the `Bytes` has an owner of its own. This costs one more allocation, which is cheap there, and
+/// links only one of the five kinds of `Bytes`, which saves 3 kB.
 #[inline]
 pub(crate) fn shared(list: impl Into<Bytes> + AsRef<[u8]> + Send + 'static) -> Bytes {
     if cfg!(all(target_family = "wasm", feature = "small-allocator")) { Bytes::from_owner(list) } else { list.into() }
@@ -77,7 +77,7 @@ impl From<Fault> for Error {
     }
 }
 
-/// How many bytes an answer of the host is about.
+/// The number of bytes of an answer of the host.
 trait Length {
     fn length(&self) -> u64;
 }

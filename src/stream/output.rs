@@ -88,7 +88,7 @@ impl OutputStream {
     /// Writes at least one byte of `buf`, which must not be empty.
     pub(super) fn write_some(&self, buf: &[u8]) -> Result<usize, Fault> {
         let taken = self.push(Call::Write, buf.len() as u64, |raw| wasi_io::write(raw, buf))?;
-        // `push` has checked that it is no more than `buf.len()`.
+        // `push` has checked that it is at most `buf.len()`.
         Ok(usize::try_from(taken).unwrap_or(buf.len()))
     }
 
@@ -111,7 +111,7 @@ impl OutputStream {
         while !rest.is_empty() {
             let answer = |raw| first.take().unwrap_or_else(|| wasi_io::write(raw, rest));
             let taken = self.push(Call::Write, rest.len() as u64, answer)?;
-            // `push` has checked that it is no more than `rest.len()`.
+            // `push` has checked that it is at most `rest.len()`.
             rest = &rest[usize::try_from(taken).unwrap_or(rest.len())..];
         }
         Ok(())

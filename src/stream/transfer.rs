@@ -41,7 +41,7 @@ impl OutputStream {
     /// Moves everything that is left in `source`, inside the host: the draft's `forward`. No byte enters the guest. Bytes that
     /// `source` already holds for [`BufRead`](std::io::BufRead) are written first. Returns how many bytes were moved.
     ///
-    /// `forward` knows no limit. From a source with a [limit](crate::Payload::limit) the bytes are moved with `splice`.
+    /// `forward` knows no limit. If the source has a [limit](crate::Payload::limit), this function moves the bytes with `splice`.
     ///
     /// Most hosts of the draft's time trapped on `forward`. [`std::io::copy`] works on every host.
     ///

@@ -1,4 +1,4 @@
-//! Native builds without the feature `testing`: everything compiles and nothing can be called, because there is no host.
+//! Native builds without the feature `testing`. Everything compiles, but no function can be called, because there is no host.
 
 use std::fmt::Display;
 

@@ -1,4 +1,4 @@
-//! What a handle and a handler's error are where at most one host exists: on wasm, and in native builds without a test host.
+//! The types of handles and of handlers' errors for builds with at most one host: on wasm, and natively without a test host.
 
 use core::ops::Deref;
 use std::error::Error as StdError;

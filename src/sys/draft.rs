@@ -1,4 +1,4 @@
-//! The signatures of the draft's functions that the SDK calls, once. A build for a native target gives each a body.
+//! The signatures of the draft's functions that the SDK calls. A build for a native target adds a body to each.
 //!
 //! The handles come before the semicolon, and everything else after it.
 

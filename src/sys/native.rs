@@ -24,14 +24,14 @@ pub(crate) use report::Reported;
 /// A test host, which the code of its thread can call.
 pub(crate) type Shared = Rc<RefCell<Host>>;
 
-/// Which host of its thread. A thread uses no number twice.
+/// The number of a host in its thread. A thread uses no number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct HostId(u32);
 
 /// No host has this number.
 const NO_HOST: HostId = HostId(0);
 
-/// A handle as the SDK's types keep it: its number, and the host that gave it.
+/// A handle as the SDK's types keep it: its number, and the host that made it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Raw {
     number: u32,
@@ -39,7 +39,7 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// The answer where no guest code runs any more. A call with it finds no host.
+    /// The answer when no guest code runs any more. A call with it finds no host.
     const NONE: Self = Self { number: 0, host: NO_HOST };
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn raw_of(number: u32) -> Raw {
 thread_local! {
     /// The hosts of this thread that are alive, in the order in which they were made.
     static HOSTS: RefCell<Vec<(HostId, Shared)>> = const { RefCell::new(Vec::new()) };
-    /// How many hosts this thread has made.
+    /// The number of hosts that this thread has made.
     static MADE: Cell<u32> = const { Cell::new(0) };
     /// The host whose event is running.
     static RUNNING: Cell<Option<HostId>> = const { Cell::new(None) };
@@ -68,7 +68,7 @@ fn default_host() -> HostId {
     RUNNING.get().or_else(last_made).unwrap_or(NO_HOST)
 }
 
-/// While it lives, the code of this thread can call its host.
+/// The code of this thread can call the host until this is dropped.
 pub(crate) struct Entered(HostId);
 
 impl Entered {
@@ -84,7 +84,7 @@ impl Entered {
         Raw { number, host: self.0 }
     }
 
-    /// Runs the code of one event. A trap in it ends it, and nothing else. Returns the error of the handler too, if there was one.
+    /// Runs the code of one event. A trap in it ends only the event. Returns the error of the handler too, if there was one.
     pub(crate) fn run(&self, event: impl FnOnce()) -> (Result<(), Unwound>, Option<Box<dyn StdError>>) {
         let outer = RUNNING.replace(Some(self.0));
         let (unwound, error) = report::collect(|| panic::catch_unwind(AssertUnwindSafe(event)));
@@ -107,7 +107,7 @@ impl Drop for Entered {
     }
 }
 
-/// What a native trap unwinds with.
+/// The panic payload of a native trap.
 struct Trapped(String);
 
 /// How the code of an event ended early.
@@ -116,7 +116,7 @@ pub(crate) enum Unwound {
     Panicked(Box<dyn Any + Send>),
 }
 
-/// Ends the event, or outside one the test.
+/// Ends the event, or the test if there is no event.
 #[cold]
 #[track_caller]
 fn end(message: String) -> ! {
@@ -128,8 +128,8 @@ fn end(message: String) -> ! {
 
 /// Makes a call to the host of `id`.
 ///
-/// `nothing` is the answer where the code of a guest would not run any more: a guest drops nothing after a trap or a panic, but
-/// native code unwinds. A `Drop` never panics (O9), so a drop also gets it where its host is gone or lent to the test.
+/// `nothing` is the answer when the code of a guest would not run any more: a guest drops nothing after a trap or a panic, but
+/// native code unwinds. A `Drop` never panics (O9). So a drop also gets this answer if its host is gone, or lent to the test.
 #[track_caller]
 fn call<T>(function: &str, id: HostId, nothing: T, call: impl FnOnce(&mut Host) -> CallResult<T>) -> T {
     let caller = Location::caller();
@@ -155,7 +155,7 @@ fn call<T>(function: &str, id: HostId, nothing: T, call: impl FnOnce(&mut Host) 
             panic!("`{function}` was called while the test holds what `TestHost::host` or `host_mut` gave");
         };
         let running = RUNNING.get();
-        // A panic in the event of another host is no trap of this one.
+        // A panic in the event of another host is not a trap of this host.
         if unwinding && running.is_none_or(|running| running == id) {
             host.set_trapped();
         }
@@ -267,7 +267,7 @@ pub(crate) mod types {
 
     #[track_caller]
     pub(crate) fn payload_consume_sync(payload: Raw) -> Result<Vec<u8>, Raw> {
-        // The host may share the bytes of its answer with its store. Only then they are copied, after the call.
+        // The host may share the bytes of its answer with its store. They are copied only then, after the call.
         call("payload_consume_sync", payload.host, Ok(Arc::default()), |host| {
             Ok(host.payload_consume_sync(payload.number)?.map_err(|number| Raw { number, ..payload }))
         })

@@ -1,6 +1,6 @@
 //! Tests of a watcher on your own machine: plain `cargo test`, without wasm tools. Needs the feature `testing`.
 //!
-//! A [`TestHost`] gives a watcher sets and deletes through the dispatch that its component's export uses. After each event it
+//! A [`TestHost`] delivers sets and deletes to a watcher through the dispatch that its component's export uses. After each event it
 //! accounts for every handle. A handle that was leaked or dropped twice fails the test, with its kind and the line that it came
 //! from.
 //!
@@ -47,7 +47,7 @@
 //! | give a watcher its own writes as events | [`TestHost::feed`] |
 //! | test a function by itself | [`TestHost::payload`], [`TestHost::event_bucket`], then [`TestHost::settle`] |
 //!
-//! [`Host`] is the world itself on bare handles. `kvwatch` puts the same host behind components in wasmtime. So a watcher behaves in
+//! [`Host`] is the world itself on bare handles. `kvwatch` uses the same host for components in wasmtime. So a watcher behaves in
 //! a native test as it does in a component.
 
 mod outcome;

@@ -111,7 +111,7 @@ impl Outcome {
         }
     }
 
-    /// The error that the handler returned, as it returned it. `None` if the handler returned no error, or if the watcher's own
+    /// The error that the handler returned, unchanged. `None` if the handler returned no error, or if the watcher's own
     /// `on_error` took it with [`Failure::into_error`](crate::Failure::into_error).
     ///
     /// Use it to test for a type and not for a text.

@@ -21,7 +21,7 @@ use crate::watch::{Failure, HandleWatch, Operation, deliver_delete, deliver_set}
 
 /// A host for one watcher, in the process of a native test.
 ///
-/// It gives the watcher sets and deletes as a real host does, through the dispatch that the component's export uses. The first
+/// It delivers sets and deletes as a real host does, through the dispatch that the component's export uses. The first
 /// event makes the watcher, with its `Default` or `init`. The watcher is kept until an event traps.
 ///
 /// After each event the host accounts for every handle of the event. A handle that was leaked, dropped twice or misused fails the
@@ -179,7 +179,7 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
         self.deliver(Operation::Delete, key, |watcher| deliver_delete(watcher, bucket, key))
     }
 
-    /// Gives the watcher an event: [`set`](Self::set) or [`delete`](Self::delete).
+    /// Delivers an event: [`set`](Self::set) or [`delete`](Self::delete).
     ///
     /// # Panics
     ///
@@ -192,7 +192,7 @@ impl<W: HandleWatch, F: FnMut() -> W> TestHost<W, F> {
         }
     }
 
-    /// Gives the watcher the events that a file records, as `kvwatch run` does.
+    /// Delivers the events that a file records, as `kvwatch run` does.
     ///
     /// # Errors
     ///
@@ -349,7 +349,7 @@ impl<W, F> TestHost<W, F> {
         self
     }
 
-    /// Refuses the next call of a function that acts on the store, with this reason. The draft gives `get-keys` no error: it traps.
+    /// Refuses the next call of a function that acts on the store, with this reason. `get-keys` has no error in the draft: it traps.
     ///
     /// ```
     /// # use inbound_keyvalue::{HandleWatch, handle_watch};

@@ -49,7 +49,7 @@ pub fn load(name: &str, component: &[u8]) -> Watcher {
     Watcher::from_bytes(&engine, name, component).unwrap_or_else(|error| panic!("{name} is no watcher: {error}"))
 }
 
-/// Gives a watcher the recorded events of an example. `name` is for messages.
+/// Delivers the recorded events of an example to a watcher. `name` is for messages.
 ///
 /// # Panics
 ///

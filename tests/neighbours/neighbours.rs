@@ -71,7 +71,7 @@ fn build_and_run(target: Target) {
     assert!(failures.is_empty(), "cargo did not build for {target}: {}. Its messages are above", failures.join(", "));
 }
 
-/// Builds the watchers with one call of cargo; gives the file of each that was built.
+/// Builds the watchers with one call of cargo. Returns the file of each watcher that was built.
 fn build(watchers: &[&(&str, bool)], target: Target, profile: &str) -> Vec<Option<Vec<u8>>> {
     let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("neighbours");
     let folder = target_dir.join(target.as_str()).join(if profile == "dev" { "debug" } else { profile });
@@ -142,7 +142,7 @@ fn run(name: &str, binary: &[u8]) {
             }
         }
     }
-    // The neighbours without random numbers give nothing. The others call the host, and never get the same twice.
+    // A neighbour without random numbers writes no bytes. The others call the host, and never get the same bytes twice.
     let calls = neighbours_bytes.len();
     neighbours_bytes.retain(|bytes| !bytes.is_empty());
     let random = neighbours_bytes.len();

@@ -209,7 +209,7 @@ fn of_two_limits_the_smaller_counts() {
         let error = host.payload("text").limit(first).limit(second).into_vec().unwrap_err();
         assert!(matches!(error, Error::TooLarge { limit: 3, .. }), "{error}");
     }
-    // Of two that end at the same byte the first counts.
+    // If two limits end at the same byte, the first one counts.
     let mut payload = host.payload("text").limit(3);
     payload.read_exact(&mut [0]).unwrap();
     let error = payload.limit(2).into_vec().unwrap_err();

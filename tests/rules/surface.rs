@@ -15,7 +15,7 @@ fn the_bounds_are_those_of_the_documentation() {
     assert_eq!((MAX_READ, MAX_ATTEMPTS), (65_536, 32));
 }
 
-/// The number of bytes that a read asks for. If a host gives too many bytes, the error has this number.
+/// The number of bytes that a read asks for. If a host returns too many bytes, the error has this number.
 fn asked(read: impl FnOnce(&mut inbound_keyvalue::InputStream) -> io::Error) -> u64 {
     let mut host = deviating(|p| p.read.excess = 1);
     let mut stream = host.payload(Content::repeat("x", 1 << 20)).into_stream().unwrap();

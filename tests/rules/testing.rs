@@ -15,7 +15,7 @@ use inbound_keyvalue::{Bucket, Failure, HandleWatch, HandlerResult, Key, Payload
 
 use crate::{assert_clean, deviating, host};
 
-/// Numberings that give handles of two hosts, or of two kinds, equal numbers.
+/// Numberings with which handles of two hosts, or of two kinds, have equal numbers.
 const NUMBERINGS: [Numbering; 4] = [
     Numbering { per_kind: false, first: 3, reuse: false },
     Numbering { per_kind: true, first: 0, reuse: false },
@@ -55,7 +55,7 @@ fn errors_and_values_stay_with_their_host() {
     let (a, b) = (first.payload("a"), second.payload("b"));
     assert!(b.into_bytes().unwrap_err().to_string().ends_with("no from the second"));
     assert!(a.into_stream().unwrap_err().to_string().ends_with("no from the first"));
-    // Outside events, the host that was made last gives values and buckets.
+    // Outside events, the host that was made last makes values and buckets.
     let mut value = Value::new();
     value.write_all(b"text").unwrap();
     drop((value, Bucket::open("any").unwrap()));

@@ -60,7 +60,7 @@ unsafe fn keep(start: *mut u8, len: usize, room: usize) {
     if slot.get().1 == 0 && len <= MAX_KEPT_LEN && len == room {
         slot.set((start, len));
     } else {
-        // SAFETY: the caller gives the parts of a string.
+        // SAFETY: the caller passes the parts of a string.
         drop(unsafe { String::from_raw_parts(start, len, room) });
     }
 }

@@ -10,7 +10,7 @@ use super::allocator;
 /// An empty list needs no memory, but an address that is not null.
 const NOWHERE: *mut u8 = NonNull::dangling().as_ptr();
 
-/// What the SDK has told the allocator about the call in progress.
+/// Information from the SDK for the allocator, about the call in progress.
 struct InCall<T>(Cell<T>);
 
 // SAFETY: there is one thread (fact T).
@@ -24,7 +24,7 @@ static ROOM: InCall<usize> = InCall(Cell::new(0));
 #[cfg(target_env = "p2")]
 static FOR_RUST: InCall<bool> = InCall(Cell::new(false));
 
-/// Where the bytes of a list are.
+/// The place of the bytes of a list.
 pub(in crate::sys) enum Landed {
     /// At the start of the room.
     InRoom,

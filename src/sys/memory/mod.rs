@@ -1,4 +1,4 @@
-//! Where the host puts the lists and strings that it passes to the guest.
+//! The memory for the lists and strings that the host passes to the guest.
 //!
 //! Before a host copies a list or a string into the guest, it asks the guest for memory. It calls `cabi_import_realloc` for the
 //! results of imports, and `cabi_export_realloc` for the parameters of exports. The SDK defines both functions, because it can

@@ -143,7 +143,7 @@ pub(crate) mod batch {
         })
     }
 
-    /// Runs a call that writes its result where it is told to.
+    /// Runs a call that writes its result to the address that it gets.
     #[inline]
     fn unit(call: impl FnOnce(*mut UnitResult)) -> Result<(), u32> {
         let mut result = MaybeUninit::<UnitResult>::uninit();

@@ -1,4 +1,4 @@
-//! Delivers so many small events to one instance, for a profiler to watch: `deliver bare 20000`, `deliver kvwatch 20000`.
+//! Delivers a number of small events to one instance, under a profiler: `deliver bare 20000`, `deliver kvwatch 20000`.
 
 use bench::guests::Guests;
 use bench::host::{Event, Machine, SMALL};
@@ -11,7 +11,7 @@ use wasmtime::{Result, bail};
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [who, events] = &arguments[..] else {
-        bail!("say by whom and how many: `deliver bare 20000` or `deliver kvwatch 20000`");
+        bail!("usage: `deliver bare 20000` or `deliver kvwatch 20000`");
     };
     let events = events.parse::<u32>().with_context(|| format!("`{events}` is not a number of events"))?;
     let [_, guests] = Guests::of_both_sides()?;
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
                 deliver(&mut session, &content)?;
             }
         }
-        _ => bail!("`{who}` delivers nothing: it is `bare` or `kvwatch`"),
+        _ => bail!("`{who}` is neither `bare` nor `kvwatch`"),
     }
     Ok(())
 }

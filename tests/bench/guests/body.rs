@@ -1,4 +1,4 @@
-//! The body of a value that guests by hand write with the standard library. It drops its handle.
+//! The body of a value, for guests by hand that write with the standard library. Dropping it drops the handle.
 
 use std::io::{self, Write};
 

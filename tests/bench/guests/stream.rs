@@ -1,4 +1,4 @@
-//! An input stream that guests by hand read with the standard library. It drops its handle.
+//! An input stream, for guests by hand that read with the standard library. Dropping it drops the handle.
 
 use std::io::{self, Read};
 

@@ -1,6 +1,6 @@
-//! The work of the guests that measure how fast bytes come: none. The same on both sides.
+//! The work of the guests that measure how fast bytes arrive: none. Both sides use it.
 
-/// Lets the compiler think that every byte was read.
+/// Makes the compiler assume that every byte was read.
 #[inline(never)]
 pub(crate) fn all(bytes: &[u8]) {
     core::hint::black_box(bytes);

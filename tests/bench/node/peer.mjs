@@ -1,5 +1,5 @@
-// Does the work of `kvwatch run` in Node: `node peer.mjs COMPONENT EVENTS`. The host is the least that a watcher needs, and is written
-// for speed, as the bare loop around wasmtime is.
+// Does the work of `kvwatch run` in Node: `node peer.mjs COMPONENT EVENTS`. The host has only the functions that the
+// watcher needs. It is written for speed, like the bare loop around wasmtime.
 
 import { readFile } from 'node:fs/promises';
 
@@ -20,7 +20,7 @@ const { instantiate } = await import(`data:text/javascript;base64,${source}`);
 
 let whole;
 const unused = () => {
-  throw new Error('this watcher does not need it');
+  throw new Error('this host does not have the function');
 };
 const types = new Proxy(
   { dropBucket() {}, dropPayload() {}, payloadConsumeSync: () => whole },

@@ -1,4 +1,4 @@
-//! The figures that are counted, and are therefore the same in every run.
+//! The counted figures, which are the same in every run.
 
 use wasmtime::error::Context as _;
 use wasmtime::{Result, ensure};
@@ -6,17 +6,17 @@ use wasmtime::{Result, ensure};
 use crate::guests::Guests;
 use crate::host::{CHUNK, Event, Machine, Watcher};
 
-/// A figure of both sides.
+/// The figures of both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// Of the guest written by hand.
+    /// The figure of the guest written by hand.
     pub by_hand: u64,
-    /// Of the guest written with the SDK.
+    /// The figure of the guest written with the SDK.
     pub with_sdk: u64,
 }
 
 impl Pair {
-    /// The SDK's figure over the other, unless there is nothing to compare with.
+    /// The figure with the SDK divided by the figure by hand. `None` if the figure by hand is 0.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "no figure comes near 2^52")]
     pub fn ratio(self) -> Option<f64> {
@@ -24,10 +24,10 @@ impl Pair {
     }
 }
 
-/// A guest and its rival.
+/// A guest written by hand, and its rival written with the SDK.
 #[derive(Clone, Copy, Debug)]
 pub struct Rivals {
-    /// What the table calls them.
+    /// Their name in the table.
     pub name: &'static str,
     by_hand: &'static str,
     with_sdk: &'static str,
@@ -38,26 +38,26 @@ pub(crate) const fn rivals(name: &'static str, by_hand: &'static str, with_sdk: 
 }
 
 impl Rivals {
-    /// The guests' names.
+    /// The names of the guests.
     #[must_use]
     pub const fn guests(&self) -> [&'static str; 2] {
         [self.by_hand, self.with_sdk]
     }
 
-    /// The components.
+    /// The components of the guests.
     ///
     /// # Errors
     ///
-    /// When there is no guest of the name.
+    /// When there is no guest with this name.
     pub fn get<'a>(&self, [by_hand, with_sdk]: &'a [Guests; 2]) -> Result<[&'a [u8]; 2]> {
         Ok([by_hand.get(self.by_hand)?, with_sdk.get(self.with_sdk)?])
     }
 
-    /// An instance of each.
+    /// Starts an instance of each guest.
     ///
     /// # Errors
     ///
-    /// When there is no guest of the name, or it is no watcher.
+    /// When there is no guest with this name, or it is not a watcher.
     pub fn start(&self, machine: &Machine, guests: &[Guests; 2]) -> Result<[Watcher; 2]> {
         let [by_hand, with_sdk] = self.get(guests)?;
         Ok([machine.load(by_hand)?.start()?, machine.load(with_sdk)?.start()?])
@@ -67,7 +67,7 @@ impl Rivals {
 /// An event for a guest and its rival.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// The guests, and what the table calls the event.
+    /// The guests. Their name is the name of the event in the table.
     pub rivals: Rivals,
     pub(crate) event: Event,
 }
@@ -76,7 +76,7 @@ pub(crate) const fn case(name: &'static str, by_hand: &'static str, with_sdk: &'
     Case { rivals: rivals(name, by_hand, with_sdk), event }
 }
 
-/// What instructions are counted of.
+/// The events whose instructions are counted.
 pub const EVENTS: &[Case] = &[
     case("set, ignored", "hand_ignores", "sdk_ignores", Event::Set(7)),
     case("7 B whole, not looked at", "hand_consumes", "sdk_consumes", Event::Set(7)),
@@ -97,11 +97,11 @@ pub const EVENTS: &[Case] = &[
     case("`get-many` of 10 keys", "hand_gets_many", "sdk_gets_many", Event::Set(7)),
 ];
 
-/// How many instructions an instance's third event takes, which finds everything warm.
+/// The number of instructions of an instance's third event. The first two events warm everything up.
 ///
 /// # Errors
 ///
-/// When a guest traps, or the two do not make the same calls.
+/// When a guest traps, or the two guests make different calls.
 pub fn instructions(machine: &Machine, guests: &[Guests; 2], case: &Case) -> Result<Pair> {
     let mut watchers = case.rivals.start(machine, guests)?;
     let [by_hand, with_sdk] = &mut watchers;
@@ -110,12 +110,12 @@ pub fn instructions(machine: &Machine, guests: &[Guests; 2], case: &Case) -> Res
     let name = case.rivals.name;
     ensure!(
         by_hand == with_sdk,
-        "{name}: the guests do not do the same: {by_hand:?} by hand, {with_sdk:?} with the SDK"
+        "{name}: the guests make different calls: {by_hand:?} by hand, {with_sdk:?} with the SDK"
     );
     Ok(pair)
 }
 
-/// How many instructions the third event of `watcher` takes.
+/// The number of instructions of the third event of `watcher`.
 pub(crate) fn third_event(watcher: &mut Watcher, case: &Case) -> Result<u64> {
     watcher.deliver(case.event)?;
     watcher.deliver(case.event)?;
@@ -137,17 +137,17 @@ pub const COMPONENTS: &[Rivals] = &[
     rivals("sums up through `Read`", "hand_streams", "sdk_sums_read"),
 ];
 
-/// How large the components are.
+/// The sizes of the components.
 ///
 /// # Errors
 ///
-/// When there is no guest of the name.
+/// When there is no guest with this name.
 pub fn bytes(guests: &[Guests; 2], rivals: &Rivals) -> Result<Pair> {
     let [by_hand, with_sdk] = rivals.get(guests)?.map(|component| component.len() as u64);
     Ok(Pair { by_hand, with_sdk })
 }
 
-/// How many packages cargo compiles before a guest.
+/// The number of packages that cargo compiles before a guest.
 #[must_use]
 pub fn packages(guests: &[Guests; 2]) -> Pair {
     let [by_hand, with_sdk] = guests.each_ref().map(|guests| guests.dependencies() as u64);
@@ -161,18 +161,18 @@ pub const ALLOCATIONS: &[Rivals] = &[
     rivals("chunks", "hand_counts", "sdk_counts_chunks"),
 ];
 
-/// How many allocations a thousand reads take in the steady state: those of a payload of 1100 chunks over those of one of 100, after
-/// another one.
+/// The number of allocations of a thousand reads in the steady state. After a first payload, it is the number for a
+/// payload of 1100 chunks minus the number for a payload of 100 chunks.
 ///
 /// # Errors
 ///
-/// When a guest traps, or does not tell.
+/// When a guest traps, or does not report the number.
 pub fn allocations(machine: &Machine, guests: &[Guests; 2], rivals: &Rivals) -> Result<Pair> {
     let [by_hand, with_sdk] = rivals.start(machine, guests)?.map(|mut watcher| {
         let mut told = |chunks: u64| -> Result<u64> {
             watcher.deliver(Event::Set(chunks * CHUNK as u64))?;
             let told = watcher.take_written().try_into();
-            told.map(u64::from_le_bytes).ok().context("the guest does not tell how many allocations there were")
+            told.map(u64::from_le_bytes).ok().context("the guest does not report the number of allocations")
         };
         told(100)?;
         let few = told(100)?;
@@ -181,13 +181,13 @@ pub fn allocations(machine: &Machine, guests: &[Guests; 2], rivals: &Rivals) -> 
     Ok(Pair { by_hand: by_hand?, with_sdk: with_sdk? })
 }
 
-/// The guests whose memory must stay as it is, however many events there are.
+/// The guests whose memory must not grow with the number of events.
 pub const STEADY: &[Rivals] = &[
     rivals("7 B whole", "hand_sums", "sdk_sums"),
     rivals("7 B streamed, `BufRead`", "hand_streams", "sdk_sums_buf_read"),
 ];
 
-/// By how many bytes an instance's memory grows after its first hundred events, up to so many.
+/// The number of bytes by which the memory of an instance grows after the first hundred of `events` events.
 ///
 /// # Errors
 ///
@@ -206,7 +206,7 @@ pub fn growth(machine: &Machine, guests: &[Guests; 2], rivals: &Rivals, events: 
     Ok(Pair { by_hand: by_hand?, with_sdk: with_sdk? })
 }
 
-/// The guests that stream as fast as they can, and the size of the buffer that each must have: the author's own, or a chunk.
+/// The guests that stream as fast as possible, with the size of each one's buffer: the author's buffer or a chunk.
 pub const STREAMING: &[(Rivals, usize)] = &[
     (rivals("chunks", "hand_drains", "sdk_drains_chunks"), CHUNK),
     (rivals("`BufRead`", "hand_drains", "sdk_drains_buf_read"), CHUNK),

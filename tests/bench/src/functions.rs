@@ -1,5 +1,5 @@
-//! Where the instructions and the bytes of the guests come from, function by function. What both sides have of one name shares a
-//! row, for which a guest's own crate is called `guest`; what is generic may be there several times.
+//! Splits the instructions and the bytes of the guests by function. Functions of both sides with the same name share a
+//! row. For this, the crate of each guest is called `guest`. A generic function may have several copies.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use crate::instrument;
 use crate::sizes;
 use crate::table::{grouped, markdown};
 
-/// The guests whose functions are shown.
+/// The names of the guests whose functions can be shown.
 #[must_use]
 pub fn known() -> BTreeSet<&'static str> {
     EVENTS
@@ -29,7 +29,7 @@ pub fn known() -> BTreeSet<&'static str> {
         .collect()
 }
 
-/// What is needed to tell functions apart: the guests once more, with names.
+/// The guests, built once more with the names of their functions, and the machines that run them.
 pub struct Functions<'a> {
     guests: &'a [Guests; 2],
     modules: [Modules; 2],
@@ -38,7 +38,7 @@ pub struct Functions<'a> {
 }
 
 impl<'a> Functions<'a> {
-    /// Those of `guests`.
+    /// Builds the modules with names for `guests`.
     ///
     /// # Errors
     ///
@@ -48,22 +48,22 @@ impl<'a> Functions<'a> {
         Ok(Self { guests, modules, counting: Machine::counting()?, fast: Machine::fast()? })
     }
 
-    /// What each function executes in an instance's third event, those that it calls left out.
+    /// The instructions of each function itself, without its callees, in the third event of an instance.
     ///
     /// # Errors
     ///
-    /// When a guest traps, or it does not add up to [`counted::instructions`].
+    /// When a guest traps, or the sum is not [`counted::instructions`].
     pub fn instructions(&self, case: &Case) -> Result<Breakdown> {
         let fuel = counted::instructions(&self.counting, self.guests, case)?;
         let parts = [self.executed(0, case)?, self.executed(1, case)?];
         Breakdown::new(["instructions", "calls"], &case.rivals, parts, fuel)
     }
 
-    /// How large each function is, and all else in the component.
+    /// The size of each function and of the other parts of the component.
     ///
     /// # Errors
     ///
-    /// When a guest cannot be read, or it does not add up to [`counted::bytes`].
+    /// When a guest cannot be read, or the sum is not [`counted::bytes`].
     pub fn bytes(&self, rivals: &Rivals) -> Result<Breakdown> {
         let bytes = counted::bytes(self.guests, rivals)?;
         let parts = [self.sizes(0, rivals)?, self.sizes(1, rivals)?];
@@ -72,13 +72,13 @@ impl<'a> Functions<'a> {
         Ok(breakdown)
     }
 
-    /// The module of a guest with names, and the names of the functions that it defines.
+    /// The guest's module with names, and the names of the functions that this module defines.
     fn named(&self, side: usize, guest: &str) -> Result<(&[u8], Vec<String>)> {
         let module = self.modules[side].get(guest).with_context(|| format!("there is no guest {guest} with names"))?;
         let with_names = Contents::of(module)?;
         let without = Contents::of(main_module(self.guests[side].get(guest)?)?)?;
-        ensure!(!with_names.names.is_empty(), "{guest} has no names: does `RUSTFLAGS` override what keeps them?");
-        ensure!(with_names.bodies == without.bodies, "{guest} has other code when it has names");
+        ensure!(!with_names.names.is_empty(), "{guest} has no names: does `RUSTFLAGS` override `-Cstrip=none`?");
+        ensure!(with_names.bodies == without.bodies, "{guest} has different code when it is built with names");
         let indices = with_names.imported..;
         let names = indices.zip(&with_names.bodies).map(|(index, _)| match with_names.names.get(&index) {
             Some(name) => format!("`{:#}`", demangle(name)).replace(guest, "guest"),
@@ -141,11 +141,12 @@ impl<'a> Functions<'a> {
     }
 }
 
-/// What wit-component's shims execute for these calls. A function that needs the guest's memory can be had only once the guest is
-/// there, which therefore calls it through a table: a shim is entered, passes on its parameters, and calls what is at an index.
+/// The instructions of wit-component's shims for these calls. An import that needs the guest's memory exists only after
+/// the guest is instantiated. So the guest calls it through a table: a shim passes its parameters on and calls the
+/// function at an index.
 fn shims(calls: Calls) -> Share {
-    // They return through memory. `read` takes a stream and a length, `write` a stream and a list, and the calls on the store a bucket,
-    // a key, which is two parameters like a list, and more.
+    // These functions return their results through memory. `read` takes a stream and a length. `write` takes a stream
+    // and a list. The calls on the store take a bucket, a key and more. A key or a list is two parameters.
     let of_a_handle = calls.payload_consume_sync + calls.payload_consume_async + calls.value_write_body;
     let shim = |parameters: u64| 1 + parameters + 2;
     Share {
@@ -168,7 +169,7 @@ fn shims(calls: Calls) -> Share {
 /// The guest's own module in a component.
 fn main_module(component: &[u8]) -> Result<&[u8]> {
     for payload in Parser::new(0).parse_all(component) {
-        // wit-component puts its own after it.
+        // wit-component puts its own modules after the guest's module.
         if let Payload::ModuleSection { unchecked_range, .. } = payload? {
             return component.get(unchecked_range).context("the component is cut off");
         }
@@ -176,14 +177,14 @@ fn main_module(component: &[u8]) -> Result<&[u8]> {
     Err(wasmtime::format_err!("there is no module in the component"))
 }
 
-/// What there is in a module.
+/// The contents of a module.
 #[derive(Default)]
 struct Contents<'a> {
     imported: u32,
     bodies: Vec<&'a [u8]>,
-    /// Of functions, by their indices.
+    /// The names of functions by index.
     names: BTreeMap<u32, &'a str>,
-    /// How long each is that has no code.
+    /// The length of each section without code.
     sections: Vec<(&'static str, usize)>,
 }
 
@@ -225,7 +226,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Of a function: how often it was called, or is there, and what it takes.
+/// The calls and instructions of a function, or its copies and bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
     times: u64,
@@ -243,14 +244,14 @@ impl Share {
     }
 }
 
-/// What one side is made up of.
+/// The parts of one side's figure.
 #[derive(Default)]
 struct Parts {
     functions: BTreeMap<String, Share>,
     rest: BTreeMap<String, Share>,
 }
 
-/// What both sides are made up of, shown as a table of Markdown under a heading.
+/// The parts of both sides' figures, displayed as a Markdown table under a heading.
 pub struct Breakdown {
     of: [&'static str; 2],
     rivals: Rivals,
@@ -267,11 +268,11 @@ impl Breakdown {
         let sum = sum(functions.iter().chain(&rest));
         let (found, expected) = (sum.map(|share| share.amount), [total.by_hand, total.with_sdk]);
         let ([what, _], name) = (of, rivals.name);
-        ensure!(found == expected, "{name}: the functions have {found:?} {what} of {expected:?}");
+        ensure!(found == expected, "{name}: the parts add up to {found:?} {what}, but the totals are {expected:?}");
         Ok(Self { of, rivals: *rivals, functions, rest, total: sum })
     }
 
-    /// Makes one row of all functions that are less than a hundredth on either side.
+    /// Combines all functions that are less than a hundredth of the total on both sides into one row.
     fn fold(&mut self) {
         let large = |share: Share, total: Share| share.amount * 100 >= total.amount;
         let (shown, folded): (Vec<_>, Vec<_>) = self
@@ -283,7 +284,7 @@ impl Breakdown {
     }
 }
 
-/// Rows with both sides, the largest first.
+/// Merges the parts of both sides into rows, with the largest row first.
 fn merged(parts: [BTreeMap<String, Share>; 2]) -> Vec<(String, [Share; 2])> {
     let mut rows = BTreeMap::<String, [Share; 2]>::new();
     for (side, parts) in parts.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! How the cost of `kvwatch run` grows with the number of events, the size of a payload, and the number of live handles.
+//! Measures how the cost of `kvwatch run` grows with events, bytes of a payload, and live handles.
 
 use std::fmt::{self, Display};
 use std::fs::{self, File};
@@ -15,13 +15,13 @@ use crate::table::{grouped, markdown};
 /// The CPU time of a run for each size.
 #[derive(Clone, Debug)]
 pub struct Growth {
-    /// What grows.
+    /// The name of the size that grows.
     pub what: &'static str,
-    /// The sizes, and the median of the times.
+    /// The sizes, each with the median of its times.
     pub points: Vec<(u64, Duration)>,
 }
 
-/// Measures all of them.
+/// Measures the growth with events, payloads and handles.
 ///
 /// # Errors
 ///
@@ -45,7 +45,7 @@ fn payload(programs: &Programs) -> Result<Growth> {
         &guest,
         &[1, 1_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000],
         |len| {
-            // The file has no blocks on the disk.
+            // The file is sparse: it has no blocks on the disk.
             File::create(programs.folder().join("payload"))?.set_len(len)?;
             event(programs, r#""file":"payload""#)
         },
@@ -59,7 +59,7 @@ fn handles(programs: &Programs) -> Result<Growth> {
     })
 }
 
-/// A file with one set.
+/// Writes a file with one set. Returns its path.
 fn event(programs: &Programs, content: &str) -> Result<PathBuf> {
     let path = programs.folder().join("one.jsonl");
     fs::write(&path, format!("{{\"op\":\"set\",\"key\":\"k\",{content}}}\n"))?;
@@ -76,7 +76,7 @@ fn measured(
     let points = sizes.iter().map(|size| {
         let events = file(*size)?;
         let time = || Programs::cpu_time(programs.kvwatch(guest, &events, &[]));
-        // The first one may find nothing in the cache.
+        // The first run may not find the compiled component in the cache.
         let mut times = [time()?, time()?, time()?];
         times.sort();
         Ok((*size, times[1]))

@@ -1,4 +1,4 @@
-//! Builds the guests, both sides of them.
+//! Builds the guests of both sides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,16 +20,16 @@ use wasmtime::error::Context as _;
 use wasmtime::{Result, ensure};
 use wit_component::ComponentEncoder;
 
-/// The target of the guests, unless a table compares targets. Their only imports are those of the world.
+/// The target of the guests, unless a table compares targets. Guests for this target import only the world.
 const TARGET: Target = Target::UnknownUnknown;
 
-/// The feature of the guests' packages that adds the guest for JSON, with serde.
+/// The feature of the guests' packages that adds the guest for JSON and serde.
 const JSON: &str = "json";
 
-/// How a guest is written.
+/// The way in which a guest is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// On wit-bindgen's `generate!`, by whoever knows every rule of the draft's handles and wastes nothing.
+    /// With wit-bindgen's `generate!`. The author knows every rule of the draft for handles and wastes nothing.
     ByHand,
     /// With `#[handle_watch]`.
     WithSdk,
@@ -63,7 +63,7 @@ impl fmt::Display for Side {
     }
 }
 
-/// Core modules by their guests' names.
+/// Core modules by the names of their guests.
 pub type Modules = BTreeMap<String, Vec<u8>>;
 
 /// The guests of one side.
@@ -79,16 +79,16 @@ impl Guests {
     ///
     /// # Errors
     ///
-    /// When cargo fails, or what it built is no component.
+    /// When cargo fails, or a module cannot be made into a component.
     pub fn of_both_sides() -> Result<[Self; 2]> {
         Ok([Self::build(Side::ByHand)?, Self::build(Side::WithSdk)?])
     }
 
-    /// Builds all guests of `side` but those that need a feature, as an author builds a release, and makes components of them.
+    /// Builds the components of all guests of `side` that need no feature, as an author builds a release.
     ///
     /// # Errors
     ///
-    /// When cargo fails, or what it built is no component.
+    /// When cargo fails, or a module cannot be made into a component.
     fn build(side: Side) -> Result<Self> {
         let mut cargo = cargo(side, TARGET)?;
         cargo.arg("--examples");
@@ -96,11 +96,11 @@ impl Guests {
         Ok(Self { side, components: components(modules)?, packages })
     }
 
-    /// Builds the guests of `side` with these names for `target`. The guests for JSON are built alone, with their feature.
+    /// Builds the guests of `side` with these names for `target`. The guest for JSON is built alone, with its feature.
     ///
     /// # Errors
     ///
-    /// When cargo fails, or what it built is no component.
+    /// When cargo fails, or a module cannot be made into a component.
     pub fn of_names<'a>(side: Side, target: Target, names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let (json, plain): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| needs_json(name));
         let mut guests = Self { side, components: BTreeMap::new(), packages: BTreeSet::new() };
@@ -116,34 +116,34 @@ impl Guests {
         Ok(guests)
     }
 
-    /// The component of this name.
+    /// The component of the guest with this name.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// When there is no such guest.
     pub fn get(&self, name: &str) -> Result<&[u8]> {
         let component = self.components.get(name);
-        component.map(Vec::as_slice).with_context(|| format!("no guest {} is called {name}", self.side))
+        component.map(Vec::as_slice).with_context(|| format!("there is no guest {name} written {}", self.side))
     }
 
-    /// How many packages cargo compiles before a guest.
+    /// The number of packages that cargo compiles before a guest.
     #[must_use]
     pub fn dependencies(&self) -> usize {
         self.packages.len() - 1
     }
 }
 
-/// The command that builds the guests of `side`, for a compiler that has their target.
+/// The command that builds the guests of `side`. If the compiler lacks the target, this installs it.
 fn cargo(side: Side, target: Target) -> Result<Command> {
     wasm_targets::ensure(&[target], &mut |line| eprintln!("{line}"))?;
     let mut cargo = cargo_build();
-    // One package at a time: if cargo built both at once, each would get the features that the other turns on.
+    // The command builds one package. If cargo built both at once, each would get the features that the other enables.
     cargo.args(["--release", "--target", target.as_str(), "--package", side.package()]);
     Ok(cargo)
 }
 
-/// `cargo build` without the variables that describe the package of this program. Build scripts that read such variables would run
-/// again, and what depends on them would be compiled again.
+/// `cargo build` without the variables that describe the package of this program. With them, cargo would run the build
+/// scripts that read such variables again, and compile the crates that depend on these scripts again.
 fn cargo_build() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.arg("build").current_dir(root());
@@ -155,24 +155,24 @@ fn cargo_build() -> Command {
     cargo
 }
 
-/// Components by their guests' names.
+/// Makes components of the modules.
 fn components(modules: Modules) -> Result<BTreeMap<String, Vec<u8>>> {
     let components = modules.into_iter().map(|(name, module)| {
-        // For `wasm32-wasip2` the linker makes a component.
+        // For `wasm32-wasip2`, the linker has already made a component.
         if Parser::is_component(&module) {
             return Ok((name, module));
         }
-        let component = component(&module).with_context(|| format!("{name} is no component"))?;
+        let component = component(&module).with_context(|| format!("cannot make a component of {name}"))?;
         Ok((name, component))
     });
     components.collect()
 }
 
-/// The core modules that `cargo` builds of all guests of `side`, and the packages that it compiles for them.
+/// The core modules that `cargo` builds for the guests of `side`, and the packages that it compiles for them.
 fn modules(side: Side, cargo: Command) -> Result<(Modules, BTreeSet<String>)> {
     let (mut modules, mut packages) = (Modules::new(), BTreeSet::new());
     for artifact in artifacts(cargo, format_args!("the guests {side}"))? {
-        // The guests are of one package, which is the author's own.
+        // The guests are all in one package. It is in the set once, like the packages that it depends on.
         packages.insert(artifact.package_id.repr);
         for file in artifact.filenames.iter().filter(|file| file.extension() == Some("wasm")) {
             let module = fs::read(file).with_context(|| format!("cannot read {file}"))?;
@@ -182,7 +182,7 @@ fn modules(side: Side, cargo: Command) -> Result<(Modules, BTreeSet<String>)> {
     Ok((modules, packages))
 }
 
-/// Builds the programs of these packages with the profile of the benchmarks. Returns their paths by their names.
+/// Builds the programs of these packages with the profile `bench`. Returns their paths by name.
 ///
 /// # Errors
 ///
@@ -195,7 +195,7 @@ pub(crate) fn programs(packages: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
     Ok(built.into_iter().filter_map(path).collect())
 }
 
-/// Runs a build of cargo. Returns what it built.
+/// Runs a build of cargo. Returns its artifacts.
 fn artifacts(mut cargo: Command, what: fmt::Arguments<'_>) -> Result<Vec<Artifact>> {
     cargo.arg("--message-format=json-render-diagnostics");
     let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
@@ -223,14 +223,14 @@ pub(crate) fn needs_json(name: &str) -> bool {
 pub fn with_names(side: Side) -> Result<Modules> {
     let mut cargo = cargo(side, TARGET)?;
     cargo.arg("--examples");
-    // With another profile the symbols have other hashes, by which the linker sorts functions; with a flag they do not.
+    // The linker sorts functions by the hashes of their symbols. Another profile changes the hashes. A flag does not.
     cargo.args(["--config", &format!("target.{TARGET}.rustflags=['-Cstrip=none']")]);
-    // In a folder of its own, so that neither build makes cargo do the other again.
+    // This build has its own folder. In a shared folder, each build would make cargo repeat the other.
     cargo.env("CARGO_TARGET_DIR", root().join("target/functions"));
     Ok(modules(side, cargo)?.0)
 }
 
-/// Builds a guest and all it depends on into an empty folder. Gives the CPU time that it took.
+/// Builds a guest and its dependencies into an empty folder. Returns the CPU time of the build.
 ///
 /// # Errors
 ///
@@ -238,17 +238,17 @@ pub fn with_names(side: Side) -> Result<Modules> {
 pub fn cold_build(side: Side, guest: &str) -> Result<Duration> {
     let folder = tempfile::tempdir()?;
     let mut cargo = cargo(side, TARGET)?;
-    // A download is not a part of the build.
+    // The CPU time does not include downloads.
     let fetched =
         Command::new(cargo.get_program()).args(["fetch", "--target", TARGET.as_str()]).current_dir(root()).status()?;
-    ensure!(fetched.success(), "cargo failed to download what {guest} depends on");
+    ensure!(fetched.success(), "cargo failed to download the dependencies of {guest}");
     let before = children()?;
     let status = cargo.args(["--quiet", "--example", guest]).env("CARGO_TARGET_DIR", folder.path()).status()?;
     ensure!(status.success(), "cargo failed to build {guest}");
     Ok(children()?.saturating_sub(before))
 }
 
-/// The CPU time of all processes that this one has started and that have ended.
+/// The CPU time of all child processes that have ended.
 pub(crate) fn children() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let microseconds = |time: TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
@@ -266,7 +266,7 @@ pub fn root() -> PathBuf {
 ///
 /// # Errors
 ///
-/// When the module does not say which world it is for, or is not for that.
+/// When the module does not name its world, or does not match this world.
 pub fn component(module: &[u8]) -> Result<Vec<u8>> {
     let encoded = ComponentEncoder::default()
         .module(module)

@@ -1,5 +1,5 @@
-//! The least host that can run the guests: the world's imports, written for speed. It knows no rule of the draft's and keeps no
-//! handles; it counts the calls, so that two guests can be told to have done the same.
+//! A minimal host for the guests: the world's imports, written for speed. It checks no rules of the draft and keeps no
+//! handles. It counts the calls, so that the calls of two guests can be compared.
 
 mod imports;
 
@@ -21,13 +21,13 @@ const PAYLOAD: u32 = 2;
 /// The key of every event.
 pub const KEY: &str = "users/ada";
 
-/// What the key of a small event is set to.
+/// The value of a small event.
 pub const SMALL: &[u8] = b"7 bytes";
 
-/// The most that one read gives: what both sides ask for.
+/// The maximum number of bytes that one read returns. Both sides request this number.
 pub const CHUNK: usize = 64 * 1024;
 
-/// Where guests run.
+/// An engine and a linker that run guests.
 pub struct Machine {
     engine: Engine,
     linker: Linker<Host>,
@@ -35,7 +35,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// One that counts instructions.
+    /// Creates a machine that counts instructions.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Machine {
         Self::new(Config::new().consume_fuel(true))
     }
 
-    /// One that is as fast as can be.
+    /// Creates a machine that runs guests as fast as possible.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Machine {
         Self::new(&Config::new())
     }
 
-    /// A host that makes instances fast, one at a time. Its pool keeps as much as the pool of kvwatch.
+    /// Creates a machine that starts instances fast, one at a time. Its pool keeps as much memory as that of kvwatch.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// When `component` is no watcher.
+    /// When `component` is not a watcher.
     pub fn load(&self, component: &[u8]) -> Result<Guest> {
         let component = Component::new(&self.engine, component)?;
         let interface = component
@@ -95,7 +95,7 @@ impl Machine {
     }
 }
 
-/// A guest, compiled.
+/// A compiled guest.
 pub struct Guest {
     pre: InstancePre<Host>,
     on_set: ComponentExportIndex,
@@ -104,26 +104,26 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// A fresh instance.
+    /// Starts a new instance.
     ///
     /// # Errors
     ///
-    /// When the instance cannot be made, or its exports are of other types than a watcher's.
+    /// When the instance cannot be created, or its exports do not have the types of a watcher.
     pub fn start(&self) -> Result<Watcher> {
         self.start_printing(None)
     }
 
-    /// A fresh instance that prints to `stdout`.
+    /// Starts a new instance that prints to `stdout`.
     ///
     /// # Errors
     ///
-    /// As for [`start`](Self::start).
+    /// The same as for [`start`](Self::start).
     pub fn start_printing(&self, stdout: Option<Printed>) -> Result<Watcher> {
         let mut host = Host::new(self.chunk.clone());
         host.stdout = stdout;
         let mut store = Store::new(self.pre.engine(), host);
         store.limiter(|host| host);
-        // Without fuel to begin with there is no counting; where nothing is counted it is refused, and not needed.
+        // A store of a counting engine needs fuel. Any other store refuses fuel and does not need it.
         let _ = store.set_fuel(u64::MAX);
         let instance = self.pre.instantiate(&mut store)?;
         let on_set = instance.get_typed_func(&mut store, self.on_set)?;
@@ -132,14 +132,14 @@ impl Guest {
     }
 }
 
-/// What can happen to a key.
+/// An event of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It is set to this many bytes.
+    /// The key is set to this number of bytes.
     Set(u64),
-    /// It is set to this text, which is read whole.
+    /// The key is set to this text, which the guest reads whole.
     SetText(&'static str),
-    /// It is deleted.
+    /// The key is deleted.
     Delete,
 }
 
@@ -181,39 +181,39 @@ impl Watcher {
         self.on_set.call(&mut self.store, (BUCKET, key, PAYLOAD))
     }
 
-    /// Delivers an event. Gives how many instructions it took, where they are counted.
+    /// Delivers an event. Returns the number of instructions that it took.
     ///
     /// # Errors
     ///
-    /// When the guest traps, or nothing is counted.
+    /// When the guest traps, or the machine does not count instructions.
     pub fn cost(&mut self, event: Event) -> Result<u64> {
         self.store.set_fuel(u64::MAX)?;
         self.deliver(event)?;
         Ok(u64::MAX - self.store.get_fuel()?)
     }
 
-    /// The figure of a counter in an instrumented guest.
+    /// The value of a counter in an instrumented guest.
     ///
     /// # Errors
     ///
-    /// When the guest is not instrumented, or has no such counter.
+    /// When the guest is not instrumented, or does not have this counter.
     pub(crate) fn counter(&mut self, index: u32) -> Result<u64> {
         let counter = self.instance.get_typed_func::<(u32,), (u64,)>(&mut self.store, COUNTER)?;
         Ok(counter.call(&mut self.store, (index,))?.0)
     }
 
-    /// The calls so far.
+    /// The number of calls of each function so far.
     #[must_use]
     pub fn calls(&self) -> Calls {
         self.store.data().calls
     }
 
-    /// What the guest has written to values since this was asked for last.
+    /// Takes the bytes that the guest has written to values since the last call of this function.
     pub fn take_written(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.store.data_mut().written)
     }
 
-    /// The instance's linear memory, in bytes. It never shrinks.
+    /// The size of the instance's linear memory, in bytes. It never shrinks.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.store.data().memory

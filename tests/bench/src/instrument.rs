@@ -1,8 +1,8 @@
-//! Makes a guest count what it executes, function by function, as wasmtime's fuel counts it.
+//! Instruments a guest so that it counts the instructions of each function, as wasmtime's fuel counts them.
 //!
-//! The counters are in a memory of their own, so that the guest finds its own memory as it is without them: two for each function
-//! that the module defines, how often it was entered and what it executed. Fuel is one for entering a function and what
-//! [`OperatorCost`] says for each operator, and, for what moves memory, one for each byte.
+//! The counters are in a separate memory, so they do not change the guest's own memory. Each function that the module
+//! defines has two counters: one for its calls, and one for its instructions. Fuel is 1 for each call of a function,
+//! plus the [`OperatorCost`] of each operator, plus 1 for each byte that a bulk memory operator moves.
 
 use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{
@@ -17,21 +17,21 @@ use wasmtime::{OperatorCost, Result, format_err};
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// What an instrumented guest exports beside the world's functions: the figure of the counter of a number.
+/// The additional export of an instrumented guest: a function that returns the value of the counter at an index.
 pub(crate) const COUNTER: &str = "counter";
 
 const WORLD: &str = "package bench:functions; world counting { export counter: func(index: u32) -> u64; }";
 
-/// The counter of how often the defined function `index` was entered. The next one is of what it executed.
+/// The index of the counter for the calls of the defined function `index`. The next counter is for its instructions.
 pub(crate) const fn calls(index: u32) -> u32 {
     2 * index
 }
 
-/// A guest's core module, with counters.
+/// Adds counters to the core module of a guest.
 ///
 /// # Errors
 ///
-/// When `module` is none.
+/// When `module` is not a core module.
 pub(crate) fn guest(module: &[u8]) -> Result<Vec<u8>> {
     let mut counting = instrumented(module)?;
     let mut resolve = Resolve::default();
@@ -50,7 +50,7 @@ fn instrumented(module: &[u8]) -> Result<Vec<u8>> {
     Ok(counting.finish())
 }
 
-/// How many functions a module imports: the index of the first that it defines.
+/// The number of functions that a module imports. It is also the index of the first function that the module defines.
 pub(crate) fn imported(module: &[u8]) -> wasmparser::Result<u32> {
     let mut functions = 0;
     for payload in Parser::new(0).parse_all(module) {
@@ -62,7 +62,7 @@ pub(crate) fn imported(module: &[u8]) -> wasmparser::Result<u32> {
     Ok(functions)
 }
 
-/// The indices of what is added to a module, and what decides them.
+/// The indices of the items that are added to a module, and the numbers that determine them.
 #[derive(Default)]
 struct Instrument {
     cost: OperatorCost,
@@ -70,14 +70,14 @@ struct Instrument {
     defined: u32,
     getter: u32,
     memory: u32,
-    /// A global that keeps how many bytes are to be moved.
+    /// The index of a global that stores the number of bytes to move.
     len: u32,
 }
 
 type Outcome = Result<(), Error>;
 
 impl Instrument {
-    /// Where the counter is.
+    /// The address of the counter.
     fn place(&self, counter: u32) -> MemArg {
         MemArg { offset: u64::from(counter) * 8, align: 3, memory_index: self.memory }
     }
@@ -149,14 +149,14 @@ impl Reencode for Instrument {
         let instructions = calls + 1;
         let mut function = self.new_function_with_parsed_locals(&body)?;
         self.add(&mut function, calls, &[Instruction::I64Const(1)]);
-        // What is executed since the last addition, beginning with the entry.
+        // The fuel since the last addition to the counter. It starts with 1 for the call.
         let mut run = 1;
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
             let operator = operators.read()?;
             run += self.cost.cost(&operator);
             match operator {
-                // From or to here there is more than one way.
+                // The control flow branches or joins here.
                 Operator::Loop { .. }
                 | Operator::If { .. }
                 | Operator::Else
@@ -192,7 +192,7 @@ mod tests {
 
     use super::*;
 
-    /// A loop, ways around and out of it, a table of branches, calls, and memory that is moved.
+    /// A module with a loop, branches around and out of it, a branch table, calls and bulk memory operators.
     const WAT: &str = r#"(module
         (memory 1)
         (global (mut i32) (i32.const 0))

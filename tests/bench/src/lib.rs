@@ -1,4 +1,4 @@
-//! What a watcher costs with the SDK, and what the same watcher costs written by hand.
+//! Benchmarks: the cost of a watcher with the SDK, compared with the cost of the same watcher written by hand.
 
 pub mod counted;
 pub mod functions;

@@ -1,5 +1,6 @@
-//! Prints what a watcher costs, as tables with both sides. Without arguments it counts; `--all` measures as well, which takes some
-//! minutes; the names of groups choose them. `functions` is long, and only for who asks: the names of guests may follow it.
+//! Prints the cost of a watcher as tables that compare both sides. Without arguments, the program runs the quick
+//! groups, which only count. `--all` runs all groups except `serve` and `functions`, and takes some minutes. Names of
+//! groups run these groups. Names of guests may follow `functions`, whose output is long.
 
 use std::time::Duration;
 
@@ -20,31 +21,31 @@ use bench::{growth, plot};
 use wasm_targets::Target;
 use wasmtime::{Result, bail};
 
-/// What can be asked for by name.
+/// The names of the groups and their help texts.
 const GROUPS: [(&str, &str); 14] = [
-    ("instructions", "wasmtime's fuel, an event"),
-    ("bytes", "of components"),
-    ("packages", "that cargo compiles before a watcher"),
-    ("allocations", "a thousand reads"),
-    ("sizes", "bytes and instructions of what an author may use, on each target (a minute)"),
-    ("memory", "that a million events take (slow)"),
-    ("stream", "1 GiB: throughput and memory (slow)"),
-    ("build", "from nothing, in CPU seconds (slow)"),
-    ("kvwatch", "the library, against bare wasmtime (slow)"),
-    ("run", "`kvwatch run` from end to end, against a loop around bare wasmtime (slow)"),
-    ("peers", "the same work without WebAssembly, in bare wasmtime, in kvwatch and in Node (slow)"),
-    ("growth", "with events, payloads and handles: also writes tests/bench/growth.svg (slow)"),
-    (SERVE, "kvwatch serve on a nats-server, beside rivals: not in `--all`, as it needs the server (slow)"),
-    (FUNCTIONS, "whose the instructions and bytes are: not in `--all`, and last, as names of guests may follow"),
+    ("instructions", "instructions of an event, as wasmtime's fuel counts them"),
+    ("bytes", "sizes of components"),
+    ("packages", "packages that cargo compiles before a watcher"),
+    ("allocations", "allocations in a thousand reads"),
+    ("sizes", "bytes and instructions of each typical use, on each target (a minute)"),
+    ("memory", "memory growth during a million events (slow)"),
+    ("stream", "throughput and memory while 1 GiB is streamed (slow)"),
+    ("build", "CPU time of a build into an empty folder (slow)"),
+    ("kvwatch", "the library kvwatch, compared with bare wasmtime (slow)"),
+    ("run", "`kvwatch run` from end to end, compared with a loop around bare wasmtime (slow)"),
+    ("peers", "the same work in native code, bare wasmtime, kvwatch and Node (slow)"),
+    ("growth", "cost by events, payload size and handles; also writes tests/bench/growth.svg (slow)"),
+    (SERVE, "`kvwatch serve` compared with its rivals; not in `--all`, because it needs a nats-server (slow)"),
+    (FUNCTIONS, "instructions and bytes by function; not in `--all`; must be last, because names of guests may follow"),
 ];
 
 /// The group that needs a server.
 const SERVE: &str = "serve";
 
-/// The group that takes what follows it as names of guests.
+/// The group that is followed by names of guests.
 const FUNCTIONS: &str = "functions";
 
-/// Those that take seconds.
+/// The number of quick groups at the start of [`GROUPS`]. They take seconds.
 const QUICK: usize = 4;
 
 fn main() -> Result<()> {
@@ -56,12 +57,12 @@ fn main() -> Result<()> {
     if let Some(unknown) = chosen.iter().find(|name| *name != "--all" && GROUPS.iter().all(|(group, _)| group != name))
     {
         let groups: Vec<_> = GROUPS.iter().map(|(name, what)| format!("  {name:12} {what}")).collect();
-        bail!("there is no group `{unknown}`. There are `--all` and\n{}", groups.join("\n"));
+        bail!("there is no group `{unknown}`. Use `--all` or these groups:\n{}", groups.join("\n"));
     }
     let known = functions::known();
     if let Some(unknown) = shown.iter().flatten().find(|name| !known.contains(name.as_str())) {
         let known: Vec<_> = known.iter().map(|name| format!("  {name}")).collect();
-        bail!("there is no guest `{unknown}`, or its functions are not shown. There are\n{}", known.join("\n"));
+        bail!("there is no guest `{unknown}` to show. Use these guests:\n{}", known.join("\n"));
     }
     let wanted = |group: &str| {
         let all = chosen.iter().any(|name| name == "--all");
@@ -162,7 +163,7 @@ fn print_programs(run: bool, peers: bool, growth: bool) -> Result<()> {
     Ok(())
 }
 
-/// Of the guests with these names and their rivals, or of all.
+/// Prints the functions of the guests with these names and of their rivals. Without names, prints those of all guests.
 fn print_functions(guests: &[Guests; 2], names: &[String]) -> Result<()> {
     let functions = Functions::new(guests)?;
     let shown = |rivals: &Rivals| {

@@ -1,5 +1,5 @@
-//! The loops that `kvwatch run` is compared with. Each is a process of its own: it reads the same file of events, does the same work, and
-//! writes the same output.
+//! The loops with which `kvwatch run` is compared. Each loop is a separate process. It reads the same file of events,
+//! does the same work, and writes the same output.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -16,15 +16,15 @@ use crate::printed::Printed;
 #[path = "../guests/sum.rs"]
 mod sum;
 
-/// The argument that makes the benchmark's program such a loop.
+/// The first argument of the benchmark's program when it runs a loop.
 pub const PEER: &str = "peer";
 
-/// What a loop writes.
+/// The output of a loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writes {
-    /// What the guest prints.
+    /// The output of the guest.
     Printed,
-    /// An object of JSON for each event, as `kvwatch run --json`.
+    /// A JSON object for each event, like `kvwatch run --json`.
     Json,
 }
 
@@ -33,11 +33,11 @@ impl Writes {
         Ok(match name {
             "printed" => Self::Printed,
             "json" => Self::Json,
-            _ => bail!("no loop writes `{name}`"),
+            _ => bail!("there is no output `{name}`"),
         })
     }
 
-    /// Its argument.
+    /// The argument for this output.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ struct Line<'a> {
     value: Cow<'a, str>,
 }
 
-/// What `kvwatch run --json` writes of an event without faults.
+/// The report of `kvwatch run --json` for an event without faults.
 #[derive(Serialize)]
 struct Report<'a> {
     version: u32,
@@ -75,7 +75,7 @@ struct Report<'a> {
     peak_memory: u64,
 }
 
-/// Runs a loop: `native EVENTS GUEST`, or `kept` or `fresh`, with the events, the component, and what it writes.
+/// Runs a loop. The arguments are `native EVENTS WORK`, `kept EVENTS COMPONENT OUTPUT` or `fresh EVENTS COMPONENT OUTPUT`.
 ///
 /// # Errors
 ///
@@ -101,11 +101,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
                 _ => bail!("there is no loop `{kind}`"),
             }
         }
-        _ => bail!("a loop needs its kind, the events, the guest, and what it writes"),
+        _ => bail!("the arguments of a loop are its kind, the events, the guest and the output"),
     }
 }
 
-/// The calls and the memory of an event.
+/// The number of calls of an event, and the size of the memory.
 type Cost = (u64, u64);
 
 fn deliver(watcher: &mut Watcher, line: &Line) -> Result<Cost> {
@@ -118,7 +118,7 @@ fn fresh(guest: &Guest, printed: &Printed, line: &Line) -> Result<Cost> {
     deliver(&mut guest.start_printing(Some(printed.clone()))?, line)
 }
 
-/// Gives each event of a file to `event`.
+/// Calls `event` with each event of a file.
 fn each(events: &str, printed: &Printed, writes: Writes, mut event: impl FnMut(&Line) -> Result<Cost>) -> Result<()> {
     let mut events = BufReader::with_capacity(64 * 1024, File::open(events)?);
     let (mut text, mut number) = (Vec::new(), 0);
@@ -154,7 +154,7 @@ fn each(events: &str, printed: &Printed, writes: Writes, mut event: impl FnMut(&
     Ok(())
 }
 
-/// The work of a guest without WebAssembly.
+/// Does the work of a guest without WebAssembly.
 fn native(events: &str, work: &str) -> Result<()> {
     let printed = Printed::new();
     let mut sum = 0;

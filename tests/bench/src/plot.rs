@@ -1,4 +1,5 @@
-//! A plot of how costs grow, as SVG. Both axes are logarithmic, so a cost that grows as its size does is a line of slope 1.
+//! An SVG plot of the growth of costs. Both axes are logarithmic, so a cost that is proportional to the size is a line
+//! of slope 1.
 
 use std::fmt::Write as _;
 
@@ -13,7 +14,7 @@ const HEIGHT: f64 = 200.0;
 struct Axis {
     low: f64,
     high: f64,
-    /// Where it starts and ends, in pixels.
+    /// The start and the end of the axis, in pixels.
     pixels: [f64; 2],
 }
 
@@ -29,16 +30,16 @@ impl Axis {
         start + (value.log10() - self.low) / (self.high - self.low) * (end - start)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "they are small whole numbers")]
+    #[expect(clippy::cast_possible_truncation, reason = "the powers are small whole numbers")]
     fn powers(&self) -> impl Iterator<Item = i32> + use<> {
         self.low as i32..=self.high as i32
     }
 }
 
-/// The plot, with a panel for each.
+/// The plot, with a panel for each growth.
 #[must_use]
 pub fn svg(all: &[Growth]) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "there are few")]
+    #[expect(clippy::cast_precision_loss, reason = "there are few panels")]
     let width = GAP + all.len() as f64 * (PANEL + GAP);
     let height = TOP + HEIGHT + 50.0;
     let mut svg = format!(
@@ -72,7 +73,7 @@ fn panel(svg: &mut String, growth: &Growth, left: f64) {
         let at = y.at(10f64.powi(power));
         line([left, at, right, at], grid);
     }
-    // As if the last cost were the size's alone.
+    // The dashed line goes through the last point. It shows a cost that is proportional to the size.
     if let Some((size, time)) = points.last() {
         let low = 10f64.powf(y.low);
         let start = (size * low / time).max(10f64.powf(x.low));

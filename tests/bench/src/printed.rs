@@ -1,4 +1,5 @@
-//! The output of a guest of the bare host, in blocks. A loop that is written for speed does not make a call of the system for each line.
+//! The output of guests in the bare host, written in blocks. A loop that is written for speed does not make a system
+//! call for each line.
 
 use std::io::{self, BufWriter, Stdout, Write as _};
 use std::pin::Pin;
@@ -14,13 +15,13 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 pub struct Printed(Arc<Mutex<BufWriter<Stdout>>>);
 
 impl Printed {
-    /// With blocks of 64 KiB, as kvwatch has them.
+    /// Creates a writer with blocks of 64 KiB, like those of kvwatch.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(BufWriter::with_capacity(64 * 1024, io::stdout()))))
     }
 
-    /// The writer.
+    /// Locks the writer.
     pub fn lock(&self) -> MutexGuard<'_, BufWriter<Stdout>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
-//! `kvwatch run` from end to end, beside loops that do the same work, all as processes. What is compared is CPU time, of all threads and
-//! of the system too: other processes on the machine disturb it less than the time on the clock.
+//! Compares `kvwatch run` from end to end with loops that do the same work, each in a process. The measure is the CPU
+//! time of all threads, in the program and in the system. Other processes disturb it less than wall-clock time.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
@@ -16,34 +16,34 @@ use crate::guests::{self, Guests, Side, children, root};
 use crate::peers::{PEER, Writes};
 use crate::timed::Paired;
 
-/// How many pairs are measured.
+/// The number of pairs that are measured.
 const PAIRS: usize = 9;
 
 /// The programs that are compared, and the files that they use.
 #[derive(Debug)]
 pub struct Programs {
     kvwatch: PathBuf,
-    /// The benchmark itself, as it was built with `kvwatch`. The build may replace the program that runs now, which has no path then.
+    /// The benchmark itself, built with `kvwatch`. The build may replace the running program, which then has no path.
     peer: PathBuf,
     folder: TempDir,
 }
 
-/// What is done with each event.
+/// The work for each event.
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
-    /// What the table calls it.
+    /// The name of the work in the table.
     pub name: &'static str,
     /// The guests, by hand and with the SDK.
     guests: [&'static str; 2],
     target: Target,
     writes: Writes,
     fresh: bool,
-    /// The name of the native loop for it.
+    /// The name of the native loop for this work.
     native: Option<&'static str>,
     events: u64,
 }
 
-/// The work of the table.
+/// All work in the table.
 pub const WORK: [Work; 5] = [
     Work {
         name: "sums up 7 B, instance kept",
@@ -92,10 +92,10 @@ pub const WORK: [Work; 5] = [
     },
 ];
 
-/// What does the work.
+/// The program that does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doer {
-    /// No WebAssembly.
+    /// A native loop, without WebAssembly.
     Native,
     /// A loop around wasmtime, with this guest.
     Bare(Side),
@@ -106,7 +106,7 @@ pub enum Doer {
 }
 
 impl Work {
-    /// The name of the loop that does it without WebAssembly.
+    /// The name of the loop that does this work without WebAssembly.
     #[must_use]
     pub fn native(&self) -> Option<&'static str> {
         self.native
@@ -114,13 +114,13 @@ impl Work {
 }
 
 impl Programs {
-    /// Builds `kvwatch` and the benchmark with the profile of the benchmarks.
+    /// Builds `kvwatch` and the benchmark with the profile `bench`.
     ///
     /// # Errors
     ///
     /// When cargo fails.
     pub fn build() -> Result<Self> {
-        // With the benchmark, so that both are made of the same crates.
+        // One build makes both programs, so that they contain the same crates.
         let mut programs = guests::programs(&["bench", "kvwatch"])?;
         let mut program =
             |name: &str| programs.remove(name).with_context(|| format!("cargo has built no program `{name}`"));
@@ -131,7 +131,7 @@ impl Programs {
         self.folder.path()
     }
 
-    /// Writes a component into the folder.
+    /// Writes a component into the folder. Returns its path.
     pub(crate) fn component(&self, side: Side, target: Target, guest: &str) -> Result<PathBuf> {
         let path = self.folder().join(format!("{guest}-{target}.wasm"));
         if !path.exists() {
@@ -140,7 +140,7 @@ impl Programs {
         Ok(path)
     }
 
-    /// Writes a file with this number of sets of a thousand keys. Each value has 7 bytes.
+    /// Writes a file with this number of sets of a thousand keys. Each value has 7 bytes. Returns the path of the file.
     pub(crate) fn events(&self, count: u64) -> Result<PathBuf> {
         let path = self.folder().join(format!("{count}.jsonl"));
         if !path.exists() {
@@ -153,7 +153,7 @@ impl Programs {
         Ok(path)
     }
 
-    /// `kvwatch run`. It finds the compiled component in its cache, from the second start on.
+    /// The command `kvwatch run`. From the second start on, it finds the compiled component in its cache.
     pub(crate) fn kvwatch(&self, component: &Path, events: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.kvwatch);
         command.arg("run").args([component, events]).args(arguments);
@@ -208,31 +208,31 @@ impl Programs {
         Ok(folder.canonicalize()?)
     }
 
-    /// Checks that two of them write the same.
+    /// Checks that two programs write the same output.
     fn compare(&self, work: &Work, left: Doer, right: Doer) -> Result<()> {
         let written = |doer| -> Result<String> {
             let output = self.command(work, doer, 1000)?.stderr(Stdio::null()).output()?;
             ensure!(output.status.success(), "{doer:?} failed: {}", work.name);
             Ok(String::from_utf8(output.stdout)?.lines().filter_map(comparable).collect())
         };
-        ensure!(written(left)? == written(right)?, "{left:?} and {right:?} write something else: {}", work.name);
+        ensure!(written(left)? == written(right)?, "{left:?} and {right:?} write different output: {}", work.name);
         Ok(())
     }
 
-    /// The CPU time of a process.
+    /// Runs a process. Returns its CPU time.
     pub(crate) fn cpu_time(mut command: Command) -> Result<Duration> {
         let before = children()?;
-        // A pipe or a file would add the time of its reader, or of a disk.
+        // A pipe would add the time of its reader, and a file the time of a disk.
         let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         ensure!(status.success(), "{command:?} failed");
         Ok(children()?.saturating_sub(before))
     }
 
-    /// The time of an event, of two of them.
+    /// The CPU times of an event in two programs.
     ///
     /// # Errors
     ///
-    /// When one fails, or they write something else.
+    /// When a program fails, or the two programs write different output.
     pub fn pair(&self, work: &Work, left: Doer, right: Doer) -> Result<Paired> {
         self.compare(work, left, right)?;
         let time = |doer| Self::cpu_time(self.command(work, doer, work.events)?);
@@ -242,7 +242,7 @@ impl Programs {
     }
 }
 
-/// A line without the time, which differs. The summary has times too, and the loops write none.
+/// Removes the time from a line, because it differs between runs. Returns `None` for the summary: the loops have none.
 fn comparable(line: &str) -> Option<String> {
     let line = match line.split_once(r#","nanoseconds":"#) {
         Some((before, after)) => format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit())),

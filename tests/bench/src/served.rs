@@ -1,5 +1,5 @@
-//! `kvwatch serve` on a real `nats-server`. The programs are built at full speed, and one of them, `bench-serve`, measures. It is a
-//! package of its own, because the benchmarks that need no server should not compile a network client.
+//! Measures `kvwatch serve` on a real `nats-server`. The programs are built with the profile `bench`. The program
+//! `bench-serve` measures. It is a separate package, so that the other benchmarks do not compile a network client.
 
 use std::process::Command;
 
@@ -8,13 +8,13 @@ use wasmtime::{Result, ensure, format_err};
 
 use crate::guests::{self, root};
 
-/// Measures and prints the tables, and draws `tests/bench/serve/rates.svg`. `watcher` is the component that is served.
+/// Measures, prints the tables, and draws `tests/bench/serve/rates.svg`. `watcher` is the component to run.
 ///
 /// # Errors
 ///
-/// There is no `nats-server`, cargo fails, or a program fails.
+/// When there is no `nats-server`, or cargo or a program fails.
 pub fn run(watcher: &[u8]) -> Result<()> {
-    // Before minutes of compiling.
+    // A missing server fails here, before minutes of compiling.
     harness::Server::new("nats-server", "NATS_SERVER").path().map_err(|reason| format_err!("{reason}"))?;
     let programs = guests::programs(&["kvwatch", "bench-serve"])?;
     let program = |name: &str| programs.get(name).with_context(|| format!("cargo has built no program `{name}`"));

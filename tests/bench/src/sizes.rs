@@ -1,8 +1,8 @@
-//! What each thing that an author may use costs on each target: bytes and instructions, by hand, with the SDK, and with the SDK's
+//! The cost of each typical use on each target, in bytes and instructions: by hand, with the SDK, and with the SDK's
 //! feature `small-allocator`.
 //!
-//! A guest by hand is written in the same style as its rival: it calls the same functions of the standard library. `Read` and
-//! `BufRead` are the exceptions. By hand, nobody would write more than a loop over the host's lists.
+//! A guest by hand is written in the same style as its rival: it calls the same functions of the standard library.
+//! `Read` and `BufRead` are the exceptions. By hand, nobody would write more than a loop over the host's lists.
 
 use std::fmt::{self, Display};
 
@@ -14,7 +14,7 @@ use crate::guests::{self, Guests, Side};
 use crate::host::{Event, Machine};
 use crate::table::{grouped, markdown};
 
-/// What an author may use, and an event for it.
+/// The uses that are compared, each with an event.
 pub const USES: &[Case] = &[
     case("nothing", "hand_ignores", "sdk_ignores", Event::Set(7)),
     case("`println!` of a key", "hand_prints", "sdk_prints", Event::Set(7)),
@@ -34,7 +34,7 @@ pub const USES: &[Case] = &[
     case("`open`, `into_bytes`, `BufRead`", "hand_everyday", "sdk_everyday", Event::Set(7)),
 ];
 
-/// The uses whose guests the other tables do not have. The guest for JSON is none of them: it is not built with the others.
+/// The uses whose guests are in no other table. The guest for JSON is left out, because its build is separate.
 pub fn additional() -> impl Iterator<Item = &'static Case> {
     let known = |case: &Case| EVENTS.iter().any(|other| other.rivals.guests() == case.rivals.guests());
     let json = |case: &Case| case.rivals.guests().iter().any(|name| guests::needs_json(name));
@@ -43,7 +43,7 @@ pub fn additional() -> impl Iterator<Item = &'static Case> {
     })
 }
 
-/// What a guest costs.
+/// The cost of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// The size of its component, in bytes.
@@ -52,33 +52,33 @@ pub struct Cost {
     pub instructions: u64,
 }
 
-/// What one use costs on one target.
+/// The cost of one use on one target.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// What the author uses.
+    /// The name of the use.
     pub name: &'static str,
-    /// Written by hand.
+    /// The cost of the guest written by hand.
     pub by_hand: Cost,
-    /// Written with the SDK.
+    /// The cost of the guest written with the SDK.
     pub with_sdk: Cost,
-    /// Written with the SDK, with its feature `small-allocator`.
+    /// The cost of the guest written with the SDK and its feature `small-allocator`.
     pub small: Cost,
 }
 
-/// What every use costs on one target. It is shown as a table of Markdown under a heading.
+/// The cost of every use on one target, displayed as Markdown tables under headings.
 #[derive(Debug)]
 pub struct Sizes {
     target: Target,
-    /// In the order of [`USES`].
+    /// The costs, in the order of [`USES`].
     pub sizes: Vec<Size>,
 }
 
 impl Sizes {
-    /// Builds all guests for `target` and counts.
+    /// Builds all guests for `target`, and counts their bytes and instructions.
     ///
     /// # Errors
     ///
-    /// When cargo fails, a guest traps, or the guests of a use do not make the same calls.
+    /// When cargo fails, a guest traps, or the guests of a use make different calls.
     pub fn of(target: Target) -> Result<Self> {
         let machine = Machine::counting()?;
         let build = |side: Side, rival: usize| {
@@ -98,7 +98,7 @@ impl Sizes {
             let (small, small_calls) = cost(&small, 1)?;
             ensure!(
                 calls == sdk_calls && calls == small_calls,
-                "{name}: the guests do not do the same: {calls:?} by hand, {sdk_calls:?} with the SDK"
+                "{name}: the guests make different calls: {calls:?} by hand, {sdk_calls:?} with the SDK"
             );
             Ok(Size { name, by_hand, with_sdk, small })
         };

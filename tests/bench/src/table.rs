@@ -1,4 +1,4 @@
-//! The table: figures of two sides, their ratio, and what it should be.
+//! A table with the figures of two sides, their ratio, and the goal.
 
 use std::fmt::{self, Display};
 use std::ops::Range;
@@ -7,16 +7,16 @@ use std::time::Duration;
 use crate::counted::Pair;
 use crate::timed::Paired;
 
-/// What is aimed at.
+/// The goal of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Goal {
-    /// Nothing: the row is there to be compared with others.
+    /// No goal: the row is only for comparison.
     None,
-    /// At most so many times the left side's figure.
+    /// The ratio of the right side to the left side is at most this.
     RatioAtMost(f64),
-    /// At least so many times the left side's figure.
+    /// The ratio of the right side to the left side is at least this.
     RatioAtLeast(f64),
-    /// At most this, whatever the left side's figure is.
+    /// The right side's figure is at most this. The left side's figure does not matter.
     AtMost(u64),
 }
 
@@ -43,7 +43,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Of counted figures.
+    /// Creates a row of counted figures.
     pub fn counted(what: impl Into<String>, pair: Pair, goal: Goal) -> Self {
         let ratio = pair.ratio();
         Self {
@@ -62,7 +62,7 @@ impl Row {
         }
     }
 
-    /// Of times, for which `figure` says what they amount to, and of which the ratio is that of the speeds.
+    /// Creates a row of times. `figure` formats a time. The ratio is the ratio of the speeds.
     pub fn speed(what: impl Into<String>, paired: &Paired, figure: impl Fn(Duration) -> String, goal: f64) -> Self {
         let [low, median, high] = paired.quartiles;
         Self {
@@ -75,12 +75,12 @@ impl Row {
         }
     }
 
-    /// Of times as for [`speed`](Self::speed), to be looked at.
+    /// Creates a row like [`speed`](Self::speed), but without a goal.
     pub fn compared(what: impl Into<String>, paired: &Paired, figure: impl Fn(Duration) -> String) -> Self {
         Self { goal: Goal::None, missed: false, ..Self::speed(what, paired, figure, 0.0) }
     }
 
-    /// Of times that should be short.
+    /// Creates a row of times that should be short. The ratio is the ratio of the times.
     pub fn effort(what: impl Into<String>, paired: &Paired, goal: f64) -> Self {
         let [low, median, high] = paired.quartiles.map(f64::recip);
         let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
@@ -88,7 +88,7 @@ impl Row {
             what: what.into(),
             left: seconds(paired.left),
             right: seconds(paired.right),
-            // What is the lower quartile one way round is the upper one the other.
+            // The reciprocal of the lower quartile is the upper quartile of the reciprocals.
             ratio: format!("{median:.2} ({high:.2}–{low:.2})"),
             goal: Goal::RatioAtMost(goal),
             missed: hundredths(median) > hundredths(goal),
@@ -100,7 +100,7 @@ fn hundredths(ratio: f64) -> f64 {
     (ratio * 100.0).round()
 }
 
-/// A number with its digits in threes.
+/// The number, with its digits in groups of three.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
@@ -113,7 +113,7 @@ pub(crate) fn grouped(number: u64) -> String {
     grouped
 }
 
-/// Rows under their headings, shown as a table of Markdown.
+/// Rows under headings, displayed as a Markdown table.
 #[derive(Clone, Debug)]
 pub struct Table {
     left: &'static str,
@@ -122,7 +122,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// One without rows, that compares these two sides.
+    /// Creates an empty table that compares these two sides.
     #[must_use]
     pub fn new(left: &'static str, right: &'static str) -> Self {
         Self { left, right, rows: Vec::new() }
@@ -133,7 +133,7 @@ impl Table {
         self.rows.extend(rows);
     }
 
-    /// Whether it has no row.
+    /// Whether the table has no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -152,7 +152,7 @@ impl Display for Table {
     }
 }
 
-/// Writes a table of Markdown. The first line is the headings; `figures` are the columns of numbers.
+/// Writes a Markdown table. The first line contains the headings. `figures` are the columns of numbers.
 pub(crate) fn markdown<const COLUMNS: usize>(
     f: &mut fmt::Formatter<'_>,
     lines: &[[String; COLUMNS]],

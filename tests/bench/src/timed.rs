@@ -1,5 +1,4 @@
-//! The figures that are measured and differ from run to run. What is compared is timed in turns, so that whatever else the machine
-//! does slows both.
+//! The measured figures, which differ from run to run. The sides run in turns, so that other load slows both.
 
 use std::time::{Duration, Instant};
 
@@ -10,19 +9,19 @@ use wasmtime::{Result, ensure};
 use crate::guests::{Side, cold_build};
 use crate::host::{Event, KEY, Machine, SMALL, Watcher};
 
-/// The times of two sides.
+/// The times of both sides.
 #[derive(Clone, Debug)]
 pub struct Paired {
     /// The left side's median.
     pub left: Duration,
     /// The right side's median.
     pub right: Duration,
-    /// How many times as fast the right side is, pair by pair: the lower quartile, the median, the upper quartile.
+    /// The quartiles of the speed ratio, right to left, over all pairs: the lower one, the median and the upper one.
     pub quartiles: [f64; 3],
 }
 
 impl Paired {
-    /// Times both sides so often, each first in every other pair.
+    /// Times this number of pairs of runs. The two sides take turns in running first.
     pub(crate) fn measure(
         pairs: usize,
         mut left: impl FnMut() -> Result<Duration>,
@@ -59,7 +58,7 @@ fn timed(run: impl FnOnce() -> Result<()>) -> Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// How much is streamed.
+/// The number of bytes that are streamed.
 pub const STREAMED: u64 = 1 << 30;
 
 /// The time that two guests take to stream 1 GiB.
@@ -72,7 +71,7 @@ pub fn streaming(by_hand: &mut Watcher, with_sdk: &mut Watcher) -> Result<Paired
     Paired::measure(25, || run(by_hand), || run(with_sdk))
 }
 
-/// The CPU time of building the README's watcher, and all it depends on, into an empty folder.
+/// The CPU time to build the README's watcher and its dependencies into an empty folder.
 ///
 /// # Errors
 ///
@@ -81,9 +80,9 @@ pub fn builds() -> Result<Paired> {
     Paired::measure(3, || cold_build(Side::ByHand, "hand_readme"), || cold_build(Side::WithSdk, "sdk_readme"))
 }
 
-/// The time that an event takes, of bare wasmtime and of kvwatch, to an instance that is kept.
+/// The time of an event in bare wasmtime and in kvwatch, when the instance is kept.
 ///
-/// Every pair has instances of its own, and all of them stay: how fast one is depends on where its memory happens to lie.
+/// Every pair has new instances, and all of them stay alive: the speed of an instance depends on its memory's address.
 ///
 /// # Errors
 ///
@@ -110,7 +109,7 @@ pub fn kept(component: &[u8]) -> Result<Paired> {
     )
 }
 
-/// The time that an event takes, of bare wasmtime and of kvwatch, to an instance of its own.
+/// The time of an event in bare wasmtime and in kvwatch, when each event has a new instance.
 ///
 /// # Errors
 ///
@@ -126,7 +125,7 @@ pub fn per_event(component: &[u8]) -> Result<Paired> {
     )
 }
 
-/// Has both sides time so many events at a time, and gives the time of one.
+/// Times both sides with this number of events in each run. Returns the times of one event.
 fn of_each(
     events: u32,
     mut left: impl FnMut(u32) -> Result<Duration>,
@@ -136,7 +135,7 @@ fn of_each(
     Ok(Paired { left: all.left / events, right: all.right / events, ..all })
 }
 
-/// The time of so many events, after one that finds nothing warm.
+/// The time of this number of events. One cold event before them is not timed.
 fn repeated(events: u32, mut event: impl FnMut() -> Result<()>) -> Result<Duration> {
     event()?;
     timed(|| (0..events).try_for_each(|_| event()))
@@ -149,11 +148,11 @@ fn session(engine: &Engine, component: &[u8], instance: Instance) -> Result<Sess
     Ok(watcher.session().personality(personality).build())
 }
 
-/// Has kvwatch deliver an event, which must leave nothing to be told.
+/// Delivers an event with kvwatch. The outcome must be clean.
 ///
 /// # Errors
 ///
-/// When the guest traps, or does something wrong with a handle.
+/// When the guest traps, or violates a rule for handles.
 pub fn deliver(session: &mut Session, content: &Content) -> Result<()> {
     let outcome = session.set(KEY, content);
     ensure!(outcome.is_clean(), "kvwatch: {:?}, {:?}", outcome.ending, outcome.violations());

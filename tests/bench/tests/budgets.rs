@@ -1,7 +1,8 @@
-//! What is counted has budgets: a change that makes a watcher dearer fails here, and says by how much.
+//! Budgets for the counted figures. A change that makes a watcher more expensive fails here. The failure shows by how
+//! much.
 //!
-//! Each figure is what `cargo run --bin bench` printed when it was last changed. A figure that became smaller should be entered
-//! here, so that it stays so. Nothing that is timed is asserted.
+//! Each budget is the figure that `cargo run --bin bench` printed when the budget was last changed. If a figure becomes
+//! smaller, enter it here, so that it stays small. No test checks a time.
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -15,7 +16,7 @@ use bench::sizes::Sizes;
 use harness::{pinned_rust, test};
 use wasm_targets::Target;
 
-/// Instructions and bytes depend on the compiler's version. What else is counted does not.
+/// Instructions and bytes depend on the compiler's version. The other counted figures do not.
 fn main() -> ExitCode {
     harness::run([
         test!(instructions_of_an_event).needs(pinned_rust),
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     ])
 }
 
-/// What the SDK may cost, and whether that is at most what it costs by hand, as it should be.
+/// The highest allowed figure with the SDK, and its highest allowed ratio to the figure by hand.
 struct Budget {
     name: &'static str,
     with_sdk: u64,
@@ -38,14 +39,14 @@ const fn budget(name: &'static str, with_sdk: u64, goal: f64) -> Budget {
     Budget { name, with_sdk, goal }
 }
 
-/// No goal but the budget itself.
+/// No goal: only the budget limits the figure.
 const NONE: f64 = f64::INFINITY;
 
-/// The same source and compiler give the same figures; a standard library that was built elsewhere from the same source, as
-/// Debian's is, may be a few instructions and bytes off. One in a hundred is for that, and for nothing else.
+/// The same source and compiler produce the same figures. But a standard library that was built elsewhere from the same
+/// source, like Debian's, may differ by a few instructions and bytes. The slack of 1 % is only for that.
 const SLACK: f64 = 1.01;
 
-/// An event's instructions. The goal is 1.00 times what they are by hand; 1.005 is 1.00 in the two decimals of the issue.
+/// The instructions of an event. The goal is 1.00 times those by hand. 1.005 is 1.00 in the two decimals of the issue.
 const INSTRUCTIONS: &[Budget] = &[
     budget("set, ignored", 88, 1.0),
     budget("7 B whole, not looked at", 359, 1.0),
@@ -53,8 +54,8 @@ const INSTRUCTIONS: &[Budget] = &[
     budget("7 B whole, `Bytes`", 496, 1.0),
     budget("64 KiB whole", 1_048_937, 1.0),
     budget("64 KiB whole, `Bytes`", 1_048_941, 1.0),
-    // The state has a fourth case, a payload's limit, which each read tells apart. The bytes that `BufRead` has buffered come first
-    // in a chunk too.
+    // The state has a fourth case, for a payload's limit, and each read checks for it. A chunk, too, starts with the
+    // bytes that `BufRead` has buffered.
     budget("7 B streamed, chunks", 646, 1.0),
     budget("7 B streamed, `BufRead`", 497, 1.0),
     budget("7 B streamed, `Read`", 489, 1.0),
@@ -68,7 +69,7 @@ const INSTRUCTIONS: &[Budget] = &[
     budget("`get-many` of 10 keys", 3_808, 1.05),
 ];
 
-/// Sizes of components.
+/// The sizes of components.
 const BYTES: &[Budget] = &[
     budget("the least watcher", 11_066, 1.0),
     budget("the least that reads", 12_198, 1.0),
@@ -83,7 +84,7 @@ const BYTES: &[Budget] = &[
     budget("sums up through `Read`", 19_568, NONE),
 ];
 
-/// What each thing that an author may use costs on `wasm32-unknown-unknown`: bytes and instructions, without and with the feature
+/// The cost of each use on `wasm32-unknown-unknown`: bytes and instructions, without and with the feature
 /// `small-allocator`.
 const SIZES: &[(&str, [u64; 2], [u64; 2])] = &[
     ("nothing", [11_066, 88], [3_045, 83]),
@@ -104,7 +105,7 @@ const SIZES: &[(&str, [u64; 2], [u64; 2])] = &[
     ("`open`, `into_bytes`, `BufRead`", [21_849, 629], [10_059, 628]),
 ];
 
-/// Allocations in a thousand reads: counted, whatever compiled them.
+/// The allocations in a thousand reads. They do not depend on the compiler.
 const READS: &[Budget] =
     &[budget("`Read` into 64 KiB", 0, 0.0), budget("`BufRead`", 0, 0.0), budget("chunks", 1_000, 1.0)];
 
@@ -113,24 +114,22 @@ fn guests() -> &'static [Guests; 2] {
     GUESTS.get_or_init(|| Guests::of_both_sides().expect("the guests should build"))
 }
 
-/// Holds figures against their budgets, all of them before it fails.
+/// Compares figures with their budgets. Checks all figures before it fails.
 #[expect(clippy::cast_precision_loss, reason = "no figure comes near 2^52")]
 fn hold(unit: &str, budgets: &[Budget], slack: f64, figures: &[(&str, Pair)]) {
     assert!(
         budgets.iter().map(|budget| budget.name).eq(figures.iter().map(|(name, _)| *name)),
-        "every figure has a budget, in the order of the table"
+        "every figure must have a budget, in the order of the table"
     );
     let mut faults = Vec::new();
     for (budget, (name, pair)) in budgets.iter().zip(figures) {
         let Pair { by_hand, with_sdk } = *pair;
         if with_sdk as f64 > budget.with_sdk as f64 * slack {
-            faults.push(format!("{name}: {with_sdk} {unit}, where the budget is {}", budget.with_sdk));
+            faults.push(format!("{name}: {with_sdk} {unit}, but the budget is {}", budget.with_sdk));
         }
         if with_sdk as f64 > by_hand as f64 * budget.goal {
             let goal = budget.goal;
-            faults.push(format!(
-                "{name}: {with_sdk} {unit}, where it is {by_hand} by hand and the goal {goal} times that"
-            ));
+            faults.push(format!("{name}: {with_sdk} {unit}, but the goal is {goal} times the {by_hand} by hand"));
         }
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
@@ -163,7 +162,7 @@ fn sizes_of_what_an_author_uses() {
     let sizes = Sizes::of(Target::UnknownUnknown).expect("the guests should build").sizes;
     assert!(
         SIZES.iter().map(|(name, ..)| *name).eq(sizes.iter().map(|size| size.name)),
-        "every use has a budget, in the order of the table"
+        "every use must have a budget, in the order of the table"
     );
     let mut faults = Vec::new();
     for ((name, with_sdk, small), size) in SIZES.iter().zip(&sizes) {
@@ -174,7 +173,7 @@ fn sizes_of_what_an_author_uses() {
                 [("bytes", budget[0], cost.bytes), ("instructions", budget[1], cost.instructions)]
             {
                 if figure as f64 > budget as f64 * SLACK {
-                    faults.push(format!("{name}, {what}: {figure} {unit}, where the budget is {budget}"));
+                    faults.push(format!("{name}, {what}: {figure} {unit}, but the budget is {budget}"));
                 }
             }
         }
@@ -186,7 +185,7 @@ fn packages_before_a_watcher() {
     let packages = packages(guests()).with_sdk;
     assert!(
         packages <= 10,
-        "{packages} packages are compiled before a watcher, where the budget is 10 and the goal 11"
+        "{packages} packages are compiled before a watcher, but the budget is 10 and the goal is 11"
     );
 }
 
@@ -195,7 +194,7 @@ fn allocations_of_a_read() {
     hold("allocations", READS, 1.0, &figures(ALLOCATIONS, |rivals| allocations(&machine, guests(), rivals)));
 }
 
-/// The benchmarks do it with a million.
+/// The benchmarks deliver a million events.
 fn memory_is_flat_over_20_000_events() {
     let machine = Machine::fast().expect("wasmtime should run here");
     for (name, growth) in figures(STEADY, |rivals| growth(&machine, guests(), rivals, 20_000)) {

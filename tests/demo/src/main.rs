@@ -1,7 +1,7 @@
 //! Builds and starts the demo, which is in the package `demo-watchers`.
 //!
-//! The demo contains wasmtime, and its first build takes minutes. This program depends on nothing. It starts after a second, and says
-//! what comes.
+//! The demo contains wasmtime, and its first build takes minutes. This program depends on nothing. It starts after a second, and
+//! describes the next steps.
 
 use std::env;
 use std::io;

@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode, Output};
 
 use harness::test;
 
-/// Set where this binary is the subject of its own tests.
+/// The variable that is set when this binary is the subject of its own tests.
 const SUBJECT: &str = "HARNESS_SUBJECT";
 
 fn runs() {}

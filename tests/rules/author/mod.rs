@@ -2,7 +2,7 @@
 //!
 //! The law of reading: the author gets the whole payload, in order, once, for every sequence of calls. An empty answer means the
 //! end. A call that reads to the end reaches the end. An error has a reason in the host, and comes after all bytes before it. The
-//! law of writing: the host has the bytes that the author was told are written, in order, once.
+//! law of writing: the host has the bytes that the SDK has reported as written, in order, once.
 //!
 //! The property tests and the fuzz target share this file. They differ in the source of the calls.
 

@@ -20,7 +20,7 @@ pub(crate) enum Writing {
 /// The most bytes of a value that a host keeps by default.
 const KEPT: usize = 1 << 20;
 
-/// The host has the bytes that the author was told are written, in order, once. `finish` returns the first failure, every time.
+/// The host has the bytes that the SDK has reported as written, in order, once. `finish` returns the first failure, every time.
 pub(crate) fn writes_what_was_written(personality: &Personality, writings: &[Writing]) -> Checked {
     let mut host = TestHost::<Idle>::with(personality.clone());
     let mut value = Value::new();
@@ -66,7 +66,7 @@ impl Writing {
     }
 }
 
-/// Writes. Adds the bytes that the author is told are written to `written`.
+/// Writes. Adds the bytes that the SDK reports as written to `written`.
 fn write(
     host: &mut TestHost<Idle>,
     value: &mut Value,
@@ -125,7 +125,7 @@ fn source(host: &mut TestHost<Idle>, content: &[u8], held: bool) -> Option<Input
     }
 }
 
-/// Whether the host gives a reason for this error.
+/// Whether the personality explains this error.
 fn excused(personality: &Personality, kind: ErrorKind) -> bool {
     let (reads, writes) = (turns(personality.read.empty), turns(personality.write.empty));
     match kind {

@@ -10,7 +10,7 @@ export class Trap extends Error {}
 
 const STREAM_ERROR = { dummy: 0 };
 
-/** The most bytes that one read gives. */
+/** The most bytes that one read returns. */
 const MOST_READ = 64n * 1024n;
 
 /** The live handles of one kind. */
@@ -184,7 +184,7 @@ export class Host {
         const all = this.#ask('get-many', bucket, (store, name) => keys.map((key) => store.get(name, key)));
         return Uint32Array.from(all.map((bytes) => this.#kinds.payload.add(bytes, 'get-many')));
       },
-      // The draft gives this call no error.
+      // In the draft this call has no error.
       getKeys: (bucket) => this.#store.keys(this.#get('bucket', bucket, 'get-keys')),
       setMany: (bucket, keys, pairs) => {
         const contents = pairs.map(([key, value]) => [key, this.#written(value, 'set-many')]);

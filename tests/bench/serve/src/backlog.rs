@@ -1,4 +1,4 @@
-//! Measures what kvwatch and the server need for a backlog of a million keys.
+//! Measures the memory and the time that kvwatch and the server need for a backlog of a million keys.
 
 use std::time::Instant;
 
@@ -9,12 +9,12 @@ use crate::rate::{LIMIT, new_name, until_acked};
 use crate::server::{Server, fill};
 use crate::shortened;
 
-/// How many keys there are, unless the variable says another number.
+/// The number of keys, unless [`VARIABLE`] has another number.
 const EVENTS: u64 = 1_000_000;
 const VARIABLE: &str = "KVWATCH_BACKLOG";
 const PAYLOAD: usize = 100;
 
-/// A table of what was measured.
+/// Measures a backlog. Returns a table of the results.
 pub(crate) async fn measure(programs: &Programs) -> Result<String> {
     let events = std::env::var(VARIABLE).ok().map_or(Ok(shortened(EVENTS)), |number| number.parse())?;
     let mut server = Server::start().await?;

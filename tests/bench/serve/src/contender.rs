@@ -9,24 +9,24 @@ use crate::process::Process;
 use crate::rival::{self, Work};
 use crate::server::Server;
 
-/// What the contenders need.
+/// The files that the contenders need.
 pub(crate) struct Programs {
     /// The program kvwatch.
     pub(crate) kvwatch: PathBuf,
-    /// The watcher: it sums up the bytes of each payload.
+    /// The watcher, which sums up the bytes of each payload.
     pub(crate) watcher: PathBuf,
 }
 
 /// A program that handles the events of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contender {
-    /// A consumer on `async-nats` that acknowledges, and does nothing else.
+    /// A consumer on `async-nats` that only acknowledges events.
     Bare,
-    /// The same, and each ack is confirmed by the server, as those of kvwatch are.
+    /// The same consumer, but the server confirms each ack, as it does for kvwatch.
     Confirmed,
-    /// The watcher's work, in the consumer itself.
+    /// A consumer that does the watcher's work itself.
     Native,
-    /// The watcher, in the consumer, on wasmtime, by hand.
+    /// A consumer that runs the watcher on wasmtime, without kvwatch.
     ByHand,
     /// `kvwatch serve` with this number of workers.
     Kvwatch(u16),
@@ -47,7 +47,7 @@ impl Contender {
         }
     }
 
-    /// Starts the program on all events of a bucket, under this name.
+    /// Starts the program on all events of a bucket, with this name for its consumer.
     pub(crate) fn start(self, programs: &Programs, server: &Server, bucket: &str, name: &str) -> Result<Process> {
         let rival = |work: Work| -> Result<Command> {
             let mut command = Command::new(std::env::current_exe()?);
@@ -65,7 +65,7 @@ impl Contender {
     }
 }
 
-/// kvwatch as a user starts it. The log has its warnings and errors.
+/// The command `kvwatch serve`, as a user starts it. Its log contains warnings and errors.
 fn serve(kvwatch: &Path, watcher: &Path, server: &Server, bucket: &str, name: &str, workers: u16) -> Command {
     let mut command = Command::new(kvwatch);
     command

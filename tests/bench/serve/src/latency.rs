@@ -1,4 +1,4 @@
-//! The time from a put until the server has the ack of its event.
+//! Measures the time from a put until the server has the ack of its event.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -15,19 +15,19 @@ use crate::rate::new_name;
 use crate::server::Server;
 use crate::shortened;
 
-/// Events that are not counted: they find nothing warm.
+/// The number of first events that are not counted, because the program is cold.
 const WARM_UP: usize = 500;
 const EVENTS: u64 = 5_000;
 const INTERVAL: Duration = Duration::from_millis(1);
 const PAYLOAD: usize = 100;
-/// No event takes nearly as long.
+/// The maximum wait for an ack. No event takes nearly as long.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// A table with a line for each contender.
+/// Measures the latency of every contender. Returns a table with a line for each contender.
 pub(crate) async fn measure(programs: &Programs) -> Result<String> {
     let events = shortened(EVENTS);
     let mut table = format!(
-        "Latency from put to ack, {events} events of {PAYLOAD} B, one each {INTERVAL:?}:\n\n| | p50 | p99 |\n|---|---:|---:|\n"
+        "Latency from put to ack, {events} events of {PAYLOAD} B, one every {INTERVAL:?}:\n\n| | p50 | p99 |\n|---|---:|---:|\n"
     );
     for contender in Contender::ALL {
         let histogram =
@@ -39,18 +39,18 @@ pub(crate) async fn measure(programs: &Programs) -> Result<String> {
     Ok(table)
 }
 
-/// In microseconds.
+/// Measures the latencies of a contender, in microseconds.
 async fn latencies(programs: &Programs, contender: Contender, events: usize) -> Result<Histogram<u64>> {
     let server = Server::start().await?;
     let context = server.bucket("b").await?;
     let name = new_name();
-    // The acks themselves tell when an event was handled, in the same way for all contenders.
+    // The acks show when an event was handled, in the same way for all contenders.
     let mut acks = context.client().subscribe(format!("$JS.ACK.KV_b.{name}.>")).await?;
     let _program = contender.start(programs, &server, "b", &name)?;
 
     let client = context.client();
     let value = bytes::Bytes::from(vec![b'x'; PAYLOAD]);
-    // The events have the numbers 1, 2, 3… in the stream, because nobody else puts any.
+    // The events have the numbers 1, 2, 3… in the stream, because no other client puts events.
     client.publish("$KV.b.first", value.clone()).await?;
     next_ack(&mut acks).await?;
     let mut put = Vec::new();
@@ -74,7 +74,7 @@ async fn latencies(programs: &Programs, contender: Contender, events: usize) -> 
             }
         }
     }
-    let mut histogram = Histogram::new(3).context("the histogram cannot be made")?;
+    let mut histogram = Histogram::new(3).context("cannot create the histogram")?;
     for (put, acked) in put.iter().zip(&acked).skip(WARM_UP) {
         let acked = acked.context("an event was not acknowledged")?;
         histogram.record(u64::try_from((acked - *put).as_micros())?).context("a latency is out of range")?;
@@ -82,20 +82,20 @@ async fn latencies(programs: &Programs, contender: Contender, events: usize) -> 
     Ok(histogram)
 }
 
-/// The number of the event that is acknowledged next.
+/// Waits for the next ack. Returns the number of its event.
 async fn next_ack(acks: &mut async_nats::Subscriber) -> Result<usize> {
     loop {
-        let ack = timeout(LIMIT, acks.next()).await.context("no ack comes")?.context("the connection is lost")?;
-        // Both forms are acks; what else comes only keeps an event.
+        let ack = timeout(LIMIT, acks.next()).await.context("no ack arrived")?.context("the connection is lost")?;
+        // Both forms are acks. Other messages do not acknowledge the event.
         if ack.payload.is_empty() || ack.payload.starts_with(b"+ACK") {
             return sequence(&ack);
         }
     }
 }
 
-/// An ack goes to `$JS.ACK.STREAM.CONSUMER.DELIVERIES.SEQUENCE.…`.
+/// Returns the number of an event from the subject of its ack: `$JS.ACK.STREAM.CONSUMER.DELIVERIES.SEQUENCE.…`.
 fn sequence(ack: &Message) -> Result<usize> {
     let parts: Vec<_> = ack.subject.split('.').collect();
-    ensure!(parts.len() == 9, "the subject of an ack has another form: {}", ack.subject);
+    ensure!(parts.len() == 9, "the subject of an ack has an unexpected format: {}", ack.subject);
     Ok(parts[5].parse()?)
 }

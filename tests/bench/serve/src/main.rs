@@ -1,7 +1,8 @@
-//! Measures `kvwatch serve` on a real `nats-server`, beside programs that do the same with less.
+//! Measures `kvwatch serve` on a real `nats-server`, and compares it with simpler programs that do the same work.
 //!
-//! `cargo run --bin bench -- serve` builds and runs this. It gets the paths of kvwatch, of the watcher and of the plot. The names of
-//! parts may follow: `rates`, `latency`, `backlog`. To be a rival, it starts itself with the argument `consume`.
+//! `cargo run --bin bench -- serve` builds this program and runs it. Its arguments are the paths of kvwatch, the
+//! watcher and the plot. The names of parts may follow: `rates`, `latency`, `backlog`. To run a rival, the program
+//! starts itself with the argument `consume`.
 
 mod backlog;
 mod contender;
@@ -20,14 +21,14 @@ use server::Server;
 use wasmtime::error::Context as _;
 use wasmtime::{Result, bail};
 
-/// Payloads in bytes, and how many events of each are a backlog.
+/// The sizes of payloads in bytes, and the number of events in a backlog of each size.
 const PAYLOADS: [(usize, u64); 5] =
     [(100, 40_000), (1_000, 40_000), (10_000, 10_000), (100_000, 2_000), (1_000_000, 300)];
-/// Each rate is the median of so many runs. All contenders have one run before the first has its second.
+/// Each rate is the median of this number of runs. All contenders have their first run before any has its second.
 const ROUNDS: usize = 3;
-/// If this variable is set, there is one round, and a tenth of the events: to try the benchmark, not to measure.
+/// If this variable is set, there is one round with a tenth of the events. It is for trying the benchmark, not for figures.
 const QUICK: &str = "KVWATCH_QUICK";
-/// The goal: so much of the bare consumer's rate, with one worker.
+/// The goal for the ratio of the rates: kvwatch with one worker to the bare consumer.
 const GOAL: f64 = 0.7;
 
 fn main() -> Result<()> {
@@ -42,7 +43,7 @@ fn main() -> Result<()> {
             let programs = Programs { kvwatch: kvwatch.into(), watcher: watcher.into() };
             runtime.block_on(measure(&programs, plot.into(), parts))
         }
-        _ => bail!("this is a part of the benchmarks: `cargo run --bin bench -- serve` builds and runs it"),
+        _ => bail!("this program is a part of the benchmarks: `cargo run --bin bench -- serve` builds and runs it"),
     }
 }
 
@@ -68,7 +69,7 @@ async fn measure(programs: &Programs, plot: PathBuf, parts: &[&str]) -> Result<(
     Ok(())
 }
 
-/// The rates of the contenders, in their order, for one size of payloads.
+/// The results for one size of payloads, in the order of [`Contender::ALL`].
 pub(crate) struct Rates {
     pub(crate) payload: usize,
     pub(crate) events_per_second: Vec<f64>,
@@ -83,19 +84,19 @@ fn rounds() -> usize {
     if is_quick() { 1 } else { ROUNDS }
 }
 
-/// So many events, or fewer to try the benchmark.
+/// This number of events, or a tenth of it if [`QUICK`] is set.
 pub(crate) fn shortened(events: u64) -> u64 {
     if is_quick() { events / 10 } else { events }
 }
 
-/// Prints a line of the table for each size of payloads.
+/// Measures all contenders. Prints a table with a line for each size of payloads.
 async fn rates(programs: &Programs) -> Result<Vec<Rates>> {
     let names = Contender::ALL.map(Contender::name).join(" | ");
     println!("| payload | {names} | ratio |\n|---|{}", "---:|".repeat(Contender::ALL.len() + 1));
     let mut all = Vec::new();
     for (payload, events) in PAYLOADS {
         let events = shortened(events);
-        // A server of its own, so that no figure depends on what came before.
+        // Each size has a new server, so that no figure depends on earlier runs.
         let server = Server::start().await?;
         let context = server.bucket("b").await?;
         server::fill(&context, "b", payload, 0..events).await?;
@@ -128,7 +129,7 @@ fn line(Rates { payload, events_per_second, .. }: &Rates) -> String {
     format!("| {} | {} | {ratio:.2}{missed} |", size(*payload), figures.join(" | "))
 }
 
-/// A table with a line for each size of payloads.
+/// A table of the CPU times, with a line for each size of payloads.
 fn cpu_times(rates: &[Rates]) -> String {
     let names = Contender::ALL.map(Contender::name).join(" | ");
     let mut lines = vec![format!("| payload | {names} |\n|---|{}", "---:|".repeat(Contender::ALL.len()))];
@@ -145,7 +146,7 @@ fn median(runs: &[Run], of: impl Fn(&Run) -> f64) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// A size of a payload in words.
+/// The size of a payload as text.
 pub(crate) fn size(bytes: usize) -> String {
     match bytes {
         1_000_000.. => format!("{} MB", bytes / 1_000_000),

@@ -1,4 +1,4 @@
-//! The rates as a picture: payloads from left to right, events per second upwards, both in powers of ten.
+//! A plot of the rates. The x axis shows the payload and the y axis the events per second. Both are logarithmic.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 158, 115),
 ];
 
-/// Writes the picture.
+/// Writes the plot to `path`.
 pub(crate) fn draw(path: &Path, rates: &[Rates]) -> Result<()> {
     let failed = |cause: &dyn std::error::Error| -> Error { format_err!("{cause}") };
     let canvas = SVGBackend::new(path, (900, 520)).into_drawing_area();

@@ -1,4 +1,4 @@
-//! How fast a contender handles a backlog.
+//! Measures the rate at which a contender handles a backlog.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use wasmtime::{Result, ensure};
 use crate::contender::{Contender, Programs};
 use crate::server::Server;
 
-/// How often the server is asked how many events are acknowledged.
+/// The interval between two requests for the number of acknowledged events.
 const POLL: Duration = Duration::from_millis(5);
-/// No run is timed for longer. A slow contender does not come to the end of its backlog.
+/// The maximum time of a timed run. A slow contender does not reach the end of its backlog.
 const TIMED: Duration = Duration::from_secs(3);
-/// No program needs nearly as long to start and to handle what is due.
+/// The maximum time of any other wait. No program needs nearly as long to start and to handle the events.
 pub(crate) const LIMIT: Duration = Duration::from_mins(30);
 
 /// A run of a contender.
@@ -24,7 +24,8 @@ pub(crate) struct Run {
     pub(crate) cpu_micros: f64,
 }
 
-/// Runs a contender on this number of events in the bucket `b`. The first events are not timed, because the program starts then.
+/// Runs a contender on this number of events in the bucket `b`. The first events are not timed, because the program starts
+/// then.
 pub(crate) async fn measure(
     server: &Server,
     context: &Context,
@@ -54,7 +55,8 @@ pub(crate) fn new_name() -> String {
     format!("run-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Waits until this number of the `events` is acknowledged, or until the time is over. Returns the time, and how many are acknowledged.
+/// Waits until `due` of the `events` are acknowledged, or for the time `longest`. Returns the current time and the number of
+/// acknowledged events.
 pub(crate) async fn until_acked(
     context: &Context,
     bucket: &str,
@@ -66,7 +68,7 @@ pub(crate) async fn until_acked(
     let stream = context.get_stream(format!("KV_{bucket}")).await?;
     let begun = Instant::now();
     loop {
-        // The program may not have made the consumer yet.
+        // The program may not have created the consumer yet.
         let acked = match stream.consumer_info(name).await {
             Ok(info) => events - info.num_pending - info.num_ack_pending as u64,
             Err(_) => 0,

@@ -1,4 +1,4 @@
-//! The programs that kvwatch is compared with: a consumer on `async-nats`, in the way of its documentation.
+//! The programs with which kvwatch is compared: a consumer on `async-nats`, written as its documentation shows.
 
 use std::fmt;
 use std::hint::black_box;
@@ -18,17 +18,17 @@ use wasmtime::{Engine, Error, Result, Store, StoreContextMut, format_err};
 #[path = "../../guests/sum.rs"]
 mod sum;
 
-/// The argument that makes this program a rival.
+/// The first argument of this program when it runs as a rival.
 pub(crate) const COMMAND: &str = "consume";
 
-/// So many acks wait for their confirmation at the same time.
+/// The maximum number of acks that wait for their confirmation at the same time.
 const IN_FLIGHT: usize = 100;
 
-/// What is done with each event, before its ack.
+/// The work for each event, before its ack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     None,
-    /// Nothing, and the ack is confirmed.
+    /// No work, but the server confirms the ack.
     ConfirmedAcks,
     Native,
     Wasmtime,
@@ -53,14 +53,14 @@ impl FromStr for Work {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|work| work.to_string() == text).with_context(|| format!("{text} is no work"))
+        Self::ALL.into_iter().find(|work| work.to_string() == text).with_context(|| format!("unknown work: {text}"))
     }
 }
 
-/// Does the work of an event with this key and payload.
+/// Does the work for an event with this key and payload.
 type Handler = dyn FnMut(&str, &Bytes) -> Result<()> + Send;
 
-/// Consumes the events of a bucket for ever.
+/// Consumes the events of a bucket forever.
 pub(crate) async fn consume(work: Work, url: &str, bucket: &str, name: &str, watcher: &Path) -> Result<()> {
     let mut handle: Box<Handler> = match work {
         Work::None | Work::ConfirmedAcks => Box::new(|_, _| Ok(())),
@@ -101,7 +101,7 @@ pub(crate) async fn consume(work: Work, url: &str, bucket: &str, name: &str, wat
     }
 }
 
-/// A watcher on wasmtime with the imports that it uses, and no more.
+/// A watcher on wasmtime with only the imports that it uses.
 struct ByHand {
     store: Store<Bytes>,
     on_set: TypedFunc<(u32, String, u32), ()>,
@@ -113,7 +113,7 @@ impl ByHand {
         let engine = Engine::default();
         let component = Component::from_file(&engine, path)?;
         let mut linker = Linker::new(&engine);
-        // The SDK imports functions for failures, too. Nothing fails here.
+        // The SDK also imports functions for failures. Nothing fails here.
         linker.define_unknown_imports_as_traps(&component)?;
         linker.allow_shadowing(true);
         let mut types = linker.instance("wasi:keyvalue/types")?;

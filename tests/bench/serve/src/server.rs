@@ -1,4 +1,4 @@
-//! The server, and the events in it.
+//! The `nats-server` and its events.
 
 use std::ops::Range;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use crate::process::Process;
 
 static PROGRAM: harness::Server = harness::Server::new("nats-server", "NATS_SERVER");
 
-/// So many puts wait for their confirmation at the same time.
+/// The maximum number of puts that wait for their confirmation at the same time.
 const IN_FLIGHT: usize = 500;
 
 /// A `nats-server` on 127.0.0.1, with its data in a temporary folder.
@@ -41,7 +41,7 @@ impl Server {
         self.process.memory()
     }
 
-    /// Stops the server in order, and starts it again. Returns the time from the start until its buckets can be used.
+    /// Stops the server gracefully and starts it again. Returns the time from the start until its bucket can be used.
     pub(crate) async fn restart(&mut self, bucket: &str) -> Result<Duration> {
         Command::new("kill").args(["-TERM", &self.process.0.id().to_string()]).status()?;
         self.process.0.wait()?;
@@ -52,7 +52,7 @@ impl Server {
         Ok(begun.elapsed())
     }
 
-    /// A connection, once the server answers.
+    /// Connects to the server, and waits until it answers.
     pub(crate) async fn context(&self) -> Result<Context> {
         for _ in 0..3000 {
             if let Ok(client) = async_nats::connect(self.url()).await {
@@ -66,7 +66,7 @@ impl Server {
         bail!("nats-server does not answer")
     }
 
-    /// A connection, and a new bucket in files.
+    /// Connects to the server, and creates a bucket that is stored in files.
     pub(crate) async fn bucket(&self, name: &str) -> Result<Context> {
         let context = self.context().await?;
         let config = stream::Config {
@@ -95,13 +95,13 @@ fn spawn(folder: &tempfile::TempDir, port: u16) -> Result<Process> {
     Ok(Process(child))
 }
 
-/// Puts this number of events. Each has a key of its own.
+/// Puts an event for each of these numbers. Each event has its own key.
 pub(crate) async fn fill(context: &Context, bucket: &str, payload: usize, numbers: Range<u64>) -> Result<()> {
     let value = Bytes::from(vec![b'x'; payload]);
     let mut acks = Vec::new();
     for number in numbers {
         acks.push(context.publish(format!("$KV.{bucket}.key.{number}"), value.clone()).await?);
-        // Large values would be in memory all at once.
+        // Otherwise, all large values would be in memory at the same time.
         if acks.len() * payload.max(1) >= IN_FLIGHT * 10_000 || acks.len() == IN_FLIGHT {
             for ack in acks.drain(..) {
                 ack.await?;

@@ -12,9 +12,9 @@ use crate::printed::Printed;
 const STREAM: u32 = 3;
 const VALUE: u32 = 4;
 
-/// How often each of the draft's functions was called.
+/// The number of calls of each function of the draft.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they are the draft's own")]
+#[expect(missing_docs, reason = "the fields have the names of the draft's functions")]
 pub struct Calls {
     pub open_bucket: u64,
     pub drop_bucket: u64,
@@ -35,7 +35,7 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Of all functions together.
+    /// The number of calls of all functions together.
     #[must_use]
     pub fn total(&self) -> u64 {
         let Self { open_bucket, drop_bucket, drop_payload, payload_consume_sync, payload_consume_async, .. } = self;
@@ -47,20 +47,20 @@ impl Calls {
     }
 }
 
-/// What stands behind an instance.
+/// The host's state for an instance.
 pub(super) struct Host {
     pub(super) calls: Calls,
-    /// What `payload-consume-sync` gives.
+    /// The bytes that `payload-consume-sync` returns.
     whole: Arc<[u8]>,
-    /// What is left of the payload to stream.
+    /// The number of bytes of the payload that are not streamed yet.
     left: u64,
     chunk: Arc<[u8]>,
-    /// What the guest wrote to a value.
+    /// The bytes that the guest wrote to values.
     pub(super) written: Vec<u8>,
     pub(super) memory: usize,
-    /// For guests that import WASI. It grants nothing but the standard output.
+    /// The WASI context for guests that import WASI. It grants only the standard output.
     wasi: Option<Box<(WasiCtx, ResourceTable)>>,
-    /// What the guest prints goes there. Without it, it is lost.
+    /// The destination of the guest's output. `None` discards the output.
     pub(super) stdout: Option<Printed>,
 }
 
@@ -98,17 +98,17 @@ impl Host {
         }
     }
 
-    /// Makes the next payload one of `len` bytes, whichever way it is consumed.
+    /// Sets the length of the next payload, for both ways of consuming it.
     pub(super) fn supply(&mut self, len: u64) {
         self.left = len;
-        // What is too large for one list is only streamed.
+        // A payload that is too large for one list can only be streamed.
         let whole = usize::try_from(len).unwrap_or(usize::MAX).min(CHUNK);
         if self.whole.len() != whole {
             self.whole = Arc::from(&self.chunk[..whole]);
         }
     }
 
-    /// Makes the next payload these bytes. They are not streamed.
+    /// Sets the bytes of the next payload. They cannot be streamed.
     pub(super) fn supply_whole(&mut self, bytes: &[u8]) {
         self.left = 0;
         self.whole = Arc::from(bytes);
@@ -125,7 +125,7 @@ impl Host {
 
 impl ResourceLimiter for Host {
     fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
-        // A guest has one memory; of one that is instrumented, which has two, nobody asks it.
+        // A guest has one memory. An instrumented guest has two, but nobody reads this field for it.
         self.memory = desired;
         Ok(true)
     }
@@ -137,7 +137,7 @@ impl ResourceLimiter for Host {
 
 type Caller<'a> = StoreContextMut<'a, Host>;
 
-/// The imports that the guests have among them.
+/// Creates a linker with all imports of the guests.
 pub(super) fn linker(engine: &Engine) -> Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
@@ -197,14 +197,14 @@ pub(super) fn linker(engine: &Engine) -> Result<Linker<Host>> {
         guest.data_mut().calls.drop_value += 1;
         Ok(())
     })?;
-    // Only a guest that was refused something has an error, and here none is.
-    types.func_wrap("trace", |_: Caller<'_>, (_,): (u32,)| -> Result<(String,)> { bail!("no error was given") })?;
-    types.func_wrap("drop-error", |_: Caller<'_>, (_,): (u32,)| -> Result<()> { bail!("no error was given") })?;
+    // A guest gets an error only if a call is refused, and this host refuses no call.
+    types.func_wrap("trace", |_: Caller<'_>, (_,): (u32,)| -> Result<(String,)> { bail!("no call was refused") })?;
+    types.func_wrap("drop-error", |_: Caller<'_>, (_,): (u32,)| -> Result<()> { bail!("no call was refused") })?;
     add_outbound(&mut linker)?;
     Ok(linker)
 }
 
-/// The imports of the guests that act on the store. Every key has the payload of the event.
+/// Adds the imports for guests that act on the store. The value of every key is the payload of the event.
 fn add_outbound(linker: &mut Linker<Host>) -> Result<()> {
     let mut readwrite = linker.instance("wasi:keyvalue/readwrite")?;
     readwrite.func_wrap("get", |mut guest: Caller<'_>, (_, _): (u32, String)| {

@@ -1,6 +1,6 @@
 //! A host for key-value watchers: runs components of the world `wasi:keyvalue/inbound-keyvalue`.
 //!
-//! A [`Watcher`] is a compiled component. A [`Session`] gives it events. An [`Outcome`] is the result of one event. [`Watched`]
+//! A [`Watcher`] is a compiled component. A [`Session`] delivers events to it. An [`Outcome`] is the result of one event. [`Watched`]
 //! is a store in memory whose changes go to a watcher. [`build`] makes components of cargo packages.
 //!
 //! ```no_run

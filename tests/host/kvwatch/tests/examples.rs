@@ -57,7 +57,7 @@ fn absolute(program: &Path) -> PathBuf {
     if program.components().count() > 1 { program.to_owned() } else { on_path().unwrap_or_else(|| program.to_owned()) }
 }
 
-/// Runs a script, which must print `expected`. PORT stands for each port.
+/// Runs a script, which must print `due`. PORT stands for each port.
 fn prints(path: &str, arguments: &[&str], due: &str) {
     let folder = tempfile::tempdir().unwrap();
     let output = script(path, folder.path()).args(arguments).output().unwrap();

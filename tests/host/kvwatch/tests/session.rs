@@ -137,7 +137,7 @@ fn the_memory_limit() {
     outcome.expect_handled();
     assert_eq!(outcome.peak_memory, 128 << 10);
     let trapped = set(&engine, &grow(2)).expect_trapped();
-    // Only the watcher knows why it gave up.
+    // Only the watcher knows why it stopped.
     assert_eq!(
         trapped.headline(),
         "on-set of \"users/ada\" trapped: wasm `unreachable` instruction executed (before that, the memory limit of 128 KiB \

@@ -94,7 +94,7 @@ fn a_line_is_there_while_its_event_goes_on_for_ever() {
         });
         let line = receiver.recv_timeout(PATIENCE);
         let ended = child.try_wait().unwrap();
-        // The event has no end, so the reader gets one only from this.
+        // The event never ends. Without this, the reader would wait for ever.
         child.kill().unwrap();
         let output = child.wait_with_output().unwrap();
         reader.join().unwrap();
@@ -227,7 +227,7 @@ fn a_signal_lets_the_event_in_hand_end_and_a_second_one_does_not() {
             let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
             kill(pid, signal).unwrap();
             if patient {
-                // The note comes because the event goes on.
+                // The note comes because the event is still running.
                 let mut note = String::new();
                 BufReader::with_capacity(1, child.stderr.as_mut().unwrap()).read_line(&mut note).unwrap();
                 assert!(note.starts_with("note: an event is still running"), "{note}");
@@ -247,7 +247,7 @@ fn a_signal_lets_the_event_in_hand_end_and_a_second_one_does_not() {
                 assert!(stderr(&output).starts_with("1 event\n"), "{}", stderr(&output));
             } else {
                 assert!(output.stdout.len() < 1 << 20);
-                // A slow machine has time for the note.
+                // On a slow machine, the note may come.
                 let other = stderr(&output).lines().filter(|line| !line.starts_with("note: ")).count();
                 assert_eq!(other, 0, "{}", stderr(&output));
             }
@@ -322,7 +322,7 @@ fn input_that_is_not_an_event_is_reported_and_not_delivered() {
     }
 }
 
-/// Its first page cannot be read, now or later.
+/// The first page of this file can never be read.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_that_cannot_be_read_is_reported_once_and_ends_the_run() {

@@ -74,7 +74,7 @@ pub struct Violation {
 pub(crate) struct Violations {
     kept: Vec<Violation>,
     total: u64,
-    /// Whether they are only counted.
+    /// Whether violations are only counted.
     counted: bool,
 }
 

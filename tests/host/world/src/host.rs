@@ -33,8 +33,8 @@ pub use written::Written;
 
 /// A host of the world, without a guest. It has the draft's functions under the draft's names, on bare handles.
 ///
-/// The SDK's `TestHost` drives a watcher against one natively, and `kvwatch` puts one behind a component. It accounts for every
-/// handle. It behaves well, except for what the decorators of its [`Personality`] change.
+/// The SDK's `TestHost` runs a watcher on it natively, and `kvwatch` runs a component on it. It accounts for every handle. It
+/// behaves well, except for the changes by the decorators of its [`Personality`].
 ///
 /// An event starts with [`begin_set`](Self::begin_set) or [`begin_delete`](Self::begin_delete). Then the guest calls the draft's
 /// functions. [`end`](Self::end) ends the event.
@@ -78,7 +78,7 @@ pub struct Host {
     changes: Changes,
     calls: u64,
     trapped: bool,
-    /// The place that makes the calls, in native tests.
+    /// The place in the code that makes the calls, in native tests.
     caller: Option<&'static Location<'static>>,
 }
 
@@ -95,7 +95,7 @@ pub enum Details {
     Counted,
 }
 
-/// The handles that a set gives a guest.
+/// The handles that a guest gets with a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SetHandles {
@@ -216,7 +216,7 @@ impl Host {
     /// Starts a set. Makes the handles that the host passes to `on-set`.
     #[inline]
     pub fn begin_set(&mut self, content: &Content) -> SetHandles {
-        // The clone waits for all earlier writes to memory, so it comes before those of this function.
+        // The clone waits for all earlier writes to memory, so it comes before the writes of this function.
         let content = content.clone();
         self.begin();
         let bucket = self.insert(HandleKind::Bucket, "on-set", Object::Bucket(None));
@@ -320,7 +320,7 @@ impl Host {
         self.table.len()
     }
 
-    /// Sets the place that makes the next calls. The origin of their handles names it.
+    /// Sets the place in the code that makes the next calls. The origin of their handles names it.
     pub fn set_caller(&mut self, caller: &'static Location<'static>) {
         self.caller = Some(caller);
     }

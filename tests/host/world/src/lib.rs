@@ -1,7 +1,7 @@
 //! The world `inbound-keyvalue` of wasi-keyvalue from the host's side, without WebAssembly, a network or a terminal.
 //!
-//! Two programs use this crate. The SDK's feature `testing` runs a watcher natively against a [`Host`], and `kvwatch` puts one
-//! behind a component. Both therefore account for handles in the same way.
+//! Two programs use this crate. The SDK's feature `testing` runs a watcher natively on a [`Host`], and `kvwatch` runs a
+//! component on one. Both therefore account for handles in the same way.
 //!
 //! | module | what it contains |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | `events` | recorded events and their file format |
 //! | `numbering` | how handles are numbered |
 //! | `host` | the well-behaved host: its state, and an event from its begin to its end |
-//! | `host::decorator` | how a decorator changes what the host does |
+//! | `host::decorator` | how a decorator changes the behaviour of the host |
 //! | `host::wasi_io`, `host::types` | the draft's functions on bare handles, one file for each interface |
 //! | `host::outbound` | the draft's functions that act on the store: `readwrite`, `atomic` and `batch` |
 //! | `host::reply`, `host::changes` | the results of calls on the store, and the changes that they made |

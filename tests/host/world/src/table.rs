@@ -19,7 +19,7 @@ pub(crate) struct Table<T> {
     serial: u64,
 }
 
-/// The numbers that one counter gives out. All kinds share the first space, unless each kind counts for itself.
+/// The numbers of one counter. All kinds share the first space, unless each kind counts for itself.
 #[derive(Debug)]
 struct Space {
     next: u32,
@@ -82,7 +82,7 @@ impl<T> Table<T> {
         }
     }
 
-    /// The next number that no live handle has, after the numbers began anew.
+    /// The next number that no live handle has, after the numbers started again.
     #[cold]
     fn unused_again(&mut self, kind: HandleKind) -> u32 {
         loop {
@@ -176,7 +176,7 @@ impl<T> Table<T> {
         live
     }
 
-    /// Forgets the handles from a serial number on. With 0 it forgets all of them, as a host does that drops an instance.
+    /// Forgets the handles from a serial number on. With 0 it forgets all handles, like a host that drops an instance.
     #[inline]
     pub(crate) fn clear(&mut self, since: u64) {
         self.places.forget_past();

@@ -1,4 +1,4 @@
-//! Tests the accounts of the host, and the bounds on what it keeps for a guest that breaks rules for ever.
+//! Tests the accounts of the host, and the bounds on its memory for a guest that breaks rules for ever.
 
 use inbound_keyvalue_host::{BadHandle, Content, Host, Numbering, Personality};
 

@@ -1,4 +1,4 @@
-//! Tests the limits on what a host keeps for a guest, and the end of a call that takes too long.
+//! Tests the limits on the memory that a host keeps for a guest, and the end of a call that takes too long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -191,7 +191,7 @@ fn the_test_guest_reports_the_same_where_it_is_refused() {
     compare(&mut native, &outcomes);
 }
 
-/// Gives the native host the settings of `host.mjs`.
+/// Applies the settings of `host.mjs` to the native host.
 fn awkward(host: &mut Personality) {
     host.numbering = Numbering { per_kind: true, first: 0, reuse: false };
     host.read.size = Size::Random;
@@ -242,8 +242,8 @@ fn record(name: &str, events: &[Event]) -> PathBuf {
     file
 }
 
-/// Gives the native host the same events, and compares everything that both hosts can see. The number of calls is not compared,
-/// because it depends on the random sizes of each host.
+/// Delivers the same events to the native host, and compares everything that both hosts can see, except for the number of calls,
+/// which depends on the random sizes of each host.
 fn compare(native: &mut TestHost<Exerciser>, outcomes: &[Outcome]) {
     native.tolerate();
     for (event, outcome) in events().into_iter().zip(outcomes) {

@@ -1,4 +1,4 @@
-//! Reads what was set as text, and does nothing with it.
+//! Reads the payload as text, and does nothing with it.
 
 use crate::exports::wasi::keyvalue::handle_watch::Guest;
 use crate::wasi::keyvalue::types;
@@ -24,7 +24,7 @@ impl Guest for Watcher {
     }
 }
 
-/// The host has refused to hand over a payload: its reason is read and let go, and the host told by a trap.
+/// The host has refused to return a payload. The guest reads the reason, drops the error, and traps.
 #[cold]
 fn refused(error: u32) -> ! {
     let _reason = types::trace(error);

@@ -1,4 +1,4 @@
-//! Copies one key of the store to another.
+//! Copies the value of one key in the store to another key.
 
 use crate::exports::wasi::keyvalue::handle_watch::Guest;
 use crate::wasi::keyvalue::{readwrite, types, wasi_io};
@@ -56,7 +56,7 @@ fn store(bucket: u32, key: &str, mut rest: &[u8]) {
     types::drop_value(value);
 }
 
-/// The value cannot be written.
+/// The value cannot be written. The guest traps.
 #[cold]
 fn failed() -> ! {
     core::arch::wasm32::unreachable()

@@ -1,4 +1,4 @@
-//! Reads what was set as a stream, and writes to a value how many allocations there were.
+//! Reads the payload as a stream, and writes the number of allocations to a value.
 
 use crate::exports::wasi::keyvalue::handle_watch::Guest;
 use crate::wasi::keyvalue::{types, wasi_io};
@@ -8,7 +8,7 @@ mod counting;
 
 wit_bindgen::generate!({ path: "../../../../wit", world: "inbound-keyvalue" });
 
-/// The most that is asked for at a time.
+/// The maximum number of bytes that one read requests.
 const ASK: u64 = 64 * 1024;
 
 struct Watcher;
@@ -40,7 +40,7 @@ impl Guest for Watcher {
 fn tell(allocations: u64) {
     let value = types::new_value();
     let Ok(body) = types::value_write_body(value) else { core::arch::wasm32::unreachable() };
-    // The host of these benchmarks takes all it is given.
+    // The host of these benchmarks accepts all bytes of a write.
     if wasi_io::write(body, &allocations.to_le_bytes()).is_err() {
         core::arch::wasm32::unreachable()
     }
@@ -48,7 +48,7 @@ fn tell(allocations: u64) {
     types::drop_value(value);
 }
 
-/// The host has refused a call: its reason is read and let go, and the host told by a trap.
+/// The host has refused a call. The guest reads the reason, drops the error, and traps.
 #[cold]
 fn refused(error: u32) -> ! {
     let _reason = types::trace(error);
@@ -56,7 +56,7 @@ fn refused(error: u32) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// The stream has failed, and has no reason.
+/// The stream has failed, without a reason. The guest drops it and traps.
 #[cold]
 fn failed(stream: u32) -> ! {
     wasi_io::drop_input_stream(stream);

@@ -32,7 +32,7 @@ fn handle(payload: u32) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The host's reason.
+/// The host's reason for a refused call.
 struct Refused(String);
 
 impl Refused {

@@ -1,4 +1,4 @@
-//! Takes what was set as a stream, a large buffer at a time.
+//! Reads the payload as a stream into a large buffer.
 
 use core::cell::RefCell;
 
@@ -10,7 +10,7 @@ mod take;
 
 wit_bindgen::generate!({ path: "../../../../wit", world: "inbound-keyvalue" });
 
-/// The most that is asked for at a time.
+/// The maximum number of bytes that one read requests.
 const ASK: usize = 64 * 1024;
 
 /// The size of the buffer.
@@ -54,7 +54,7 @@ impl Guest for Watcher {
     }
 }
 
-/// The host has refused a call: its reason is read and let go, and the host told by a trap.
+/// The host has refused a call. The guest reads the reason, drops the error, and traps.
 #[cold]
 fn refused(error: u32) -> ! {
     let _reason = types::trace(error);
@@ -62,7 +62,7 @@ fn refused(error: u32) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// The stream has failed, and has no reason.
+/// The stream has failed, without a reason. The guest drops it and traps.
 #[cold]
 fn failed(stream: u32) -> ! {
     wasi_io::drop_input_stream(stream);

@@ -1,4 +1,4 @@
-//! Looks at nothing.
+//! Ignores every event.
 
 use crate::exports::wasi::keyvalue::handle_watch::Guest;
 use crate::wasi::keyvalue::types;

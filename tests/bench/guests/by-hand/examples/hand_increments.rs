@@ -1,4 +1,4 @@
-//! Counts the sets in the store.
+//! Counts the sets in a key of the store.
 
 use crate::exports::wasi::keyvalue::handle_watch::Guest;
 use crate::wasi::keyvalue::{atomic, types};

@@ -1,4 +1,4 @@
-//! Sums up the lines of what was set, read with `lines` of the standard library.
+//! Sums up the lines of the payload, read with `lines` of the standard library.
 
 use core::cell::Cell;
 use core::hint::black_box;
@@ -49,7 +49,7 @@ fn add_lines(reader: BufReader<Stream>) -> io::Result<()> {
     Ok(())
 }
 
-/// The host has refused a call: its reason is read and let go, and the host told by a trap.
+/// The host has refused a call. The guest reads the reason, drops the error, and traps.
 #[cold]
 fn refused(error: u32) -> ! {
     let _reason = types::trace(error);

@@ -1,4 +1,4 @@
-//! Copies what was set to a value, with `copy` of the standard library.
+//! Copies the payload to a value, with `copy` of the standard library.
 
 use std::io;
 
@@ -38,7 +38,7 @@ impl Guest for Watcher {
     }
 }
 
-/// The host has refused a call: its reason is read and let go, and the host told by a trap.
+/// The host has refused a call. The guest reads the reason, drops the error, and traps.
 #[cold]
 fn refused(error: u32) -> ! {
     let _reason = types::trace(error);

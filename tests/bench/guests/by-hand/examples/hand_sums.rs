@@ -1,4 +1,4 @@
-//! Sums up what was set, read whole, until something is deleted.
+//! Sums up payloads, read whole. A delete resets the sum.
 
 use core::cell::Cell;
 use core::hint::black_box;
@@ -32,7 +32,7 @@ impl Guest for Watcher {
     }
 }
 
-/// The host has refused to hand over a payload: its reason is read and let go, and the host told by a trap.
+/// The host has refused to return a payload. The guest reads the reason, drops the error, and traps.
 #[cold]
 fn refused(error: u32) -> ! {
     let _reason = types::trace(error);

@@ -1,4 +1,4 @@
-//! Reads what was set, and does nothing with it.
+//! Reads the payload, and does nothing with it.
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 

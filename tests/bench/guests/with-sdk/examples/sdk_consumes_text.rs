@@ -1,4 +1,4 @@
-//! Reads what was set as text, and does nothing with it.
+//! Reads the payload as text, and does nothing with it.
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 

@@ -1,4 +1,4 @@
-//! Copies one key of the store to another.
+//! Copies the value of one key in the store to another key.
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 

@@ -1,4 +1,4 @@
-//! Reads what was set through `BufRead`, and writes to a value how many allocations there were.
+//! Reads the payload through `BufRead`, and writes the number of allocations to a value.
 
 use std::io::{BufRead, Write};
 

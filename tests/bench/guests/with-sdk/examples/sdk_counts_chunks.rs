@@ -1,4 +1,4 @@
-//! Reads what was set as a stream's chunks, and writes to a value how many allocations there were.
+//! Reads the payload as chunks of a stream, and writes the number of allocations to a value.
 
 use std::io::Write;
 

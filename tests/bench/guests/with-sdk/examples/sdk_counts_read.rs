@@ -1,4 +1,4 @@
-//! Reads what was set into a buffer of its own, and writes to a value how many allocations there were.
+//! Reads the payload into the watcher's own buffer, and writes the number of allocations to a value.
 
 use std::io::{Read, Write};
 

@@ -1,4 +1,4 @@
-//! Takes what was set through `BufRead`, as fast as it can.
+//! Reads the payload through `BufRead`, as fast as possible.
 
 use std::io::BufRead;
 

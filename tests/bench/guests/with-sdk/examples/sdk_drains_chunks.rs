@@ -1,4 +1,4 @@
-//! Takes what was set as a stream's chunks, as fast as it can.
+//! Reads the payload as chunks of a stream, as fast as possible.
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 

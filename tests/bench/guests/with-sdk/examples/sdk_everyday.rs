@@ -1,4 +1,4 @@
-//! Opens a bucket, and reads what was set: whole or as a stream, as the key says.
+//! Opens a bucket, and reads the payload. The key decides whether it is read whole or as a stream.
 
 use core::hint::black_box;
 use std::io::BufRead as _;

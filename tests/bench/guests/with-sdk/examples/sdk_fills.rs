@@ -1,4 +1,4 @@
-//! Takes what was set as a stream, a large buffer at a time.
+//! Reads the payload as a stream into a large buffer.
 
 use std::io::Read;
 

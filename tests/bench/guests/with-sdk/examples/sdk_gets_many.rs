@@ -1,4 +1,4 @@
-//! Reads ten keys of the store, and adds up their lengths.
+//! Reads the values of ten keys in the store, and adds up their lengths.
 
 use core::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Makes so many values as the payload says, has all of them at the same time, and drops them in the order in which they were made.
+//! Creates as many values as the payload says, keeps all of them, and then drops them in the order of creation.
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, Value, handle_watch};
 

@@ -1,4 +1,4 @@
-//! Looks at nothing.
+//! Ignores every event.
 
 use inbound_keyvalue::{HandleWatch, handle_watch};
 

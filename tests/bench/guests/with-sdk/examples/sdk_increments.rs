@@ -1,4 +1,4 @@
-//! Counts the sets in the store.
+//! Counts the sets in a key of the store.
 
 use inbound_keyvalue::{Bucket, HandleWatch, HandlerResult, Key, Payload, handle_watch};
 

@@ -1,4 +1,4 @@
-//! Reads what was set as JSON.
+//! Reads the payload as JSON.
 
 use core::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Sums up the lines of what was set, read with `lines` of the standard library.
+//! Sums up the lines of the payload, read with `lines` of the standard library.
 
 use core::hint::black_box;
 use std::io::BufRead as _;

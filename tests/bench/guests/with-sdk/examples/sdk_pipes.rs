@@ -1,4 +1,4 @@
-//! Copies what was set to a value, with `copy` of the standard library.
+//! Copies the payload to a value, with `copy` of the standard library.
 
 use std::io;
 

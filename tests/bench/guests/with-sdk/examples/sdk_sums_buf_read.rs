@@ -1,4 +1,4 @@
-//! Sums up what was set, read through `BufRead`.
+//! Sums up payloads, read through `BufRead`. A delete resets the sum.
 
 use core::hint::black_box;
 use std::io::BufRead;

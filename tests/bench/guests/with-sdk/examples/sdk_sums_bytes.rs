@@ -1,4 +1,4 @@
-//! Sums up what was set, read whole as `Bytes`, until something is deleted.
+//! Sums up payloads, read whole as `Bytes`. A delete resets the sum.
 
 use core::hint::black_box;
 

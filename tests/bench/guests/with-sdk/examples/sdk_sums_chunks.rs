@@ -1,4 +1,4 @@
-//! Sums up what was set, read as a stream's chunks.
+//! Sums up payloads, read as chunks of a stream. A delete resets the sum.
 
 use core::hint::black_box;
 

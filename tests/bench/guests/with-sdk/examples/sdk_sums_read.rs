@@ -1,4 +1,4 @@
-//! Sums up what was set, read into a buffer of its own.
+//! Sums up payloads, read into the watcher's own buffer. A delete resets the sum.
 
 use core::hint::black_box;
 use std::io::Read;

@@ -31,7 +31,7 @@ pub(super) fn of(library: &Library, artifact: &Path, artifacts: &[Artifact]) -> 
 /// The files and folders in which a change can be the remedy for a build that failed. Such a build writes no list of the files
 /// that it read.
 pub(super) fn of_failed(build: &Build, library: &Library, unreadable: Vec<PathBuf>) -> Vec<PathBuf> {
-    // If a dependency is missing, cargo gives the metadata of a package only without its dependencies.
+    // If a dependency is missing, cargo prints the metadata of a package only without its dependencies.
     let metadata = select::metadata(build, &["--offline", "--filter-platform", build.target.as_str()])
         .or_else(|_| select::metadata(build, &["--no-deps"]));
     let packages = metadata.map(|metadata| metadata.packages).unwrap_or_default();

@@ -1,7 +1,7 @@
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Ends builds from any thread: cargo and the compilers that it runs. A build is given its `Stop` with
+/// Ends builds from any thread: cargo and the compilers that it runs. A build gets its `Stop` with
 /// [`Build::stop`](super::Build::stop).
 ///
 /// ```

@@ -67,7 +67,7 @@ pub(crate) fn cache(no_cache: bool) -> Option<Cache> {
     })
 }
 
-/// Tells why compiled watchers are not kept.
+/// Warns that compiled watchers are not kept, and why.
 pub(crate) fn warn_of_cache(error: &dyn std::error::Error) {
     style::warning(&format!(
         "compiled watchers cannot be kept for the next start: {}; name another folder with {}, or give --no-cache",

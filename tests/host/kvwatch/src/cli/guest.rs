@@ -19,7 +19,7 @@ pub(crate) struct GuestOutput {
 enum Target {
     /// A pipe or a file: the bytes do not change.
     Bytes,
-    /// A terminal: whole lines, without control characters. The bytes are a line that has no end yet.
+    /// A terminal: whole lines, without control characters. The bytes are a line that has not ended yet.
     Lines(Vec<u8>),
 }
 

@@ -57,7 +57,7 @@ impl<R: BufRead> Read for Progress<R> {
     }
 }
 
-/// Turns while some work goes on, and names the work.
+/// Turns during some work, and names the work.
 pub(crate) struct Spinner {
     bar: ProgressBar,
     _shown: Shown,

@@ -249,7 +249,7 @@ fn conclude(runner: &mut Runner, ended: Result<bool>, signal: Option<u8>) -> Res
     })
 }
 
-/// Gives the watcher the events of an open file.
+/// Delivers the events of an open file to the watcher.
 pub(super) fn replay_file(
     runner: &mut Runner,
     path: &Path,
@@ -274,7 +274,7 @@ pub(super) fn replay_file(
     runner.replay(&mut Lines::new(name, events), None)
 }
 
-/// Gives the watcher the events of the file again after every change, until a signal ends it.
+/// Delivers the events of the file again after every change, until a signal ends the run.
 fn follow(runner: &mut Runner, path: &Path, watch: &Watch, limits: ReadLimits, signals: &Signals) -> Result<()> {
     // Between two replays no event is running, and the summary is already written.
     signals.end_at_once();

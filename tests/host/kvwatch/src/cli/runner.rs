@@ -1,4 +1,4 @@
-//! Gives the events of a source to a watcher, and reports each of them.
+//! Delivers the events of a source to a watcher, and reports each event.
 
 use std::convert::Infallible;
 
@@ -35,7 +35,7 @@ impl Runner {
         Self { store, report, stats, strict, signals: None, feed: 0, file: None, unsaved: false }
     }
 
-    /// Gives the watcher its own changes of the watched bucket as events, up to the round `depth`.
+    /// Delivers the watcher's own changes of the watched bucket to it as events, up to the round `depth`.
     pub(crate) fn feed(&mut self, depth: u32) {
         self.feed = depth;
     }
@@ -80,7 +80,7 @@ impl Runner {
         Ok(outcome)
     }
 
-    /// Gives the watcher what it changed in the watched bucket.
+    /// Delivers the watcher's changes of the watched bucket to it.
     fn feed_back(&mut self, outcome: &Outcome) -> Result<()> {
         let mut feed = Feed::new(self.feed);
         feed.add(0, self.store.bucket(), outcome);
@@ -147,7 +147,7 @@ impl Runner {
         Ok(true)
     }
 
-    /// Changes to another watcher. The store stays as it is.
+    /// Changes to another watcher. The store does not change.
     pub(crate) fn reload(&mut self, watcher: Watcher) {
         self.store.session_mut().replace(watcher);
     }

@@ -43,7 +43,7 @@ mod imp {
     use super::super::{stdout, style};
     use super::{ENDING, exit_code};
 
-    /// If the run has not ended so long after the first signal, the user gets a note.
+    /// If the run has not ended this long after the first signal, the user gets a note.
     const PATIENCE: Duration = Duration::from_millis(500);
     const STILL_RUNNING: &str = "an event is still running, and kvwatch ends after it; a second Ctrl-C ends kvwatch at once, and \
                                  --time limits the time of an event";

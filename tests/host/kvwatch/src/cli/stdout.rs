@@ -37,7 +37,7 @@ pub(crate) fn is_terminal() -> bool {
 ///
 /// # Errors
 ///
-/// When this or an earlier block could not be written. What could not be written is lost.
+/// When this or an earlier block could not be written. The bytes that could not be written are lost.
 pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     write_with(|block| {
         block.extend_from_slice(bytes);
@@ -57,7 +57,7 @@ pub(crate) fn check() -> io::Result<()> {
     pending().take_failure()
 }
 
-/// Writes what `fill` appends to standard output. If `fill` fails, nothing is written.
+/// Writes the bytes that `fill` appends to standard output. If `fill` fails, nothing is written.
 ///
 /// # Errors
 ///

@@ -87,7 +87,7 @@ impl WatcherArgs {
         })
     }
 
-    /// Reads the component, or builds it, and gives each line that cargo writes to `line`.
+    /// Reads the component, or builds it. Passes each line that cargo writes to `line`.
     pub(crate) fn component_telling(&self, line: impl FnMut(&str) + Send) -> Result<Component> {
         let Some(dir) = self.package_dir() else {
             let path = &self.watcher;

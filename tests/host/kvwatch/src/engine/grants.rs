@@ -1,4 +1,4 @@
-//! Decides what a watcher may import, and what it is granted beyond the world. No other module decides either.
+//! Decides which imports a watcher may have, and its grants beyond the world. No other module decides about these.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const HTTP: [&str; 2] = ["wasi:http/outgoing-handler", "wasi:http/types"];
 const NEVER_WAITS: [&str; 5] =
     ["wasi:random/", "wasi:cli/environment", "wasi:cli/exit", "wasi:cli/terminal-", "wasi:clocks/wall-clock"];
 
-/// Who provides an import.
+/// The provider of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Provider {
@@ -147,7 +147,7 @@ impl Grants {
         self
     }
 
-    /// Who provides an import.
+    /// The provider of an import.
     pub(crate) fn provider(&self, import: &str) -> Provider {
         if WORLD.contains(&import) {
             return Provider::World;
@@ -178,7 +178,7 @@ impl Grants {
         Ok(())
     }
 
-    /// Gives an instance the grants.
+    /// Grants them to an instance.
     pub(crate) fn apply(&self, wasi: &mut WasiCtxBuilder) -> wasmtime::Result<()> {
         wasi.envs(&self.env);
         for Dir { host, guest, read_only } in &self.dirs {

@@ -1,4 +1,4 @@
-//! `wasi:http`: requests that a watcher sends, to the hosts that it is granted.
+//! `wasi:http`: requests of a watcher to the hosts that are allowed.
 
 mod body;
 

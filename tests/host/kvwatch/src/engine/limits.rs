@@ -1,4 +1,4 @@
-//! The limits of an event: how they are counted while it runs.
+//! Counts what an event uses while it runs, and applies its limits.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -76,8 +76,8 @@ impl ResourceLimiter for Memory {
     }
 }
 
-/// The time that an event has used. The clock is stopped while the host passes on the output of the watcher, because a slow
-/// reader of the output is not the watcher's fault.
+/// The time that an event has used. The clock is stopped while the host writes the output of the watcher, because a slow reader
+/// of the output is not the watcher's fault.
 #[derive(Debug)]
 pub(crate) struct Clock {
     limit: Duration,
@@ -98,7 +98,7 @@ impl Clock {
         self.stopped.store(0, Relaxed);
     }
 
-    /// Does something while the clock is stopped.
+    /// Calls `act` while the clock is stopped.
     pub(crate) fn uncounted<T>(&self, act: impl FnOnce() -> T) -> T {
         let before = Instant::now();
         let result = act();

@@ -27,7 +27,7 @@ pub(crate) struct State {
     /// The number of calls in this event that ended with an error of the draft. Only the guest sees the error itself.
     pub(crate) failures: u64,
     counts_fuel: bool,
-    /// The grants that could not be given.
+    /// The error of the grants that could not be applied.
     denied: Option<wasmtime::Error>,
     wasi: WasiCtx,
     table: ResourceTable,

@@ -17,7 +17,7 @@ use crate::units::ByteSize;
 pub struct Outcome {
     /// How the event ended.
     pub ending: Ending,
-    /// How often the watcher broke a rule for handles.
+    /// The number of times that the watcher broke a rule for handles.
     pub violation_count: u64,
     /// The number of the watcher's changes of the store.
     pub change_count: u64,

@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 pub(crate) use console::MOST_CAPTURED;
 pub(super) use console::{Console, Words};
 
-/// Where the output of a watcher goes: its standard output and its standard error.
+/// The destination of a watcher's standard output and standard error.
 #[derive(Default)]
 pub struct Output(Target);
 

@@ -1,4 +1,4 @@
-//! Reads from a component's bytes, before anything is compiled: its imports, its exports, and how much work it causes.
+//! Reads the imports and the exports of a component from its bytes, and the work that it causes, before anything is compiled.
 //!
 //! A file of 5 KB can describe two million instances, and wasmtime flattens all of them when it compiles. So this module counts
 //! everything first. It reads the file once, in time that grows linearly with its size.

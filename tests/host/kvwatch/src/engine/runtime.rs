@@ -12,7 +12,7 @@ use super::linking::{self, State};
 use super::preflight::Preflight;
 use crate::error::Error;
 
-/// What compiles and runs watchers, and the limits that they run under. Cheap to clone.
+/// Compiles and runs watchers, under limits. A clone is cheap.
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,20 +27,20 @@ pub struct Engine {
     on_demand: Machine,
     pooled: Option<Machine>,
     limits: Limits,
-    /// How many bytes the host keeps for a guest. `None` without a memory limit.
+    /// The most bytes that the host keeps for a guest. `None` without a memory limit.
     kept: Option<u64>,
     counts_fuel: bool,
     grants: Arc<Grants>,
     cache: Option<Cache>,
 }
 
-/// A wasmtime engine, and all that a watcher may import in it.
+/// A wasmtime engine, and the functions that a watcher may import in it.
 #[derive(Clone)]
 pub(crate) struct Machine {
     pub(crate) wasm: wasmtime::Engine,
     /// For components that import nothing that may wait. Their calls need no fiber.
     pub(crate) direct: Linker<State>,
-    /// For all others.
+    /// For all other components.
     pub(crate) waiting: Linker<State>,
 }
 
@@ -54,26 +54,26 @@ impl Machine {
     }
 }
 
-/// What an event may use. `None` is no limit.
+/// The limits of an event. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How long it may take. The making of its instance counts, and so does time in which the watcher waits. Time in which the
-    /// host passes on what the watcher writes does not count.
+    /// The longest time that it may take. The time for making its instance counts, and the time in which the watcher waits. The time
+    /// in which the host writes the output of the watcher does not count.
     ///
-    /// An instruction that fills or copies a whole memory cannot be interrupted. The event ends when that instruction has ended, and
-    /// is never handled then. The memory limit bounds how long the instruction takes: with 64 MiB it is some milliseconds. Without a
-    /// memory limit, an engine with a time limit has one of 4 GiB.
+    /// An instruction that fills or copies a whole memory cannot be interrupted. If its time is over, the event ends
+    /// after that instruction, and is never handled. The memory limit bounds the time of the instruction: with 64 MiB it takes some
+    /// milliseconds. An engine with a time limit and without a memory limit has a memory limit of 4 GiB.
     pub time: Option<Duration>,
-    /// How many bytes its instance may have in linear memories and tables together. An entry of a table is a pointer of the host.
+    /// The most bytes that its instance may have in linear memories and tables together. An entry of a table is a pointer of the host.
     pub memory: Option<u64>,
-    /// How much [fuel](https://docs.rs/wasmtime/latest/wasmtime/struct.Config.html#method.consume_fuel) it may consume: about
-    /// one for an instruction. A call of a function of the world costs 100, and one more for each 8 bytes that it moves.
+    /// The most [fuel](https://docs.rs/wasmtime/latest/wasmtime/struct.Config.html#method.consume_fuel) that it may consume. An
+    /// instruction costs about 1. A call of a function of the world costs 100, and 1 more for each 8 bytes that it moves.
     pub fuel: Option<u64>,
 }
 
 impl Limits {
-    /// How often the clock of the time limit ticks.
+    /// The interval between two ticks of the clock of the time limit.
     fn tick(limit: Duration) -> Duration {
         (limit / 20).clamp(Duration::from_millis(1), Duration::from_millis(100))
     }
@@ -89,28 +89,28 @@ impl Engine {
         Self::builder().build()
     }
 
-    /// An engine to be made.
+    /// Starts to make an engine.
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
     }
 
-    /// What an event may use.
+    /// The limits of an event.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// How many bytes the host keeps for a guest. `None` without a memory limit.
+    /// The most bytes that the host keeps for a guest. `None` without a memory limit.
     pub(crate) fn kept(&self) -> Option<u64> {
         self.kept
     }
 
-    /// What watchers are granted beyond the world.
+    /// The grants of watchers beyond the world.
     pub(crate) fn grants(&self) -> &Grants {
         &self.grants
     }
 
-    /// What runs this component: the pool, if there is one and the component fits into it.
+    /// The machine for this component: the one with the pool, if there is a pool and the component fits into it.
     pub(crate) fn machine_for(&self, component: &Preflight) -> &Machine {
         self.pooled.as_ref().filter(|_| fits_pool(component)).unwrap_or(&self.on_demand)
     }
@@ -155,7 +155,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Lets an instance have no more bytes in linear memories and tables together.
+    /// Limits the bytes that an instance has in linear memories and tables together.
     pub fn memory_limit(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.limits.memory = bytes.into();
         self
@@ -167,14 +167,14 @@ impl EngineBuilder {
         self
     }
 
-    /// Counts the fuel that an event consumes, for [`Outcome::fuel`](crate::Outcome::fuel), with a limit or without.
+    /// Counts the fuel that an event consumes, for [`Outcome::fuel`](crate::Outcome::fuel), even without a limit.
     pub fn count_fuel(mut self) -> Self {
         self.counts_fuel = true;
         self
     }
 
-    /// Allocates up front what `instances` at a time need. Instances are then made a lot faster, which counts where every event
-    /// has its own. A component that needs more than the pool has runs without it.
+    /// Allocates a pool for this number of `instances` at the same time. Instances are then made much faster, which matters if
+    /// every event has its own. A component that needs more than the pool has runs without it.
     pub fn pooled(mut self, instances: u32) -> Self {
         self.pooled = Some(instances);
         self
@@ -198,12 +198,12 @@ impl EngineBuilder {
     ///
     /// When wasmtime does not support this machine, there is no address space for the pool, or a granted folder cannot be read.
     pub fn build(self) -> Result<Engine, Error> {
-        /// A deep recursion is told by its innermost functions.
+        /// The most functions in a backtrace. The innermost ones are enough to recognize a deep recursion.
         const FRAMES: NonZeroUsize = NonZeroUsize::new(16).unwrap();
         self.grants.check().map_err(|(path, source)| Error::Read { path: path.to_owned(), source })?;
         let counts_fuel = self.counts_fuel || self.limits.fuel.is_some();
         let mut limits = self.limits;
-        // The largest memory of a component is the longest instruction.
+        // The largest memory bounds the time of the longest instruction.
         limits.memory = limits.memory.or(limits.time.map(|_| LARGEST_MEMORY));
         let mut config = Config::new();
         config
@@ -222,23 +222,24 @@ impl EngineBuilder {
     }
 }
 
-/// The memory limit where only the time is limited: all that a memory with addresses of 32 bits can have.
+/// The memory limit if only the time is limited: the largest memory with addresses of 32 bits.
 const LARGEST_MEMORY: u64 = 1 << 32;
 
-/// How many core instances, and how many tables, a component may have in the pool.
+/// The most core instances, and the most tables, that a component may have in the pool.
 const POOLED_MODULES: u32 = 16;
-/// How many memories a component may have in the pool.
+/// The most memories that a component may have in the pool.
 const POOLED_MEMORIES: u32 = 2;
-/// How many entries a table may have in the pool.
+/// The most entries that a table may have in the pool.
 const POOLED_ENTRIES: u32 = 20_000;
-/// How many functions a component may have in the pool, where the room of an instance grows with them.
+/// The most functions that a component may have in the pool. The size of an instance grows with them.
 const POOLED_FUNCTIONS: u64 = 10_000;
 
-/// Room for components as they are built from Rust: the module, and where it is for wasip1 the adapter with its shims.
+/// A pool for components that are built from Rust: the module, and for wasip1 the adapter with its shims.
 ///
-/// Wiping the memory that a guest touched is faster than returning it to the kernel. A guest built from Rust touches the end of its stack
-/// of 1 MiB, and little behind that. Linux 6.7 and later say which pages were touched, so only these are wiped: with `--fresh`, the events
-/// of two examples for `wasm32-wasip2` took a third and a half of the time. On other kernels all kept pages are wiped, so few are kept.
+/// Wiping the memory that a guest touched is faster than returning it to the kernel. A guest built from Rust touches the end of its
+/// stack of 1 MiB, and little memory behind it. Linux 6.7 and later report which pages were touched, so only these are wiped: with
+/// `--fresh`, the events of two examples for `wasm32-wasip2` took a third and a half of the
+/// time. On other kernels all kept pages are wiped, so few pages are kept.
 fn pool(instances: u32) -> PoolingAllocationConfig {
     let resident = if PoolingAllocationConfig::is_pagemap_scan_available() { 1 << 20 } else { 1 << 16 };
     let mut pool = PoolingAllocationConfig::new();
@@ -257,8 +258,8 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// Whether the pool has room for this component. The table of a component that starts with few entries may still grow to the
-/// pool's bound only.
+/// Whether the pool has room for this component. A table that starts with few entries can grow only
+/// to the bound of the pool.
 fn fits_pool(component: &Preflight) -> bool {
     let needs = component.needs;
     needs.core_instances <= POOLED_MODULES.into()
@@ -285,7 +286,7 @@ fn start_clock(engine: &wasmtime::Engine, tick: Duration) -> std::io::Result<()>
 mod tests {
     use super::*;
 
-    /// The compiler would refuse what does not fit, after it has compiled a large component in vain.
+    /// The compiler would refuse a component that does not fit, but only after it has compiled the component.
     #[test]
     fn only_what_fits_is_compiled_for_the_pool() {
         let instances = |count| "(core instance (instantiate $m)) ".repeat(count);
@@ -298,7 +299,7 @@ mod tests {
             (many("(table 1 funcref)", 16), true),
             (many("(table 1 funcref)", 17), false),
             (many("(table 19999 funcref)", 1), true),
-            // It could not grow.
+            // This table could not grow.
             (many("(table 20000 funcref)", 1), false),
             (many("(func)", 10_000), true),
             (many("(func)", 10_001), false),

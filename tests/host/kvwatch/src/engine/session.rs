@@ -19,9 +19,9 @@ use super::watcher::Watcher;
 pub use builder::SessionBuilder;
 use builder::{clock, keep, store};
 
-/// Gives a watcher events, one after the other.
+/// Delivers events to a watcher, one after the other.
 ///
-/// An instance is made when the first event comes. It is kept until it traps, unless the personality has one for each event.
+/// The first event makes an instance. It is kept until it traps, unless the personality has an instance for each event.
 pub struct Session {
     watcher: Watcher,
     store: Store<State>,
@@ -29,7 +29,7 @@ pub struct Session {
     console: Console,
     per_event: bool,
     timed: bool,
-    /// How many bytes of each value are kept, if the user has said so.
+    /// The most bytes of each value that are kept, if the caller has set it.
     keep_written: Option<usize>,
     /// The time and the fuel of every event, if there are limits.
     clock: Option<Arc<Clock>>,
@@ -37,9 +37,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// Gives the watcher a set.
+    /// Delivers a set to the watcher.
     ///
-    /// It may also be called within a tokio runtime, whose thread then waits. A server calls [`set_async`](Self::set_async).
+    /// You can call it within a tokio runtime too. It then blocks a thread of the runtime. A server calls
+    /// [`set_async`](Self::set_async).
     #[must_use = "a watcher's failure is only known from here: call `expect_handled`"]
     pub fn set(&mut self, key: &str, content: &Content) -> Outcome {
         if let Some(runtime) = self.watcher.runtime() {
@@ -52,9 +53,10 @@ impl Session {
         self.end(begun, Operation::Set, key, result)
     }
 
-    /// Gives the watcher a delete.
+    /// Delivers a delete to the watcher.
     ///
-    /// It may also be called within a tokio runtime, whose thread then waits. A server calls [`delete_async`](Self::delete_async).
+    /// You can call it within a tokio runtime too. It then blocks a thread of the runtime. A server calls
+    /// [`delete_async`](Self::delete_async).
     #[must_use = "a watcher's failure is only known from here: call `expect_handled`"]
     pub fn delete(&mut self, key: &str) -> Outcome {
         if let Some(runtime) = self.watcher.runtime() {
@@ -66,7 +68,7 @@ impl Session {
         self.end(begun, Operation::Delete, key, result)
     }
 
-    /// This has a function of its own, so that a watcher that never waits does not pay for the large frame of a future.
+    /// This is a separate function, so that a watcher that never waits does not pay for the large frame of a future.
     #[cold]
     fn set_waiting(&mut self, runtime: &Handle, key: &str, content: &Content) -> Outcome {
         wait_for(runtime, self.set_async(key, content))
@@ -78,10 +80,10 @@ impl Session {
         wait_for(runtime, self.delete_async(key))
     }
 
-    /// Gives the watcher a set. While the watcher waits for a clock, a file or a socket, the thread is free.
+    /// Delivers a set to the watcher. While the watcher waits for a clock, a file or a socket, the thread is free.
     ///
-    /// It must be awaited within a tokio runtime whose drivers for time and I/O are enabled. A future that is dropped ends the
-    /// event: call [`renew`](Self::renew) then, because the instance cannot go on.
+    /// It must be awaited within a tokio runtime whose drivers for time and I/O are enabled. If the future is dropped, the event
+    /// ends, and the instance cannot continue: call [`renew`](Self::renew) then.
     pub async fn set_async(&mut self, key: &str, content: &Content) -> Outcome {
         if self.watcher.runtime().is_none() {
             return self.set(key, content);
@@ -98,7 +100,7 @@ impl Session {
         self.end(begun, Operation::Set, key, result)
     }
 
-    /// Gives the watcher a delete, as [`set_async`](Self::set_async) gives it a set.
+    /// Delivers a delete to the watcher, as [`set_async`](Self::set_async) delivers a set.
     pub async fn delete_async(&mut self, key: &str) -> Outcome {
         if self.watcher.runtime().is_none() {
             return self.delete(key);
@@ -114,7 +116,7 @@ impl Session {
         self.end(begun, Operation::Delete, key, result)
     }
 
-    /// Gives the watcher a recorded event, as [`set_async`](Self::set_async) gives it a set.
+    /// Delivers a recorded event to the watcher, as [`set_async`](Self::set_async) delivers a set.
     pub async fn event_async(&mut self, event: &Event) -> Outcome {
         match &event.change {
             Change::Set(content) => self.set_async(&event.key, content).await,
@@ -122,7 +124,7 @@ impl Session {
         }
     }
 
-    /// Gives the watcher a recorded event.
+    /// Delivers a recorded event to the watcher.
     #[must_use = "a watcher's failure is only known from here: call `expect_handled`"]
     pub fn event(&mut self, event: &Event) -> Outcome {
         match &event.change {
@@ -139,13 +141,13 @@ impl Session {
 
     /// Drops the instance with its state. The next event goes to a fresh one.
     pub fn renew(&mut self) {
-        // The host lives on: its handles, and what it does at random, go on from where they were.
+        // The host stays the same: its handles remain, and its random behaviour continues.
         let host = mem::replace(&mut self.store.data_mut().keyvalue, Host::new(Personality::default()));
         self.guest = None;
         self.store = store(&self.watcher, &self.console, self.clock.as_ref(), host);
     }
 
-    /// Goes on with another watcher, in a fresh instance. What the host does stays as it is, and so do the handles.
+    /// Changes to another watcher, in a fresh instance. The host and its handles stay the same.
     pub fn replace(&mut self, watcher: Watcher) {
         (self.clock, self.fuel) = (clock(&watcher), watcher.engine().fuel());
         keep(&mut self.store.data_mut().keyvalue, self.keep_written, &watcher);
@@ -161,7 +163,7 @@ impl Session {
             self.store.set_epoch_deadline(1);
         }
         if let Some(fuel) = self.fuel {
-            // Fails only where fuel is not counted.
+            // This fails only if fuel is not counted.
             let _ = self.store.set_fuel(fuel);
         }
         let state = self.store.data_mut();
@@ -170,7 +172,7 @@ impl Session {
         begun
     }
 
-    /// The instance, made where there is none.
+    /// The instance. If there is none, this makes one.
     #[inline]
     fn running(&mut self) -> wasmtime::Result<HandleWatch> {
         match self.guest {
@@ -207,7 +209,7 @@ impl Session {
         result: wasmtime::Result<()>,
     ) -> Outcome {
         match result {
-            // Not every function of the host can be interrupted. What ends too late was not handled in time.
+            // Not every function of the host can be interrupted. An event that ends too late was not handled in time.
             Ok(()) if self.clock.as_ref().is_some_and(|clock| clock.left().is_none()) => {
                 self.trapped(begun, operation, key, &Trap::Interrupt.into())
             }
@@ -290,7 +292,7 @@ impl Session {
     }
 }
 
-/// The details of an event that has some.
+/// The details of an event that has details.
 #[cold]
 fn details(state: &mut State, violations: Vec<Violation>, words: Option<Words>) -> Box<Details> {
     Box::new(Details {

@@ -10,7 +10,7 @@ use super::session::{Session, SessionBuilder};
 
 /// A bucket of a store in memory whose changes go to a watcher. The watcher acts on the same store.
 ///
-/// A change is made before the watcher gets the event, and it stays when the event fails. The watcher's own changes are [in the
+/// A change is made before the watcher gets the event, and it stays if the event fails. The watcher's own changes are [in the
 /// outcome](Outcome::changes), and do not cause events.
 ///
 /// ```no_run

@@ -1,4 +1,4 @@
-//! Passes on the output of a watcher while the event's clock is stopped.
+//! Writes the output of a watcher while the event's clock is stopped.
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ pub(crate) fn runtime() -> io::Result<&'static Handle> {
         return Ok(runtime.handle());
     }
     let made = Builder::new_multi_thread().worker_threads(1).thread_name("kvwatch waiting").enable_all().build()?;
-    // Another thread may have been quicker. The runtime that is not needed ends in the background.
+    // Another thread may have been faster. The runtime that is not needed ends in the background.
     if let Err(unneeded) = RUNTIME.set(made) {
         unneeded.shutdown_background();
     }
@@ -35,7 +35,7 @@ pub(crate) fn wait_for<F: Future>(runtime: &Handle, future: F) -> F::Output {
     block_on(unconstrained(future))
 }
 
-/// The output of the future. `None` if the event's time is used up first: then the future is dropped, and its work ends.
+/// The output of the future. `None` if the event's time is used up first. Then the future is dropped, and its work ends.
 pub(crate) async fn within<F: Future>(clock: Option<&Clock>, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     // Most events never wait, and need no timer.

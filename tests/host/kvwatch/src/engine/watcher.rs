@@ -32,7 +32,7 @@ pub struct Watcher {
 pub struct Import {
     /// The name, for example `wasi:cli/stdout@0.2.6`.
     pub name: String,
-    /// Who provides it.
+    /// Its provider.
     pub provider: Provider,
 }
 
@@ -78,7 +78,7 @@ impl Watcher {
         Ok(Self { engine: engine.clone(), wasm, pre, name: name.into(), imports: imports.into(), runtime })
     }
 
-    /// The imports of a component, and who provides them. The component is not compiled, and does not have to fit the world.
+    /// The imports of a component, and their providers. The component is not compiled, and does not have to fit the world.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl Watcher {
         Ok(preflight.imports.into_iter().map(|name| Import::of(name, engine)).collect())
     }
 
-    /// The imports, or the names of those that nobody provides.
+    /// The imports, or the names of the imports that nobody provides.
     fn imports_of(preflight: &Preflight, engine: &Engine) -> Result<Vec<Import>, Vec<String>> {
         let imports: Vec<_> = preflight.imports.iter().map(|name| Import::of(name.clone(), engine)).collect();
         let unknown = |import: &&Import| import.provider == Provider::Unknown;
@@ -122,7 +122,7 @@ impl Watcher {
         &self.engine
     }
 
-    /// Begins a session, which gives this watcher events.
+    /// Begins a session, which delivers events to this watcher.
     pub fn session(&self) -> SessionBuilder {
         SessionBuilder::new(self.clone())
     }

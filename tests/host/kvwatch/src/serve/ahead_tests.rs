@@ -1,11 +1,11 @@
-//! Events that a handler with a queue of its own got early.
+//! Events that a handler with its own queue gets early.
 
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::serve::Permit;
 
-/// A handler like [`Worker`](crate::serve::Worker), in virtual time: all of them share the threads.
+/// A handler like [`Worker`](crate::serve::Worker), in virtual time. All handlers share the threads.
 struct Queued {
     log: Log,
     threads: Arc<Semaphore>,
@@ -32,7 +32,7 @@ impl Run {
         self
     }
 
-    /// The signal comes after so many milliseconds.
+    /// The signal comes after this number of milliseconds.
     fn after(mut self, millis: u64, signal: Signal) -> Self {
         self.memory.signals.push_back((Instant::now() + Duration::from_millis(millis), signal));
         self
@@ -108,7 +108,7 @@ async fn an_event_that_comes_again_begins_once() {
     assert_eq!(ended.unwrap(), Summary { given_back: 0, unfinished: 0 });
 }
 
-/// The handler of 1 ends in the same moment in which the process runs again. So a worker is free before the loop looks at the clock.
+/// The handler of event 1 ends at the moment when the process runs again. So a worker is free before the loop looks at the clock.
 #[tokio::test(start_paused = true)]
 async fn d5_an_event_that_waits_for_a_worker_does_not_begin_after_the_process_stood_still() {
     let mut run = one_and_others_behind();
@@ -144,7 +144,7 @@ async fn d6_an_event_that_waits_for_a_worker_is_given_back_at_a_shutdown() {
 #[tokio::test(start_paused = true)]
 async fn d6_an_event_that_waits_for_a_worker_is_given_back_when_the_source_fails() {
     let mut run = Run::new([event("a", 1), event("b", 2)]).with_workers(1);
-    // It comes after 1 has begun.
+    // The event comes after event 1 has begun.
     run = run.after(500, Signal::Open).after(600, event("c", 3));
     run.memory.fails = true;
     let (log, ended) = run.queued(100).await;
@@ -184,7 +184,7 @@ async fn an_event_that_waits_for_a_worker_does_not_count_as_running() {
     assert_eq!(snapshot.handler_time_sum, 3_000_000, "the waits are not in it");
 }
 
-/// A handler that panics while it waits is replaced; one that does not keep to the order of the calls loses no event.
+/// A handler that panics while it waits is replaced. A handler that breaks the order of the calls loses no event.
 #[tokio::test(start_paused = true)]
 async fn a_wrong_handler_loses_nothing() {
     struct Wrong(Log);

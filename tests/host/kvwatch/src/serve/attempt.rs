@@ -7,19 +7,19 @@ use super::handler::{Handler, Outcome};
 use super::permit::Issued;
 use super::schedule::Start;
 
-/// A handler returned. There is no worker any more if it panicked.
+/// A handler that returned or panicked. After a panic there is no worker.
 pub(super) struct Finished<H> {
     pub(super) worker: Option<H>,
     pub(super) start: Start,
     pub(super) issued: Issued,
-    /// What became of the event, and how long it ran. `None`: it did not begin.
+    /// The outcome of the event, and the time that it ran. `None` if it did not begin.
     pub(super) outcome: Option<(Outcome, Duration)>,
 }
 
-/// Gives an event to a handler, and waits for the outcome.
+/// Passes an event to a handler, and waits for the outcome.
 pub(super) async fn work<H: Handler>(mut worker: H, start: Start, issued: Issued) -> Finished<H> {
     let _awaited = issued.awaited();
-    // Within a block, because a handler may panic before there is a future.
+    // The call is inside the block, because a handler may panic before it returns a future.
     let handling = async { worker.handle_with_permit(&start.event, start.attempt, issued.permit()).await };
     let handled = AssertUnwindSafe(handling).catch_unwind().await;
     let (worker, outcome) = match handled {
@@ -27,7 +27,7 @@ pub(super) async fn work<H: Handler>(mut worker: H, start: Start, issued: Issued
         Err(_) => (None, Some(Outcome::Trapped("the handler panicked".into()))),
     };
     if outcome.is_some() {
-        // Nothing happens if the handler has done it.
+        // This does nothing if the handler has begun the event.
         drop(issued.permit().begin());
     }
     let outcome = issued.time().map(|time| {

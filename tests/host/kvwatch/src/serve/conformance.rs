@@ -1,4 +1,4 @@
-//! What every source must do.
+//! Tests the rules that every source must keep.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use super::handler::Outcome;
 use super::retry::Retry;
 use super::source::{Acked, BoxFuture, Signal, Source};
 
-/// Changes keys of a store, as its own client does: what [`conforms`] needs beside the source.
+/// Changes keys of a store, as the store's own client does. [`conforms`] needs it beside the source.
 pub trait Client: Send + Sync {
     /// Sets a key.
     fn set<'a>(&'a self, key: &'a str, value: &'a str) -> BoxFuture<'a, Result<(), Cause>>;
@@ -24,18 +24,18 @@ pub trait Client: Send + Sync {
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), Cause>>;
 }
 
-/// No store needs nearly as long for an event.
+/// The longest wait for an event. Every store is much faster.
 const LIMIT: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 3;
-/// So many times the suite sets one key in a row, without a pause.
+/// The number of times in a row that the suite sets one key, without a pause.
 const IN_A_ROW: usize = 50;
 
-/// Delivers events of a source to handlers, changes keys through `client`, and compares what the handlers saw with the rules
-/// D1 to D4, D6 and D8, as far as one process can see them.
+/// Delivers events of a source to handlers, changes keys through `client`, and compares the events of the handlers with the
+/// rules D1 to D4, D6 and D8, as far as one process can see them.
 ///
-/// The source must watch from before the call on, and its store must have no keys. The keys of the suite are single letters. A store
+/// The source must already watch, and its store must have no keys. The keys of the suite are single letters. A store
 /// that reads a value after its change may skip a value that was replaced meanwhile, and may deliver a value twice. Run it for a new
-/// source against its real server, and test what only several processes show (D5) on its own.
+/// source against its real server. Test D5 separately, because it needs several processes.
 ///
 /// # Errors
 ///
@@ -119,10 +119,10 @@ async fn rules(client: &dyn Client, record: &Record) -> Result<(), String> {
     record.until("a slow handler starts", |seen| seen.running.contains("s")).await
 }
 
-/// What stands for a delete among the values.
+/// Stands for a delete among the values.
 const DELETED: &str = "(deleted)";
 
-/// What the handlers, the dead letters and the source were told.
+/// The calls of the handlers, the dead letters and the source.
 struct Record {
     state: Mutex<State>,
     changed: Notify,
@@ -171,7 +171,7 @@ impl Record {
         self.state().last(key) == Some(value)
     }
 
-    /// Waits until something is so. A rule that was broken meanwhile is an error.
+    /// Waits until `so` returns `true`. A rule that was broken meanwhile is an error.
     async fn until(&self, what: &str, so: impl Fn(&State) -> bool) -> Result<(), String> {
         let happened = async {
             loop {
@@ -185,7 +185,7 @@ impl Record {
                         return Ok(());
                     }
                 }
-                // A change between the look and this wait is not missed for long.
+                // If a change comes before this wait starts, it is noticed within 50 ms.
                 let _ = timeout(Duration::from_millis(50), changed).await;
             }
         };
@@ -209,7 +209,7 @@ impl Record {
                 self.change(|state| state.fault("D2: events of different keys did not run at the same time".into()));
             }
             "slow" => sleep(Duration::from_millis(500)).await,
-            // Long enough for a second event of the key to start, if it wrongly may.
+            // This is enough time for a second event of the key to start, if the loop wrongly starts it.
             _ => sleep(Duration::from_millis(2)).await,
         }
         let traps = value == "trap";
@@ -241,7 +241,7 @@ impl DeadLetters for Letters {
     }
 }
 
-/// The source, and a look at each ack.
+/// A source whose acks are checked.
 struct Observed<'a, S> {
     source: &'a mut S,
     record: Arc<Record>,

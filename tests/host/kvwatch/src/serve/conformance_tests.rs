@@ -7,9 +7,9 @@ use crate::serve::Arrival;
 struct Memory {
     events: mpsc::UnboundedReceiver<Event>,
     fault: Fault,
-    /// The first of two neighbours.
+    /// The first of two events in a row.
     held: Option<Event>,
-    /// What comes next, before the events of the channel.
+    /// The next event, before the events of the channel.
     late: Option<Event>,
 }
 
@@ -34,7 +34,7 @@ impl Source for Memory {
             };
             match self.fault {
                 Fault::DropsDeletes if event.change == Change::Delete => continue,
-                // Of two neighbours, the older one comes later, and looks newer.
+                // The older of two events in a row comes later, with the position of the newer one.
                 Fault::SwapsNeighbours if &*event.key == "b" => {
                     let Some(held) = self.held.take() else {
                         self.held = Some(event);

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::MOST_CAPTURED;
 
-/// The event that a thread is at, and how much of the output of this attempt the log still takes.
+/// The event that a thread handles, and the number of bytes of this attempt's output that the log still takes.
 #[derive(Clone, Debug)]
 pub(super) struct Current(Arc<Mutex<Attempt>>);
 
@@ -23,8 +23,8 @@ impl Current {
         self.with(|now| *now = Attempt { key: Arc::clone(key), number, room: MOST_CAPTURED, missing: 0 });
     }
 
-    /// The key and the number of the attempt, if the log takes this many bytes more. After a line that is too much, the log takes
-    /// none.
+    /// The key and the number of the attempt, if the log takes this many bytes more. After a line that does not fit, the log takes no
+    /// more lines.
     pub(super) fn write(&self, bytes: usize) -> Option<(Arc<str>, u32)> {
         self.with(|now| {
             if now.missing > 0 || bytes > now.room {

@@ -14,30 +14,30 @@ use super::Cause;
 use super::event::{Change, Escaped, Event};
 use super::source::BoxFuture;
 
-/// Where the events go that could not be handled.
+/// The destination of events that could not be handled.
 ///
 /// The event is acknowledged only after [`bury`](Self::bury) succeeded. The loop calls it again after a failure.
 pub trait DeadLetters: Send + Sync + 'static {
-    /// Keeps one event for good.
+    /// Keeps one event permanently.
     ///
     /// # Errors
     ///
-    /// When the event is not safely stored. It may be stored all the same, so a letter may be there twice.
+    /// When the event may not be stored. It may be stored nevertheless, so a letter can occur twice.
     fn bury(&self, letter: Arc<Letter>) -> BoxFuture<'_, Result<(), Cause>>;
 }
 
-/// An event that could not be handled, and why.
+/// An event that could not be handled, and the cause.
 #[derive(Clone, Debug)]
 pub struct Letter {
     /// The event.
     pub event: Arc<Event>,
     /// Why it could not be handled. The text may come from a guest.
     pub cause: String,
-    /// How often this process tried it.
+    /// The number of attempts of this process.
     pub attempts: u32,
-    /// How often the store delivered it.
+    /// The number of deliveries by the store.
     pub deliveries: u64,
-    /// When it was given up.
+    /// The time at which it became a dead letter.
     pub time: SystemTime,
 }
 
@@ -87,7 +87,7 @@ impl Letter {
     }
 }
 
-/// No dead letters: an event without attempts left is logged in full, as the line that a file would get.
+/// Writes no dead letters. It logs an event without attempts left in full, as the line that a file would get.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeadLetterLog;
 
@@ -103,11 +103,11 @@ impl DeadLetters for DeadLetterLog {
     }
 }
 
-/// A file of dead letters, a line each. `kvwatch run` reads it.
+/// A file of dead letters, with one letter in each line. `kvwatch run` reads it.
 ///
-/// Each line is on the disk before its event is acknowledged. Several processes may use one file: the file is locked for
-/// the time of a write. A line that was written in part (the disk was full, the process was killed) is removed before the
-/// next one is written; its event was never acknowledged, so it comes again.
+/// Each line is on the disk before its event is acknowledged. Several processes may use one file: it is locked during
+/// a write. A line can be written in part, if the disk is full or the process is killed. It is removed before the next line is
+/// written. Its event was never acknowledged, so it comes again.
 #[derive(Debug)]
 pub struct DeadLetterFile {
     path: Arc<Path>,
@@ -118,7 +118,7 @@ impl DeadLetterFile {
     ///
     /// # Errors
     ///
-    /// The file cannot be opened for reading and appending.
+    /// When the file cannot be opened for reading and appending.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         open(&path)?;
@@ -138,7 +138,7 @@ impl DeadLetters for DeadLetterFile {
     }
 }
 
-/// The file is opened for each letter, so that a file that was moved away (by a log rotation, say) is created again.
+/// The file is opened for each letter. So a file that was moved away, for example by a log rotation, is created again.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).open(path)
 }
@@ -164,14 +164,14 @@ fn append(path: &Path, line: &[u8]) -> io::Result<()> {
     text.extend_from_slice(line);
     let written = file.write_all(&text).and_then(|()| file.sync_all());
     if written.is_err() {
-        // If this fails too, the next write does it.
+        // If this fails too, the next write removes the part.
         let _ = file.set_len(start);
     }
     written
 }
 
-/// Whether this is the beginning of a letter and not a whole one. Other text without a line feed at its end is not ours: it
-/// stays.
+/// Whether this is the start of a letter and not a whole letter. Other text without a line feed at its end is not from kvwatch,
+/// and stays.
 fn is_torn(rest: &[u8]) -> bool {
     const BEGINNING: &[u8] = br#"{"op":"#;
     let compared = rest.len().min(BEGINNING.len());

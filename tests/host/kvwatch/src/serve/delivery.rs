@@ -21,20 +21,20 @@ use super::schedule::{Schedule, Start, Trapped};
 use super::source::{Acked, BoxFuture, Signal, Source};
 use crate::units::millis;
 
-/// How events are delivered.
+/// The settings of a delivery.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// How many events are handled at the same time; 0 counts as 1.
+    /// The most events that are handled at the same time. 0 counts as 1.
     pub workers: usize,
-    /// How often a trapped event is tried, and how long it waits in between.
+    /// The attempts of a trapped event, and the waits between them.
     pub retry: Retry,
-    /// An event that was delivered more often than this, and that was the lowest one pending at a takeover, becomes a dead
-    /// letter: it has probably killed the process each time. Less than 3 counts as 3.
+    /// If an event was delivered more often than this, and was the lowest pending event at a takeover, it becomes a dead letter: it
+    /// has probably killed the process each time. Less than 3 counts as 3.
     pub most_deliveries: u64,
-    /// How long running handlers may take to finish at a shutdown.
+    /// The longest time that running handlers have to finish at a shutdown.
     pub grace: Duration,
-    /// An event that more writes of watchers led to than this becomes a dead letter. `None`: there is no limit.
+    /// The largest [`Event::depth`]. A deeper event becomes a dead letter. `None` if there is no limit.
     pub deepest: Option<u32>,
 }
 
@@ -53,13 +53,13 @@ impl Settings {
     }
 }
 
-/// How a delivery ended.
+/// The result of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Events that went back to the store, because they had not finished.
+    /// The number of events that went back to the store, because they had not finished.
     pub given_back: usize,
-    /// How many of them were still running when the grace time was over. Their handlers were cancelled.
+    /// The number of these events that still ran when the grace time was over. Their handlers were cancelled.
     pub unfinished: usize,
 }
 
@@ -125,10 +125,10 @@ struct Delivery<'a, S, H, N> {
     letters: Arc<dyn DeadLetters>,
     metrics: Arc<Metrics>,
     terms: Arc<Terms>,
-    /// Made once: a new timer in each turn would cost more than the turn.
+    /// It is made once, because a new timer in each turn would cost more than the turn.
     beats: Beats,
     idle: Vec<H>,
-    /// The loop itself polls them: a task for each would wake another thread of the runtime for each event.
+    /// The loop itself polls these futures. A task for each would wake another thread of the runtime for each event.
     running: FuturesUnordered<BoxFuture<'static, Finished<H>>>,
     /// The events that a handler has, without those that were taken back. They have begun, or they wait for a worker.
     started: HashMap<Position, Issued>,
@@ -136,7 +136,7 @@ struct Delivery<'a, S, H, N> {
     draining: bool,
 }
 
-/// One step of the end of an event is done.
+/// A finished step of the end of an event.
 enum Ending {
     /// Its dead letter is written. Only now may its ack begin: until then the source must keep the event alive.
     Buried(Position),
@@ -154,14 +154,14 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
             if look.lapsed {
                 self.lapse();
             }
-            // If the turn counted earlier, an event could begin before the lapse takes it back.
+            // If this call came earlier, an event could begin before `lapse` takes it back.
             self.terms.lease.turned(&look);
             self.start();
             self.report();
             if self.draining && self.started.is_empty() && self.endings.is_empty() {
                 break;
             }
-            // Without an idle worker a retry cannot start, and a timer that is due would turn the loop for nothing.
+            // Without an idle worker a retry cannot start, and a timer that is due would turn the loop without effect.
             let retry = self.schedule.next_retry().filter(|_| !self.draining && !self.idle.is_empty());
             let room = self.schedule.len() < self.source.capacity();
             tokio::select! {
@@ -198,7 +198,7 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
         }
     }
 
-    /// Takes what else is finished by now, so that a turn of the loop is for all of it.
+    /// Takes all other finished handlers and steps, so that one turn of the loop handles all of them.
     fn take_ready(&mut self) {
         while let Some(Some(finished)) = self.running.next().now_or_never() {
             self.finished(finished);
@@ -232,7 +232,7 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
         }
     }
 
-    /// The loop stood still, so another process may own what is in hand (D5).
+    /// Drops the events that have not begun: the loop stood still, so another process may own them (D5).
     fn lapse(&mut self) {
         tracing::warn!(
             "this process stood still for longer than it may; events that have not started are dropped here"
@@ -244,14 +244,14 @@ impl<S: Source, H: Handler, N: FnMut() -> H> Delivery<'_, S, H, N> {
         self.schedule.close();
     }
 
-    /// Nothing begins from now on.
+    /// Lets no event begin from now on.
     fn drain(&mut self) {
         self.draining = true;
         self.recall();
     }
 
-    /// Takes back the events that have not begun: they are in the schedule as if they had never started. Their handlers are free when
-    /// they have noticed.
+    /// Takes back the events that have not begun: they are in the schedule as if they had never started. Their handlers are free
+    /// when they have noticed it.
     fn recall(&mut self) {
         let mut back = Vec::new();
         self.started.retain(|position, issued| {

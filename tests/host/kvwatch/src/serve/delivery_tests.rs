@@ -9,9 +9,9 @@ use crate::serve::{Arrival, Change};
 #[path = "ahead_tests.rs"]
 mod ahead;
 
-/// A store in memory. It writes what it is told into a log that the test reads, and the handlers write into it too.
+/// A store in memory. It writes its calls to a log that the test reads. The handlers write to the same log.
 struct Memory {
-    /// Each comes at its time.
+    /// Each signal comes at its time.
     signals: VecDeque<(Instant, Signal)>,
     log: Log,
     ack_takes: Duration,
@@ -100,7 +100,7 @@ fn delivered(deliveries: u64, key: &str, sequence: u64) -> Signal {
     Signal::Event(Arrival { event, deliveries })
 }
 
-/// Dead letters that fail for some times.
+/// Dead letters whose first writes fail.
 struct Letters(Log, Mutex<u32>);
 
 impl DeadLetters for Letters {
@@ -118,7 +118,7 @@ impl DeadLetters for Letters {
     }
 }
 
-/// A delivery of these signals for so many seconds of virtual time. A handler takes one second. The key decides what it
+/// A delivery of signals for some seconds of virtual time. A handler takes one second. The key decides what it
 /// does: `trap…` traps, `panic…` panics, `once…` traps at the first attempt, `long…` takes 100 s.
 struct Run {
     memory: Memory,
@@ -206,7 +206,7 @@ async fn d3_a_trapped_event_is_tried_again_and_holds_its_key_only() {
     assert!(log.has("acked 4"));
 }
 
-/// In virtual time, a loop that turns for nothing never ends.
+/// In virtual time, a loop that turns without effect never ends.
 #[tokio::test(start_paused = true)]
 async fn d3_a_retry_that_is_due_waits_for_a_worker_without_turning_the_loop() {
     let mut run = Run::new([event("once", 1), event("long", 2)]);
@@ -282,7 +282,7 @@ async fn d5_nothing_starts_while_the_source_says_close() {
 async fn d5_what_has_not_started_goes_back_when_another_process_works() {
     let (log, _) =
         Run::new([event("a", 1), event("a", 2), event("b", 3), Signal::Close, Signal::GiveBack]).seconds(10).await;
-    // 1 and 3 had started or not, depending on the turn of the loop; nothing is both given back and handled.
+    // The turn of the loop decides whether 1 and 3 had started. No event is both given back and handled.
     let lines = log.lines();
     let back: BTreeSet<&str> =
         lines.iter().filter_map(|it| it.strip_prefix("give back ")).flat_map(|it| it.split(' ')).collect();

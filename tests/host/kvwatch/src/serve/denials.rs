@@ -3,12 +3,12 @@ use std::sync::{Mutex, PoisonError};
 
 use super::event::Escaped;
 
-/// The most things that one watcher has lines about. It can make up any number of names.
+/// The most lines about one watcher. A watcher can make up any number of names.
 const MOST: usize = 64;
 
-/// Logs what a watcher wanted and is not granted: each thing once, with the flag that would grant it.
+/// Logs the hosts and buckets that a watcher may not use: each once, with the flag that would grant it.
 ///
-/// The names come from the watcher. They are data: escaped, cut, and not more than 64 of them.
+/// The names come from the watcher. So the log has at most 64 of them, escaped and cut.
 ///
 /// ```
 /// use kvwatch::serve::Denials;
@@ -25,7 +25,7 @@ impl Denials {
     /// whether there is a new line in the log.
     pub fn tell(&self, what: &'static str, name: &str, flag: &str) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The flag tells apart what is denied to read and what is denied to write.
+        // The flag distinguishes between a denied read and a denied write.
         if told.len() > MOST || !told.insert(format!("{what} {} {}", Escaped(name), Escaped(flag))) {
             return false;
         }
@@ -49,7 +49,7 @@ mod tests {
         assert!(!denials.tell("the bucket", "a", "--allow-bucket a"));
         assert!(denials.tell("a host", "a", "--allow-host a"));
         let told = (0..1000).filter(|number| denials.tell("a host", &number.to_string(), "--allow-host")).count();
-        // Two before, and one that says that it is the last.
+        // Two lines came before, and the last line says that it is the last.
         assert_eq!(told, MOST - 2 + 1);
     }
 }

@@ -6,18 +6,18 @@ use bytes::Bytes;
 /// A change of one key, as a store reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Where the store has it.
+    /// Its position in the store.
     pub position: Position,
     /// The key. It may contain any character, so logs print it through [`Escaped`].
     pub key: Arc<str>,
-    /// What happened to the key.
+    /// The change of the key.
     pub change: Change,
-    /// How many writes of watchers led to it, each in the event of the one before: 0 for a change of another client. A store
-    /// without a place for this in a write says 0.
+    /// The number of writes of watchers that led to it, each in the event of the write before. It is 0 for a change of another
+    /// client, and if the store has no place for this number in a write.
     pub depth: u32,
 }
 
-/// What happened to a key.
+/// A change of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The key was set to this value.
@@ -28,11 +28,11 @@ pub enum Change {
 
 /// The identity of an event, and its place in the store's order.
 ///
-/// A store that is removed and created again, or restored from a backup, counts its sequence anew. The incarnation keeps the two
-/// apart: every event of an older incarnation comes before every event of a newer one.
+/// A store that is removed and created again, or restored from a backup, starts its sequence anew. The incarnation distinguishes
+/// between the two: every event of an older incarnation comes before every event of a newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// How often the source has seen that its store was created again, or that it went back to an older state.
+    /// The number of times that the source has seen its store created again, or back in an older state.
     pub incarnation: u32,
     /// The store's sequence number. A store without one uses a counter of the source.
     pub sequence: u64,
@@ -65,7 +65,7 @@ impl fmt::Display for Position {
 pub struct Escaped<'a>(pub &'a str);
 
 impl<'a> Escaped<'a> {
-    /// The whole text, however long: for text whose length is bounded elsewhere.
+    /// The whole text, for text whose length is bounded elsewhere.
     ///
     /// ```
     /// # use kvwatch::serve::Escaped;
@@ -102,7 +102,7 @@ impl fmt::Display for EscapedWhole<'_> {
             return f.write_str(self.0);
         }
         for character in self.0.chars() {
-            // The quotes are printable: escaped, they would only be harder to read.
+            // Quotes are printable. With escapes they would only be harder to read.
             if matches!(character, '"' | '\'') {
                 fmt::Write::write_char(f, character)?;
             } else {

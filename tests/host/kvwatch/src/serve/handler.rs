@@ -1,12 +1,12 @@
 use super::event::Event;
 use super::permit::Permit;
 
-/// One worker: an instance of a watcher, or whatever else handles events.
+/// One worker: an instance of a watcher, or other code that handles events.
 ///
-/// [`deliver`](super::deliver) makes one handler a worker and gives it one event at a time, so a handler needs no lock. A
-/// handler that panics is replaced by a new one; the event counts as trapped.
+/// [`deliver`](super::deliver) makes one handler for each worker, and passes one event at a time to it. So a handler needs
+/// no lock. A handler that panics is replaced by a new one, and the event counts as trapped.
 ///
-/// Any closure of the right shape is a handler:
+/// Any closure of this type is a handler:
 ///
 /// ```
 /// use kvwatch::serve::{Event, Handler, Outcome};
@@ -19,23 +19,24 @@ use super::permit::Permit;
 /// # check(handler);
 /// ```
 pub trait Handler: Send + 'static {
-    /// Handles one event. `attempt` counts from 1 and starts anew when the process does.
+    /// Handles one event. `attempt` counts from 1, and starts again when the process is restarted.
     ///
     /// The loop that delivers the events polls the future itself, so the handler must not block it. A handler that computes for
-    /// long does so on a thread of its own, as [`Worker`](super::Worker) does, or in a task that it spawns.
+    /// a long time does so on a thread of its own, as [`Worker`](super::Worker) does, or in a task that it spawns.
     fn handle(&mut self, event: &Event, attempt: u32) -> impl Future<Output = Outcome> + Send;
 
-    /// How many events more than it has workers the loop may give away, so that a worker has its next event at once. Only a handler
-    /// that implements [`handle_with_permit`](Self::handle_with_permit) may raise it: the others begin each event that they get.
+    /// The number of events that the loop may pass to handlers in addition to the number of workers, so that a worker has its next
+    /// event at once. Only a handler that implements [`handle_with_permit`](Self::handle_with_permit) may raise it: all other
+    /// handlers begin each event that they get.
     const AHEAD: usize = 0;
 
-    /// Like [`handle`](Self::handle), for a handler with a queue of its own, such as [`Worker`](super::Worker). The provided method is right
-    /// for all others.
+    /// Like [`handle`](Self::handle), for a handler with a queue of its own, such as [`Worker`](super::Worker). The provided method is
+    /// right for all other handlers.
     ///
-    /// The handler calls [`Permit::begin`] right before the event begins, and drops what that returns when the event ends. If the event
-    /// must not begin, the handler answers `None`, and the event is as if the loop had never given it away.
+    /// The handler calls [`Permit::begin`] right before the event begins, and drops the returned value when the event ends. If the
+    /// event must not begin, the handler returns `None`. The loop then treats the event as if it had never passed it on.
     ///
-    /// An outcome without a call of `begin` counts as one whose event began at its end.
+    /// If the handler returns an outcome without a call of `begin`, the event counts as begun at its end.
     fn handle_with_permit(
         &mut self,
         event: &Event,
@@ -49,12 +50,12 @@ pub trait Handler: Send + 'static {
     }
 }
 
-/// What a handler made of an event.
+/// The outcome of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The handler is done with the event.
+    /// The handler has finished the event.
     Handled,
-    /// The handler failed. The text says why; it may come from the guest, so it is data and not yet safe to print.
+    /// The handler failed. The text has the cause. It may come from the guest, so escape it before you print it.
     Trapped(String),
 }
 

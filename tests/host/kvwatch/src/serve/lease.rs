@@ -3,36 +3,36 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-/// Tells that the loop stood still: the process was stopped, or the machine was suspended.
+/// Detects that the loop stood still, because the process was stopped or the machine was suspended.
 #[derive(Debug, Default)]
 pub(super) struct Lease {
     limit: Option<Duration>,
     last: Mutex<Option<Turn>>,
 }
 
-/// A time on both clocks. The monotonic clock does not count the time of a suspended machine; the wall clock does. If somebody
-/// sets the wall clock forward, the lease lapses for nothing, and that does no harm.
+/// A time on both clocks. The monotonic clock does not count the time of a suspended machine, but the wall clock does. If somebody
+/// sets the wall clock forward, the lease lapses without need, which does no harm.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     time: Instant,
     wall: SystemTime,
 }
 
-/// One look at the clocks.
+/// One read of the clocks.
 #[derive(Debug)]
 pub(super) struct Look {
     now: Option<Turn>,
-    /// The last turn of the loop is longer ago than the lease allows.
+    /// Whether the last turn of the loop is longer ago than the lease allows.
     pub(super) lapsed: bool,
 }
 
 impl Lease {
-    /// A lease that begins now. `None`: it never lapses.
+    /// A lease that begins now. With `None`, it never lapses.
     pub(super) fn new(limit: Option<Duration>) -> Self {
         Self { limit, last: Mutex::new(limit.map(|_| Turn::now())) }
     }
 
-    /// A lease whose last turn was at this time of the wall clock, and now for the monotonic clock.
+    /// A lease whose last turn was at this time of the wall clock, and at the present time of the monotonic clock.
     #[cfg(test)]
     pub(super) fn since(limit: Duration, wall: SystemTime) -> Self {
         Self { limit: Some(limit), last: Mutex::new(Some(Turn { wall, ..Turn::now() })) }
@@ -45,7 +45,7 @@ impl Lease {
         Look { now: Some(now), lapsed }
     }
 
-    /// The loop turned at the time of this look. If the process was stopped since then, the next look tells.
+    /// Records a turn of the loop at the time of `look`. If the process is stopped after that, the next look shows it.
     pub(super) fn turned(&self, look: &Look) {
         *self.last() = look.now;
     }

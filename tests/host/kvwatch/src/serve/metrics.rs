@@ -1,16 +1,16 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a served watcher counts. The loop, the source and the reports share one struct.
+/// The metrics of a served watcher. The loop, the source and the reports share one struct.
 ///
-/// No count has a label from the store's content, so their number is fixed.
+/// No metric has a label from the store's content, so the number of metrics is fixed.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Events that the source brought.
     pub received: AtomicU64,
     /// Events whose handler returned.
     pub handled: AtomicU64,
-    /// Calls of a handler, whatever came of them.
+    /// Calls of a handler, with every outcome.
     pub attempts: AtomicU64,
     /// Calls of a handler that trapped.
     pub trapped: AtomicU64,
@@ -18,11 +18,11 @@ pub struct Metrics {
     pub retries: AtomicU64,
     /// Events that became dead letters.
     pub dead_letters: AtomicU64,
-    /// Dead letters that could not be written at first; each is tried again.
+    /// Failed writes of dead letters. Each is tried again.
     pub dead_letter_failures: AtomicU64,
     /// Events that were given back to the store unhandled.
     pub given_back: AtomicU64,
-    /// Acks that the store did not confirm at first; each is sent again.
+    /// Acks that the store did not confirm at first. Each is sent again.
     pub ack_failures: AtomicU64,
     /// Events that were skipped because their key is not UTF-8.
     pub skipped_keys: AtomicU64,
@@ -34,20 +34,20 @@ pub struct Metrics {
     pub gaps: AtomicU64,
     /// Connections to the store after the first one.
     pub reconnects: AtomicU64,
-    /// Events in the store that were not delivered yet, as of the last look.
+    /// Events in the store that were not delivered yet, at the last check.
     pub lag: AtomicU64,
-    /// Events that the store delivered and that were not acknowledged yet, as of the last look, over all processes.
+    /// Events of all processes that the store delivered and that were not acknowledged yet, at the last check.
     pub ack_pending: AtomicU64,
-    /// Events in hand: queued, running, waiting for a retry or for the confirmation of their ack.
+    /// Events in hand: they are queued or running, or wait for a retry or for the confirmation of their ack.
     pub in_hand: AtomicU64,
     /// Events that a worker is handling. An event that waits for a worker is not among them.
     pub running: AtomicU64,
-    /// Events in hand that wait for their next attempt. When this comes near to what a process can hold, failing keys take
-    /// the room of the others.
+    /// Events in hand that wait for their next attempt. If this comes near to the most events that a process can
+    /// have in hand, failing keys take the room of the others.
     pub waiting: AtomicU64,
     /// Whether events may start here.
     pub open: AtomicBool,
-    /// How long handlers ran, without the time that the event waited for a worker.
+    /// The run time of handlers, without the time that the event waited for a worker.
     pub handler_time: Histogram,
 }
 
@@ -80,7 +80,7 @@ impl Histogram {
 
 macro_rules! snapshot {
     ($($name:ident),* $(,)?) => {
-        /// The values of [`Metrics`] at one moment; see there for what each means.
+        /// The values of [`Metrics`] at one moment. [`Metrics`] documents the fields.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         #[allow(missing_docs, reason = "they are the fields of `Metrics`")]
@@ -92,7 +92,7 @@ macro_rules! snapshot {
         }
 
         impl Metrics {
-            /// The values now. They are read one after another, so two of them may differ by events in between.
+            /// The values now. They are read one after another, so events in between may change the later ones.
             #[must_use]
             pub fn snapshot(&self) -> Snapshot {
                 let (handler_time, handler_time_sum) = self.handler_time.read();
@@ -139,12 +139,12 @@ pub(crate) fn plus(gauge: &AtomicU64) {
     gauge.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Takes one from a gauge.
+/// Subtracts one from a gauge.
 pub(crate) fn minus(gauge: &AtomicU64) {
     gauge.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// Stores what is so now.
+/// Sets a gauge.
 pub(crate) fn gauge(gauge: &AtomicU64, value: usize) {
     gauge.store(value as u64, Ordering::Relaxed);
 }

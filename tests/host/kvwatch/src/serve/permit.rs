@@ -8,8 +8,8 @@ use super::metrics::{Metrics, count, minus, plus};
 
 /// The permission to begin one event, which the loop may take back until the event begins.
 ///
-/// The loop gives a [`Handler`](super::Handler) with a queue of its own some events early. Such an event has not begun: the store
-/// may give it to another process, or kvwatch may shut down. Then the loop takes the permission back.
+/// The loop passes some events early to a [`Handler`](super::Handler) with a queue of its own. Such an event has not begun: the
+/// store may deliver it to another process, or kvwatch may shut down. Then the loop takes the permission back.
 ///
 /// ```
 /// use kvwatch::serve::Permit;
@@ -24,16 +24,16 @@ use super::metrics::{Metrics, count, minus, plus};
 pub struct Permit(Arc<Beginning>);
 
 impl Permit {
-    /// A permission that nobody takes back: for calls of a handler outside of [`deliver`](super::deliver).
+    /// A permission that nobody takes back, for calls of a handler outside of [`deliver`](super::deliver).
     pub fn always() -> Self {
         Issued::new(&Arc::default()).permit()
     }
 
-    /// Begins the event, if it may begin. Call this right before the event begins, and drop what it returns right after its end.
+    /// Begins the event, if it may begin. Call this right before the event begins, and drop the result right after its end.
     ///
-    /// It is `None` if the loop took the permission back, if nobody waits for the outcome any more, and if the loop stood still for
-    /// longer than [`Source::lease`](super::Source::lease) allows. The process may have been stopped, and this thread may be the first
-    /// one that runs again. Then the event must not begin, and the handler answers `None`.
+    /// The result is `None` if the loop took the permission back, if nobody waits for the outcome any more, or if the loop stood
+    /// still for longer than [`Source::lease`](super::Source::lease) allows. The process may have been stopped, and this
+    /// thread may be the first one that runs again. Then the event must not begin, and the handler returns `None`.
     #[must_use = "an event that must not begin has to stay as it is"]
     pub fn begin(self) -> Option<Running> {
         let Beginning { begun, terms, .. } = &*self.0;
@@ -48,7 +48,7 @@ impl Permit {
     }
 }
 
-/// An event that runs, until this is dropped. The time in between counts as that of the handler.
+/// An event that runs until this is dropped. The time in between counts as the time of the handler.
 #[derive(Debug)]
 pub struct Running(Arc<Beginning>);
 
@@ -59,7 +59,7 @@ impl Drop for Running {
     }
 }
 
-/// What all permits of one delivery depend on.
+/// The state that all permits of one delivery share.
 #[derive(Debug, Default)]
 pub(super) struct Terms {
     pub(super) metrics: Arc<Metrics>,
@@ -68,7 +68,7 @@ pub(super) struct Terms {
 
 #[derive(Debug)]
 struct Beginning {
-    /// Set once, by the handler that begins the event, or with `None` by the one that prevents it.
+    /// It is set once: to a time when the handler begins the event, or to `None` when the event can no longer begin.
     begun: OnceLock<Option<Instant>>,
     ended: OnceLock<Instant>,
     terms: Arc<Terms>,
@@ -87,13 +87,13 @@ impl Issued {
         Permit(Arc::clone(&self.0))
     }
 
-    /// Takes the permission back, unless the event has begun. Whether it has not begun; then it never will.
+    /// Takes the permission back, unless the event has begun. Returns whether it took the permission back.
     pub(super) fn recall(&self) -> bool {
         let _ = self.0.begun.set(None);
         matches!(self.0.begun.get(), Some(None))
     }
 
-    /// How long the event has run, up to now or to its end. `None`: it has not begun.
+    /// The time that the event has run, until now or until its end. `None` if it has not begun.
     pub(super) fn time(&self) -> Option<Duration> {
         let begun = self.0.begun.get().copied().flatten()?;
         let ended = self.0.ended.get().copied().unwrap_or_else(Instant::now);
@@ -105,7 +105,7 @@ impl Issued {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// A guard for as long as the loop waits for the outcome. When it is dropped, the event can no longer begin.
+    /// A guard for the time in which the loop waits for the outcome. When it is dropped, the event can no longer begin.
     pub(super) fn awaited(&self) -> Awaited {
         Awaited(self.clone())
     }

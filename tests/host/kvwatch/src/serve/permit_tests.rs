@@ -58,7 +58,7 @@ fn an_event_whose_outcome_nobody_awaits_does_not_begin() {
     assert_eq!(running(&terms), (0, 0));
 }
 
-/// Whoever is first decides, and both sides know the same.
+/// The first of the two sides decides, and both sides see the same result.
 #[test]
 fn an_event_either_begins_or_is_taken_back() {
     let terms = terms(None);

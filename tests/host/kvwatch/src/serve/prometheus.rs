@@ -9,15 +9,15 @@ use super::worker::Usage;
 pub struct Sample<'a> {
     /// The name of the watcher (`--name`). It is the only label, so no label comes from a store.
     pub name: &'a str,
-    /// What the delivery has counted.
+    /// The counters of the delivery.
     pub delivery: &'a Snapshot,
-    /// What the instances have used.
+    /// The usage of the instances.
     pub usage: &'a Usage,
 }
 
 type Read = fn(&Sample<'_>) -> u64;
 
-/// Every metric but the histogram: name, type, help, value.
+/// Every metric except the histogram: name, type, help, value.
 const METRICS: [(&str, &str, &str, Read); 25] = [
     ("kvwatch_received_total", "counter", "Events that the store brought.", |it| it.delivery.received),
     ("kvwatch_handled_total", "counter", "Events whose handler returned.", |it| it.delivery.handled),

@@ -3,13 +3,13 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-/// How often a trapped event is tried, and how long it waits between two attempts.
+/// The number of attempts of a trapped event, and the waits between two attempts.
 ///
 /// The wait doubles from `first` to `longest`. A random part of up to the wait itself is added, so that events that failed
 /// together are not tried together again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// How often an event is tried before it becomes a dead letter; 0 counts as 1.
+    /// The number of attempts before an event becomes a dead letter. 0 counts as 1.
     pub attempts: u32,
     /// The wait after the first attempt, without the random part.
     pub first: Duration,
@@ -31,7 +31,7 @@ impl Retry {
         Waits(self.builder().with_max_times(self.attempts.saturating_sub(1) as usize).build())
     }
 
-    /// The same waits, without an end: for what must succeed at last.
+    /// The same waits without an end, for a call that must succeed in the end.
     #[must_use]
     pub fn forever(&self) -> Waits {
         Waits(self.builder().without_max_times().build())

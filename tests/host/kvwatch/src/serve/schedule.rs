@@ -8,18 +8,17 @@ use super::event::{Event, Position};
 use super::retry::{Retry, Waits};
 use super::source::Arrival;
 
-/// Which event may start now. A plain state machine: it does no input or output, and the caller tells it the time.
+/// Selects the event that may start now. It is a plain state machine: it does no input or output, and the caller passes the time.
 ///
-/// It keeps the rules D2 and D3, and D5 as far as starting is concerned:
+/// It keeps the rules D2 and D3, and the part of D5 about starts:
 ///
 /// - Each key has a queue in the store's order. An event may start when it is the first of its queue and no event of its
 ///   key is running or waiting for the confirmation of its ack.
 /// - A retry is a later time for the first event of a queue.
 /// - Events that come for the third time are *suspects*: one of them may have killed a process twice. Deliveries to this process
-///   do not count, because it is alive. While there are
-///   suspects, only the lowest of them may start, and only when nothing else is running or unconfirmed. A suspect that
-///   traps is still the lowest, so the others wait for its attempts. Otherwise the next process could not know which
-///   event was running when this process died.
+///   do not count, because it is alive. While there are suspects, only the lowest of them may start, and only
+///   when no other event is running or unconfirmed. A suspect that traps is still the lowest, so the others wait for its
+///   attempts. Otherwise the next process could not know which event was running when this process died.
 #[derive(Debug)]
 pub struct Schedule {
     retry: Retry,
@@ -27,12 +26,12 @@ pub struct Schedule {
     open: bool,
     entries: BTreeMap<Position, Entry>,
     keys: HashMap<Arc<str>, Queue>,
-    /// The first events of the queues that may start, as far as D2 is concerned.
+    /// The first events of the queues that D2 allows to start.
     ready: BTreeSet<Position>,
     waits: BTreeSet<(Instant, Position)>,
     suspects: BTreeSet<Position>,
-    /// How often withdrawn events had come to this process, which is alive: these deliveries killed nobody. The key is the sequence
-    /// number, because an event may come again in a new incarnation.
+    /// The number of deliveries of each withdrawn event to this process. The process is alive, so these deliveries have not killed
+    /// it. The key is the sequence number, because an event may come again in a new incarnation.
     survived: BTreeMap<u64, u64>,
     /// Events that have started or wait for the confirmation of their ack.
     busy: usize,
@@ -42,14 +41,14 @@ pub struct Schedule {
 struct Entry {
     event: Arc<Event>,
     deliveries: u64,
-    /// The deliveries to this process.
+    /// The number of deliveries to this process.
     here: u64,
-    /// The deliveries that may have killed a process: this one and those to other processes.
+    /// The number of deliveries that may have killed a process: this delivery, and those to other processes.
     dangerous: u64,
     attempt: u32,
     waits: Option<Waits>,
     state: State,
-    /// The store gave it to another process while it was running here: it is not tried again here.
+    /// The store delivered it to another process while it was running here. This process does not try it again.
     withdrawn: bool,
     blamed: bool,
 }
@@ -80,16 +79,16 @@ struct Queue {
 pub struct Start {
     /// The event.
     pub event: Arc<Event>,
-    /// Which attempt this is, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// How often the store had delivered the event when it came here.
+    /// The number of deliveries by the store when the event came here.
     pub deliveries: u64,
     /// The event has probably killed the process too often. It must become a dead letter instead of being handled. It
     /// counts as running until [`Schedule::ending`].
     pub blamed: bool,
 }
 
-/// What becomes of a trapped event.
+/// The next step for a trapped event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trapped {
     /// It starts again after this wait.
@@ -103,12 +102,12 @@ pub enum Trapped {
 /// From this delivery on, an event is a suspect.
 const SUSPECT: u64 = 3;
 
-/// How many withdrawn events the schedule remembers. The lowest ones matter, because only the lowest pending event is blamed.
+/// The most withdrawn events that the schedule remembers. The lowest ones matter, because only the lowest pending event is blamed.
 const REMEMBERED: usize = 1_000;
 
 impl Schedule {
     /// An empty schedule, open. An event that was delivered more than `most_deliveries` times, without the earlier deliveries to
-    /// this process, may be blamed for the deaths of processes; less than 3 counts as 3.
+    /// this process, may be blamed for the deaths of processes. Less than 3 counts as 3.
     #[must_use]
     pub fn new(retry: Retry, most_deliveries: u64) -> Self {
         Self {
@@ -125,10 +124,10 @@ impl Schedule {
         }
     }
 
-    /// Takes an event. If the event is already in hand, only this delivery is counted.
+    /// Adds an event. If the event is already in hand, only the delivery is counted.
     ///
-    /// Returns whether it goes before events that have started: it is a suspect, or older than the event of its key that has started.
-    /// Those of them that have not begun must be [put back](Self::put_back).
+    /// Returns whether it must run before events that have started: because it is a suspect, or older than the started event of its
+    /// key. The started events that have not begun must be [put back](Self::put_back).
     #[must_use = "events that have not begun must be put back"]
     pub fn insert(&mut self, arrival: Arrival) -> bool {
         let Arrival { event, deliveries } = arrival;
@@ -163,8 +162,8 @@ impl Schedule {
         is_older || is_suspect && self.busy > 0
     }
 
-    /// Events may start from now on. This is a takeover: all events that were pending in the store are in hand, so the
-    /// lowest one is the only one that can have killed the process that had them before.
+    /// Lets events start from now on. This is a takeover: all events that were pending in the store are in hand, so only the lowest
+    /// one can have killed the process that had them before.
     pub fn open(&mut self) {
         self.open = true;
         if let Some(mut lowest) = self.entries.first_entry() {
@@ -179,12 +178,13 @@ impl Schedule {
         self.open
     }
 
-    /// No event may start from now on.
+    /// Lets no event start from now on.
     pub fn close(&mut self) {
         self.open = false;
     }
 
-    /// The next event that starts at this time, if any. It counts as running from now on, also while it waits for a worker.
+    /// Starts the next event that may start at this time, if there is one. It counts as running from now on, also while it waits for a
+    /// worker.
     pub fn start(&mut self, now: Instant) -> Option<Start> {
         self.wake(now);
         if !self.open {
@@ -194,7 +194,7 @@ impl Schedule {
             None => *self.ready.first()?,
             Some(_) if self.busy > 0 => return None,
             Some(suspect) => {
-                // An older event of its key comes first, even if that is no suspect.
+                // An older event of its key comes first, even if the older event is not a suspect.
                 let key = &self.entries[suspect].event.key;
                 self.keys[key].ready?
             }
@@ -212,7 +212,7 @@ impl Schedule {
         Some(start)
     }
 
-    /// A started event has not begun, and it will not: it is as if it had never started.
+    /// Puts back a started event that has not begun and will not begin, as if it had never started.
     ///
     /// Returns whether the event was withdrawn since it started. Then the schedule has forgotten it.
     #[must_use = "a withdrawn event belongs to another process"]
@@ -232,7 +232,7 @@ impl Schedule {
         false
     }
 
-    /// A running event trapped.
+    /// Records that a running event trapped.
     pub fn trapped(&mut self, position: Position, now: Instant) -> Trapped {
         let Some(entry) = self.entries.get_mut(&position) else { return Trapped::Withdrawn };
         if entry.withdrawn {
@@ -250,7 +250,7 @@ impl Schedule {
         Trapped::Again(wait)
     }
 
-    /// The event's handler returned, or the event is about to become a dead letter: from now on it waits for the
+    /// Records that the event's handler returned, or that the event will become a dead letter. From now on it waits for the
     /// confirmation of its ack.
     pub fn ending(&mut self, position: Position) {
         if let Some(entry) = self.entries.get_mut(&position) {
@@ -258,7 +258,7 @@ impl Schedule {
         }
     }
 
-    /// The ack of the event was confirmed: the schedule forgets it, and the next event of its key may start.
+    /// Forgets an event whose ack was confirmed. The next event of its key may start.
     pub fn ended(&mut self, position: Position) {
         self.remove(position);
     }
@@ -281,7 +281,7 @@ impl Schedule {
         idle
     }
 
-    /// Remembers how often an event came here, before it is removed.
+    /// Remembers the number of deliveries of an event to this process, before it is removed.
     fn remember(&mut self, position: Position) {
         let Some(entry) = self.entries.get(&position) else { return };
         self.survived.insert(position.sequence, entry.here);
@@ -290,7 +290,7 @@ impl Schedule {
         }
     }
 
-    /// When the next retry is due.
+    /// The time of the next retry.
     #[must_use]
     pub fn next_retry(&self) -> Option<Instant> {
         self.waits.first().map(|(due, _)| *due)
@@ -359,7 +359,7 @@ impl Schedule {
         }
     }
 
-    /// Brings `ready` up to date with one queue.
+    /// Updates `ready` for one queue.
     fn refresh(&mut self, key: &Arc<str>) {
         let Some(queue) = self.keys.get_mut(key) else { return };
         let first = queue.order.first().copied();

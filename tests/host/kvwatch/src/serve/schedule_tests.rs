@@ -132,7 +132,7 @@ async fn d3_only_the_lowest_pending_event_is_blamed_and_only_at_a_takeover() {
 async fn d3_deliveries_to_a_living_process_are_not_held_against_an_event() {
     let mut schedule = schedule(&[("a", 1, 1), ("b", 2, 1)]);
     schedule.close();
-    // Each time the connection is lost, all events come again, and the second one also comes twice.
+    // After each lost connection all events come again, and the second event comes twice.
     for time in 1..20 {
         schedule.withdraw();
         let _ = schedule.insert(arrival("a", 1, time + 1));
@@ -145,7 +145,7 @@ async fn d3_deliveries_to_a_living_process_are_not_held_against_an_event() {
     assert!(!first.blamed, "{first:?}");
     assert_eq!(starts(&mut schedule, now), [2], "neither is a suspect");
 
-    // Six other processes had them in between.
+    // Six other processes had the events in between.
     schedule.close();
     end(&mut schedule, 1);
     end(&mut schedule, 2);
@@ -234,7 +234,7 @@ async fn an_event_tells_that_it_goes_before_events_that_have_started() {
     assert_eq!(starts(&mut schedule, now), [1, 4]);
 }
 
-/// What happens to a schedule at random.
+/// A random step of a schedule.
 #[derive(Clone, Debug)]
 enum Step {
     Insert {
@@ -287,19 +287,19 @@ fn pick(from: &BTreeSet<u64>, which: usize) -> Option<u64> {
 }
 
 proptest! {
-    /// The rules against a model that knows only sets: nothing is lost, a key runs one event at a time and in order,
-    /// suspects run alone, nothing starts while closed, and everything ends when nothing is in the way.
+    /// The rules against a model of sets. No event is lost. A key runs one event at a time and in order. Suspects run alone. No
+    /// event starts while the schedule is closed. In the end all events end.
     #[test]
     fn d2_d3_d5_hold_for_random_schedules(steps in proptest::collection::vec(step(), 1..200)) {
         let mut now = Instant::now();
         let mut schedule = schedule(&[]);
         let mut keys = Vec::<u8>::new();
-        // The first delivery of an event here may be any; each later one kills nobody.
+        // The first delivery of an event here has any number. The later ones have not killed this process.
         let mut deliveries = Vec::<u64>::new();
         let mut returns = Vec::<u64>::new();
         let (mut store, mut idle, mut running, mut ending) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        // Those that run and belong to another process.
+        // The events that run here and belong to another process.
         let mut withdrawn = BTreeSet::new();
         let mut open = true;
         let mut lost = BTreeSet::new();
@@ -369,7 +369,7 @@ proptest! {
             }
             prop_assert_eq!(schedule.len(), idle.len() + running.len() + ending.len());
         }
-        // Without traps, and with time, all that is in hand ends.
+        // Without traps, and with enough time, all events in hand end.
         for sequence in running.into_iter().chain(ending) {
             end(&mut schedule, sequence);
         }

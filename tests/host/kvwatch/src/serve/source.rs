@@ -7,10 +7,10 @@ use super::event::{Event, Position};
 /// A future of any kind, on the heap.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Where events come from, and where they end.
+/// Brings the events of a store, and ends them there.
 ///
-/// A new store is one file with one implementation of this trait, and [`conforms`](super::conforms) tests it. Which methods it needs
-/// depends on what the store can promise:
+/// A new store is one file with one implementation of this trait, and [`conforms`](super::conforms) tests it. The methods that it
+/// needs depend on the promises of the store:
 ///
 /// | store | implements |
 /// |---|---|
@@ -37,10 +37,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// }
 /// ```
 pub trait Source: Send {
-    /// The next thing that the loop must know.
+    /// Waits for the next signal for the loop.
     ///
-    /// The loop drops this future and calls again whenever something else happens: an implementation must lose nothing
-    /// then (it must be *cancel safe*). An event that is already in hand must not be reported twice.
+    /// The loop drops this future and calls again whenever something else happens. An implementation must lose no signal then: it
+    /// must be *cancel safe*. An event that is already in hand must not be reported twice.
     ///
     /// # Errors
     ///
@@ -49,13 +49,13 @@ pub trait Source: Send {
     fn next(&mut self) -> impl Future<Output = Result<Signal, Cause>> + Send;
 
     /// Tells the store that the event is done. The future is finished when the store has confirmed this, or when the event
-    /// does not exist any more. It tries again for as long as that takes.
+    /// does not exist any more. Until then it tries again.
     fn ack(&mut self, position: Position) -> BoxFuture<'static, Acked> {
         let _ = position;
         Box::pin(std::future::ready(Acked::Confirmed))
     }
 
-    /// The future of [`ack`](Self::ack) for this event has finished: the loop has forgotten the event.
+    /// Tells the source that the future of [`ack`](Self::ack) for this event has finished, and that the loop has forgotten the event.
     fn acked(&mut self, position: Position) {
         let _ = position;
     }
@@ -65,58 +65,58 @@ pub trait Source: Send {
         let _ = positions;
     }
 
-    /// The loop has dropped these events without a word to the store, because it asked for that with [`Signal::Forget`].
+    /// Tells the source that the loop has dropped these events after [`Signal::Forget`]. The store does not know it.
     fn forget(&mut self, positions: &[Position]) {
         let _ = positions;
     }
 
-    /// For how long the loop may stand still before another process may own its events. `None`: for ever.
+    /// The longest time that the loop may stand still before another process may own its events. `None` if there is no limit.
     fn lease(&self) -> Option<Duration> {
         None
     }
 
-    /// The loop stood still for longer than the lease. It has dropped all events that it had not started, as with
-    /// [`Signal::Forget`], and calls [`forget`](Self::forget) with them after this method.
+    /// Tells the source that the loop stood still for longer than the lease. The loop drops all events that it had not started, as
+    /// with [`Signal::Forget`], and calls [`forget`](Self::forget) with them after this method.
     fn lapsed(&mut self) {}
 
-    /// The loop does not call [`next`](Self::next) while it has this many events in hand. A store that bounds this itself
-    /// returns `usize::MAX`.
+    /// The most events in hand: while the loop has this many, it does not call [`next`](Self::next). If the store itself has a limit,
+    /// return `usize::MAX`.
     fn capacity(&self) -> usize {
         1000
     }
 
-    /// The end: gives back `rest`, in ascending order, and leaves the store so that another process can take over at once.
+    /// Ends the source: gives back `rest`, in ascending order, and leaves the store so that another process can take over at once.
     fn close(&mut self, rest: &[Position]) -> impl Future<Output = ()> + Send {
         let _ = rest;
         async {}
     }
 }
 
-/// What a source tells the loop.
+/// A signal of a source to the loop.
 #[derive(Clone, Debug)]
 pub enum Signal {
     /// An event.
     Event(Arrival),
-    /// From now on events may start. A loop begins in this state.
+    /// Events may start from now on. A loop begins in this state.
     Open,
-    /// From now on no event may start, until [`Signal::Open`].
+    /// No event may start from now on, until [`Signal::Open`].
     Close,
     /// Give back all events that have not started: they belong to another process now.
     GiveBack,
-    /// Drop all events that have not started: the store knows nothing of them any more, or gives them to another process.
+    /// Drop all events that have not started: the store has forgotten them, or delivers them to another process.
     Forget,
 }
 
-/// An event, and how often the store has delivered it.
+/// An event, and the number of its deliveries.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// The event.
     pub event: Event,
-    /// How often the store has delivered it to any process, this time included.
+    /// The number of deliveries by the store to any process, including this one.
     pub deliveries: u64,
 }
 
-/// How an ack ended.
+/// The result of an ack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acked {
     /// The store has confirmed it.

@@ -12,10 +12,10 @@ use super::permit::Permit;
 /// Handles events on a thread. It is made on this thread, and does not move to another one.
 pub(super) type Handle = Box<dyn FnMut(&Event, u32) -> Outcome>;
 
-/// Threads that take events from one queue, so an event waits only while all of them are busy.
+/// Threads that take events from one queue. So an event waits only while all threads are busy.
 ///
 /// A thread starts when an event comes and no thread waits for one. A thread that panicked in an event is replaced. The threads
-/// end when this is dropped; an event that has begun is finished before.
+/// end when this is dropped, after the events that have begun.
 #[derive(Debug)]
 pub(super) struct Threads(Arc<Shared>);
 
@@ -32,8 +32,8 @@ struct State {
     threads: usize,
     /// The threads that wait for a job.
     idle: usize,
-    /// A thread was woken or started, and does not run yet. It takes the next job, and wakes another thread if there are more. So
-    /// short jobs do not wake a thread each.
+    /// Whether a thread was woken or started, and does not run yet. It takes the next job, and wakes another thread if there are more.
+    /// So not every short job wakes a thread.
     waking: bool,
     closed: bool,
 }
@@ -48,7 +48,7 @@ struct Job {
 }
 
 impl Threads {
-    /// Up to `most` threads; 0 counts as 1. Each calls `new_handle` with its first event.
+    /// Up to `most` threads. 0 counts as 1. Each thread calls `new_handle` at its first event.
     pub(super) fn new(most: usize, new_handle: impl Fn() -> Handle + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared {
             most: most.max(1),
@@ -58,7 +58,7 @@ impl Threads {
         }))
     }
 
-    /// Puts an event into the queue. `None`: it must not begin. The answer is an error if the thread panicked in the event.
+    /// Puts an event into the queue. The answer is `None` if the event must not begin, and an error if the thread panicked in it.
     pub(super) fn queue(&self, event: Event, attempt: u32, permit: Permit) -> oneshot::Receiver<Option<Outcome>> {
         let (done, outcome) = oneshot::channel();
         let shared = &self.0;
@@ -85,7 +85,7 @@ impl Shared {
     }
 }
 
-/// Waits for a job. `None`: there will be none.
+/// Waits for a job. `None` if there will be no more jobs.
 fn next(shared: &Arc<Shared>) -> Option<Job> {
     let mut state = shared.state();
     loop {
@@ -108,7 +108,7 @@ fn run(shared: &Arc<Shared>) {
     let mut handle = None;
     while let Some(Job { event, attempt, permit, done }) = next(shared) {
         let outcome = permit.begin().map(|_running| {
-            // Made within an event: if that panics, an event has failed, and the threads do not panic for ever.
+            // This is called within an event. If it panics, the event fails, and the threads do not panic for ever.
             let handle = handle.get_or_insert_with(|| (shared.new_handle)());
             handle(&event, attempt)
         });
@@ -124,7 +124,7 @@ fn wake(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>) {
     }
     if state.idle > 0 {
         state.waking = true;
-        // It would wait for the lock otherwise.
+        // Otherwise the woken thread would wait for the lock.
         drop(state);
         shared.arrived.notify_one();
     } else if state.threads < shared.most {
@@ -138,7 +138,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Starts one more thread. If that fails and there is no other one, the events that wait fail.
+/// Starts one more thread. If this fails and there is no other thread, the events that wait fail.
 fn start(shared: &Arc<Shared>, state: &mut State) {
     state.threads += 1;
     state.waking = true;

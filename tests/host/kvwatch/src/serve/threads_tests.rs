@@ -12,10 +12,10 @@ fn event(key: &str) -> Event {
     Event { position: Position::first(1), key: key.into(), change: Change::Delete, depth: 0 }
 }
 
-/// The test opens it for the handler of `slow`.
+/// A gate that the test opens for the handler of `slow`.
 struct Gate(mpsc::Sender<()>);
 
-/// Threads whose handler waits for the gate at `slow`, panics at `panic`, and tells its thread and the key of each event.
+/// Threads whose handler waits for the gate at `slow`, panics at `panic`, and reports its thread and the key of each event.
 fn threads(most: usize) -> (Threads, Gate, mpsc::Receiver<String>) {
     let (open, gate) = mpsc::channel::<()>();
     let (tell, told) = mpsc::channel();
@@ -40,7 +40,7 @@ fn queue(threads: &Threads, key: &str) -> oneshot::Receiver<Option<Outcome>> {
     threads.queue(event(key), 1, Permit::always())
 }
 
-/// An error if the thread panicked in the event.
+/// Waits for an outcome. It is an error if the thread panicked in the event.
 async fn end(outcome: oneshot::Receiver<Option<Outcome>>) -> Result<Option<Outcome>, oneshot::error::RecvError> {
     tokio::time::timeout(LIMIT, outcome).await.expect("the event must end")
 }

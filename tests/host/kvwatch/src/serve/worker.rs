@@ -14,7 +14,7 @@ use super::threads::Threads;
 use crate::engine::{Engine, Output, Provider, Session, Stream, Watcher};
 use crate::stores::Acting;
 
-/// What the workers of one served watcher have in common. Cheap to clone.
+/// The state that the workers of one served watcher share. A clone is cheap.
 ///
 /// ```no_run
 /// use kvwatch::serve::Crew;
@@ -34,18 +34,18 @@ pub struct Crew {
     denials: Arc<Denials>,
 }
 
-/// What the instances of one served watcher have used.
+/// The usage of the instances of one served watcher.
 #[derive(Debug, Default)]
 pub struct Usage {
-    /// Instances that were made.
+    /// The number of instances that were made.
     pub instances: AtomicU64,
-    /// The bytes of linear memory that an instance had at most.
+    /// The most bytes of linear memory that an instance had.
     pub peak_memory: AtomicU64,
-    /// Events after which the watcher had done something wrong with a handle.
+    /// The number of events in which the watcher misused a handle.
     pub violations: AtomicU64,
-    /// How often the watcher was replaced by a new one.
+    /// The number of times that a new watcher replaced the old one.
     pub reloads: AtomicU64,
-    /// How often a new watcher could not be loaded, and the old one went on.
+    /// The number of times that a new watcher could not be loaded, and the old one continued.
     pub reload_failures: AtomicU64,
 }
 
@@ -56,7 +56,7 @@ impl Crew {
         Self { watcher: watch::Sender::new(watcher), fresh, usage: Arc::default(), denials: Arc::default() }
     }
 
-    /// Goes on with another watcher: each worker takes it before its next event, in a fresh instance. It must be of the same
+    /// Changes to another watcher: each worker takes it before its next event, in a fresh instance. It must be of the same
     /// [`Engine`](crate::Engine).
     pub fn replace(&self, watcher: Watcher) {
         self.watcher.send_replace(watcher);
@@ -69,7 +69,7 @@ impl Crew {
         self.watcher.borrow().engine().clone()
     }
 
-    /// Workers that handle up to `count` events at the same time; 0 counts as 1. Give [`deliver`](super::deliver) the same number
+    /// Workers that handle up to `count` events at the same time. 0 counts as 1. Pass the same number to [`deliver`](super::deliver)
     /// in [`Settings::workers`](super::Settings::workers). The watcher acts on a store of its own in memory.
     #[must_use]
     pub fn workers(&self, count: usize) -> Workers {
@@ -92,44 +92,44 @@ impl Crew {
         Workers(Arc::new(threads))
     }
 
-    /// What the log has told about denied grants.
+    /// The denied hosts and buckets that were logged.
     #[must_use]
     pub fn denials(&self) -> &Arc<Denials> {
         &self.denials
     }
 
-    /// What the instances have used so far.
+    /// The usage of the instances so far.
     #[must_use]
     pub fn usage(&self) -> &Arc<Usage> {
         &self.usage
     }
 }
 
-/// Threads that handle the events of one delivery, each in a session of its own. They start with the events, and end when the last
-/// [`Worker`] and this are dropped.
+/// Threads that handle the events of one delivery, each in a session of its own. They start with the events, and end when
+/// this and the last [`Worker`] are dropped.
 ///
-/// A session computes without a pause, so it must not run on a thread of the runtime. What the watcher writes goes to the log, a line
-/// an event of `tracing`, with the key and the attempt as fields.
+/// A session computes without a pause, so it must not run on a thread of the runtime. The output of the watcher goes to the log:
+/// each line is an event of `tracing`, with the key and the attempt as fields.
 #[derive(Clone, Debug)]
 pub struct Workers(Arc<Threads>);
 
 impl Workers {
-    /// A handler that gives its events to these threads.
+    /// A handler that passes its events to these threads.
     #[must_use]
     pub fn worker(&self) -> Worker {
         Worker(Arc::clone(&self.0))
     }
 }
 
-/// A [`Handler`] that gives events to the threads of [`Workers`].
+/// A [`Handler`] that passes events to the threads of [`Workers`].
 ///
-/// All workers share the threads and their queue. So an event does not wait for a slow one while another thread is free.
+/// All workers share the threads and their queue. So an event does not wait for a slow event while another thread is free.
 #[derive(Debug)]
 pub struct Worker(Arc<Threads>);
 
 impl Handler for Worker {
-    /// Enough for a thread to go on while the loop is busy: with 16, one worker switched threads less than half as often as with 0,
-    /// and more than 16 did not help.
+    /// This is enough for a thread to continue while the loop is busy. With 16, one worker switched threads less than half as often
+    /// as with 0. More than 16 did not help.
     const AHEAD: usize = 16;
 
     async fn handle(&mut self, event: &Event, attempt: u32) -> Outcome {
@@ -148,7 +148,7 @@ impl Handler for Worker {
     }
 }
 
-/// What one thread has: a session, which lives as long as the thread, and the store that the session acts on.
+/// The state of one thread: a session, which lives as long as the thread, and the store that the session acts on.
 struct Seat {
     crew: Crew,
     acting: Option<Acting>,
@@ -225,7 +225,7 @@ fn session(crew: &Crew, acting: Option<&Acting>, watcher: &Watcher, current: Cur
     let session = watcher.session().personality(personality).output(output).counted();
     match acting.filter(|_| watcher.imports().iter().any(|import| import.provider == Provider::Store)) {
         Some(acting) => session.store(Arc::clone(&acting.store)).event_bucket(&*acting.event_bucket).build(),
-        // A `Value` cannot be stored, so nothing of it is kept.
+        // The watcher cannot store a `Value`, so the host keeps no bytes of it.
         None => session.keep_written(0).build(),
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 
 /// A source of events, which come one after the other.
 pub trait Source {
-    /// What the source asks of the program that runs it, besides events. [`Infallible`] if it asks for nothing.
+    /// A request of the source to the program that runs it. [`Infallible`] if it has no requests.
     type Request;
 
     /// The name of the source in messages: the path of a file, for example.

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 /// The most keys that are remembered.
 const MOST_KEYS: usize = 10_000;
 
-/// Limits how often a watcher calls itself, on a store that does not tell who has written a key.
+/// Limits how often a watcher calls itself, on a store that does not report which client has written a key.
 ///
-/// The depth of an event is 0 if it comes from elsewhere, and 1 more than the depth of the event whose handler wrote the key within
-/// the period. A write of a greater depth than the limit is refused. The handler gets [`StoreError::Refused`] with the explanation.
-/// If it fails because of that, its event becomes a dead letter with this cause.
+/// The depth of an event is 0 if another client caused it. If a handler wrote the key within the period, the depth is 1 more than
+/// the depth of that handler's event. A write of a greater depth than the limit is refused. The handler gets
+/// [`StoreError::Refused`] with the explanation. If it fails because of that, its event becomes a dead letter with this cause.
 ///
-/// A watcher that writes a key at each event from elsewhere, such as a total, is never refused: these writes have the depth 1.
+/// A watcher that writes a key, such as a total, at each event of another client is never refused: these writes have the depth 1.
 ///
 /// One watcher has one `Feedback`: its source asks for the [`depth_of`](Self::depth_of) each event that it delivers, and each worker has a
 /// store from [`guard`](Self::guard).
@@ -65,7 +65,7 @@ impl Feedback {
         Self { bucket: bucket.into(), limit, period, written: Mutex::default() }
     }
 
-    /// The store for one worker. `depth` answers the depth of the event that the worker has now.
+    /// The store for one worker. `depth` returns the depth of the event that the worker handles now.
     pub fn guard(
         self: &Arc<Self>,
         store: Arc<dyn Store>,
@@ -74,8 +74,8 @@ impl Feedback {
         Arc::new(Guard { store, feedback: Arc::clone(self), depth: Box::new(depth) })
     }
 
-    /// The depth of an event of this key that has just arrived. Ask once for each event, in their order: a write comes back once, and the
-    /// next event of its key is from elsewhere, unless the watcher has written again.
+    /// The depth of an event of this key that has just arrived. Call this once for each event, in their order. A write comes back
+    /// once. The next event of its key is from another client, unless the watcher has written again.
     #[must_use]
     pub fn depth_of(&self, key: &str) -> u32 {
         let written = self.lock().remove(key).filter(|written| written.at.elapsed() < self.period);
@@ -108,7 +108,7 @@ impl Feedback {
     }
 }
 
-/// Forgets keys if there are too many: first the old ones, then the beginnings of chains, because a chain is noticed by its depth.
+/// Forgets keys if there are too many: first the old ones, then the starts of chains, because a chain is noticed by its depth.
 fn bound(written: &mut HashMap<String, Write>, period: Duration) {
     if written.len() > MOST_KEYS {
         written.retain(|_, write| write.at.elapsed() < period);
@@ -129,7 +129,7 @@ struct Guard {
 }
 
 impl Guard {
-    /// Writes, unless the writes would go on with a chain that is too long.
+    /// Writes, unless the writes would continue a chain that is too long.
     fn write<'a, T>(
         &self,
         bucket: &str,
@@ -225,10 +225,10 @@ mod tests {
         let feedback = Feedback::new("0", 2, PERIOD);
         for number in 0..1000 {
             assert!(handle(&feedback, &format!("order{number}"), "total"));
-            // The watcher hears of the total, and counts that.
+            // The watcher gets the event of the total, and counts it.
             assert!(handle(&feedback, "total", "heard"));
             assert_eq!(feedback.depth_of("heard"), 2);
-            // It corrects a key, and has nothing to correct when it hears of that.
+            // It corrects a key, and has nothing to correct when it gets that event.
             assert!(handle(&feedback, "corrected", "corrected"));
             assert_eq!(feedback.depth_of("corrected"), 1);
             tokio::time::advance(Duration::from_millis(1)).await;

@@ -1,4 +1,4 @@
-//! Which buckets a watcher may use.
+//! The buckets that a watcher may use.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,7 +60,7 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// Grants the bucket of the events, and these. A grant of the event's own bucket can make it read only.
+    /// Grants the bucket of the events, and the buckets of `grants`. A grant of the event's own bucket can make it read only.
     pub fn new(store: Arc<dyn Store>, event_bucket: &str, grants: &[BucketGrant]) -> Self {
         let mut buckets = BTreeMap::from([(event_bucket.to_owned(), false)]);
         buckets.extend(grants.iter().map(|grant| (grant.name.clone(), grant.read_only)));

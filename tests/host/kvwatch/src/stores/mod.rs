@@ -7,12 +7,11 @@
 //! - Atomic functions are atomic among all clients of the store, not only in this process. Attempts under contention are bounded.
 //! - If the store cannot do what the draft promises, the method refuses with
 //!   [`StoreError::Unsupported`](crate::world::store::StoreError::Unsupported), unless the user has chosen less.
-//!   [`StoreError::Unsupported`](crate::world::store::StoreError::Unsupported), unless the user has chosen less.
 //! - Every write carries its writer and [`Acting::depth`], if the store has a place for them. The source of the same store reads
 //!   them into [`Event::depth`](crate::serve::Event::depth).
 //!
 //! [`conforms`](crate::world::store::conforms) tests these rules on a running store. The guide
-//! [`docs/adding-a-store.md`](https://docs.rs/crate/kvwatch/latest/source/docs/adding-a-store.md) lists all that a new store needs.
+//! [`docs/adding-a-store.md`](https://docs.rs/crate/kvwatch/latest/source/docs/adding-a-store.md) has the whole list.
 
 mod feedback;
 mod granted;

@@ -139,7 +139,7 @@ impl NatsStore {
         }
     }
 
-    /// An answer of a future that has this store.
+    /// The later answer of a future that uses this store.
     fn later<T, F>(&self, work: impl FnOnce(Self) -> F) -> Answer<T>
     where
         F: Future<Output = Result<T>> + Send + 'static,

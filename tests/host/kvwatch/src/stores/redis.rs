@@ -101,7 +101,7 @@ impl RedisStore {
 impl Shared {
     /// The connection of a database: the present one, or a new one.
     async fn connection(&self, database: u32) -> Result<MultiplexedConnection, StoreError> {
-        // Others wait meanwhile: they need the same connection, or a server that does not answer them either.
+        // Other calls wait meanwhile. They need the same connection, or the server does not answer them either.
         let mut connections = self.connections.lock().await;
         if let Some(connection) = connections.get(&database)
             && connection.alive.load(Ordering::Relaxed)
@@ -155,7 +155,7 @@ fn failed(error: &RedisError, key: String) -> StoreError {
     }
 }
 
-/// The bytes of a value. Fails if there are so many that Redis would close the connection.
+/// The bytes of a value. Fails if there are too many: Redis would close the connection.
 fn bytes(content: &Content) -> Result<Vec<u8>, StoreError> {
     if content.len() > MOST_BYTES {
         let (len, most) = (content.len(), MOST_BYTES);

@@ -38,12 +38,12 @@ const VALUE: usize = 2;
 const FILE: usize = 4;
 const BUCKET: usize = 5;
 const FIELDS: [&str; 6] = ["op", "key", "value", "base64", "file", "bucket"];
-/// What `kvwatch serve` adds to an event that it could not handle. These fields are ignored without a word, because such lines are
-/// replayed as they are.
+/// The fields that `kvwatch serve` adds to an event that it could not handle. They are ignored without a warning, because such
+/// lines are replayed unchanged.
 const OF_DEAD_LETTERS: [&str; 5] = ["cause", "attempts", "deliveries", "sequence", "time"];
 
 /// Parses an event. A path in `file` is relative to `folder`; without a folder, `file` is refused. The line is taken only if its
-/// buffer can become that of the value.
+/// buffer can become the buffer of the value.
 pub(crate) fn parse(line: &mut Vec<u8>, folder: Option<&Path>) -> Result<Parsed, EventError> {
     match quick::parse(line) {
         Some(event) => Ok(Parsed { event, unknown: None }),
@@ -127,7 +127,7 @@ fn shortened(text: &str) -> String {
 struct Object {
     /// The value of each of [`FIELDS`], with its quotes.
     fields: [Option<Range<usize>>; FIELDS.len()],
-    /// The first field that is not known, and where it is.
+    /// The first unknown field, and its position.
     unknown: Option<(usize, String)>,
     /// The position of the object's last brace.
     end: usize,
@@ -231,7 +231,7 @@ impl Scanner<'_> {
     }
 }
 
-/// The parser's message without its place in the part that it was given.
+/// The message of the parser. Its position in the parsed part is removed.
 fn json_error(start: usize, error: &serde_json::Error) -> EventError {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());

@@ -27,7 +27,7 @@ use crate::content::Content;
 /// path of a file that contains the value). A delete has none of them. The order of the fields is free. No field may occur twice.
 /// Other fields are ignored, because tools add their own.
 ///
-/// [`Events`] reads events from a file. `TestHost::replay` of the SDK and `kvwatch run` give them to a watcher. `str::parse`
+/// [`Events`] reads events from a file. `TestHost::replay` of the SDK and `kvwatch run` deliver them to a watcher. `str::parse`
 /// refuses `file`, because text alone has no folder: use [`Event::parse_in`] for it.
 ///
 /// ```

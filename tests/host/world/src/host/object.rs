@@ -57,7 +57,7 @@ pub(crate) struct Input {
     pub(super) kept: u64,
     /// The number of bytes that were taken from the content.
     pub(crate) offset: u64,
-    /// Whether the guest was told that the stream is at its end.
+    /// Whether the host has reported the end of the stream to the guest.
     pub(crate) ended: bool,
     pub(super) failed: bool,
 }

@@ -31,7 +31,7 @@ pub struct PendingCall<T> {
     answer: Answer<T>,
 }
 
-/// A call of the guest that the store has answered. [`Host::finish`] gives the answer to the guest.
+/// A call of the guest that the store has answered. [`Host::finish`] turns the answer into the result for the guest.
 #[derive(Debug)]
 #[must_use = "the guest waits for the answer"]
 pub struct AnsweredCall<T> {
@@ -130,7 +130,7 @@ impl Host {
         self.changes.total
     }
 
-    /// Gives the guest the answer of the store: a [`Reply::Returned`], or the handle of an error.
+    /// Returns the result of the guest's call: a [`Reply::Returned`], or the handle of an error.
     pub fn finish<T: Reply>(&mut self, answered: AnsweredCall<T>) -> CallResult<Result<T::Returned, u32>> {
         let AnsweredCall { state: CallState { call, bucket, effect }, answer } = answered;
         match answer {
@@ -184,7 +184,7 @@ impl Host {
         Ok(PendingCall { state: CallState { call, bucket: name, effect }, answer })
     }
 
-    /// The content of a value. `Err` says why it cannot be stored.
+    /// The content of a value. `Err` has the reason why it cannot be stored.
     fn written(&mut self, call: StoreCall, value: u32) -> CallResult<Result<Content, String>> {
         let Some(&mut Object::Value { number, .. }) = self.table.get(HandleKind::Value, value) else {
             self.missing(HandleKind::Value, value, call.as_str())?;
@@ -260,12 +260,12 @@ impl Host {
         self.start_call(StoreCall::GetMany, bucket, Effect::Nothing, |store, bucket| store.get_many(bucket, keys))
     }
 
-    /// `get-keys`. The draft gives it no error: [`finish_get_keys`](Self::finish_get_keys) traps if the store fails.
+    /// `get-keys`. It has no error in the draft: [`finish_get_keys`](Self::finish_get_keys) traps if the store fails.
     pub fn start_get_keys(&mut self, bucket: u32) -> CallResult<PendingCall<Vec<String>>> {
         self.start_call(StoreCall::GetKeys, bucket, Effect::Nothing, |store, bucket| store.keys(bucket))
     }
 
-    /// Gives the guest the keys.
+    /// Returns the keys for the guest.
     pub fn finish_get_keys(&mut self, answered: AnsweredCall<Vec<String>>) -> CallResult<Vec<String>> {
         let AnsweredCall { state: CallState { call, bucket, .. }, answer } = answered;
         match answer {

@@ -10,7 +10,7 @@ use crate::store::StoreCall;
 
 /// An answer of a store, which becomes the result of a guest's call.
 pub trait Reply: Sized {
-    /// The result of the guest's call: a handle for each content and for each opened bucket. Every other answer does not change.
+    /// The result of the guest's call: a handle for each content and for each opened bucket. All other answers stay unchanged.
     type Returned;
 
     /// Makes the handles.

@@ -152,7 +152,7 @@ impl Host {
         }
     }
 
-    /// Takes the payload that the guest consumes with `call`, or makes the error that says why it cannot.
+    /// Takes the payload that the guest consumes with `call`, or makes the error with the reason why it cannot.
     #[expect(clippy::inline_always, reason = "as for `Table::insert`: the payload is not moved")]
     #[inline(always)]
     fn consume(&mut self, call: &'static str, payload: u32) -> CallResult<Result<Payload, u32>> {

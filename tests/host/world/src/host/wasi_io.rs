@@ -88,7 +88,7 @@ impl Host {
             if end {
                 return Ok(Ok(forwarded));
             }
-            // The draft allows a host to fail, and a host that waits for ever would hang.
+            // The draft allows a host to fail here. A host that waits for ever would hang.
             idle = if moved == 0 { idle + 1 } else { 0 };
             if idle > 100_000 {
                 return Ok(Err(StreamError));
@@ -147,7 +147,7 @@ impl Host {
         Ok(answer)
     }
 
-    /// Remembers what the guest was told about the end of an input stream.
+    /// Records whether the host has reported the end of an input stream to the guest.
     fn set_ended(&mut self, src: u32, ended: bool) {
         if let Some(input) = self.input(src) {
             input.ended = ended;

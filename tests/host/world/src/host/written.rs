@@ -138,7 +138,7 @@ impl Bodies {
         needed.max(doubled) - bytes.capacity()
     }
 
-    /// Writes `len` bytes to a body, of which `append` adds as many as are kept. `growth` is what [`growth`](Self::growth) returned.
+    /// Writes `len` bytes to a body, of which `append` adds as many as are kept. `growth` is the result of [`growth`](Self::growth).
     pub(super) fn write(
         &mut self,
         number: u64,

@@ -1,4 +1,4 @@
-//! A host that gives the data again when a guest reads after the end.
+//! A host that returns the data again when a guest reads after the end.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ impl AfterEnd {
 #[derive(Debug)]
 struct RepeatsAfterEnd;
 
-/// Starts an input stream again if the guest was told its end.
+/// Starts an input stream again if its end was reported to the guest.
 fn repeat_ended(inner: &mut Inner<'_>, src: u32) {
     if let Some(input) = inner.host.input(src).filter(|input| input.ended) {
         input.offset = 0;

@@ -8,7 +8,7 @@ use crate::accounts::{Fault, HandleKind};
 use crate::host::decorator::{Decorator, Inner};
 use crate::host::object::Payload;
 
-/// What happens to a payload's handle when the guest consumes the payload. Every guest must work with both.
+/// The fate of a payload's handle when the guest consumes the payload. Every guest must work with both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -1,9 +1,9 @@
-//! A host whose streams give or claim more bytes than the guest asked for. This may fail a guest.
+//! A host whose streams return or claim more bytes than the guest asked for. This may fail a guest.
 
 use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, StreamResult};
 
-/// A `read` gives `read` bytes more than the guest asked for, and a `write` claims `write` bytes more than the guest wrote.
+/// A `read` returns `read` bytes more than the guest asked for, and a `write` claims `write` bytes more than the guest wrote.
 pub(super) fn decorator(read: u64, write: u64) -> Option<Box<dyn Decorator>> {
     if (read, write) == (0, 0) { None } else { Some(Box::new(Exceeds { read, write })) }
 }
@@ -14,7 +14,7 @@ struct Exceeds {
     write: u64,
 }
 
-/// The most bytes that a `read` gives. Every host has such a limit.
+/// The most bytes that a `read` returns. Every host has such a limit.
 const MOST_GIVEN: u64 = 32 * 1024 * 1024;
 
 /// The number that a call for `len` bytes claims, after `passed` bytes went through.
@@ -48,7 +48,7 @@ impl Decorator for Exceeds {
 
     fn transfer(&mut self, inner: &mut Inner<'_>, step: Step) -> StreamResult<(u64, bool)> {
         let answer = inner.transfer(step)?;
-        // The guest gives `forward` no length that the host could exceed.
+        // `forward` has no length that the host could exceed.
         let excess = if step.call == "splice" { self.read } else { 0 };
         Ok(answer.map(|(moved, end)| (claimed(excess, step.len, moved), end)))
     }

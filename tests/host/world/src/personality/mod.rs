@@ -75,7 +75,7 @@ pub struct Personality {
     pub numbering: Numbering,
     /// The answer to a call with a handle that does not exist: the handle is unknown, was dropped before, or is of another kind.
     pub bad_handle: BadHandle,
-    /// What happens to a payload's handle when it is consumed.
+    /// The fate of a payload's handle when the payload is consumed.
     pub consumed_payload: ConsumedPayload,
     /// How long an instance lasts.
     pub instance: Instance,

@@ -20,7 +20,7 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Every one of these functions is refused.
+    /// The store refuses all of these functions.
     pub(super) fn refusing(calls: &[StoreCall], reason: &str) -> Self {
         let refuses = calls.iter().map(|call| (call.as_str().to_owned(), reason.to_owned())).collect();
         Self { refuses, ..Self::default() }

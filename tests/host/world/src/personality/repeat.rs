@@ -1,4 +1,4 @@
-//! A host whose streams pass nothing on for some calls.
+//! A host whose streams pass no bytes on for some calls.
 
 use std::collections::HashMap;
 

@@ -1,11 +1,11 @@
-//! A host whose streams take or give only a part of what the guest asks for.
+//! A host whose streams take or return only a part of the bytes that the guest writes or asks for.
 
 use serde::{Deserialize, Serialize};
 
 use crate::host::decorator::{Decorator, Inner, Step};
 use crate::host::{StreamError, StreamResult};
 
-/// How many of the bytes that a guest asks for or writes one call passes on. Every guest must work with every size.
+/// The number of bytes that one call passes on, of the bytes that a guest asks for or writes. Every guest must work with every size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -58,13 +58,13 @@ impl Decorator for PassesParts {
 }
 
 impl Size {
-    /// How many of `of` bytes pass.
+    /// The number of bytes that pass, of `of` bytes.
     fn part(self, of: u64, random: &mut Random) -> u64 {
         match self {
             _ if of == 0 => 0,
             Self::Full => of,
             Self::Fixed(most) => of.min(most),
-            // Most parts are small, and some are everything.
+            // Most parts are small, and some parts are all of the bytes.
             Self::Random => {
                 let most = if random.up_to(4) == 1 { of } else { of.min(4096) };
                 random.up_to(most)

@@ -12,19 +12,19 @@ use super::size::Size;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Reading {
-    /// How many of the bytes that the guest asks for one call gives.
+    /// The number of bytes that one call returns, of the bytes that the guest asks for.
     pub size: Size,
     /// How the end is reported.
     pub end: End,
-    /// How many calls give neither data nor the end, before each piece of data and before the end.
+    /// The number of calls that return neither data nor the end, before each piece of data and before the end.
     pub empty: Repeat,
-    /// How many bytes more than the guest asked for a call gives.
+    /// The number of bytes that a call returns in addition to the bytes that the guest asked for.
     pub excess: u64,
     /// The position of the byte at which the stream fails.
     pub error_at: Option<u64>,
     /// The answer to a read after the end.
     pub after_end: AfterEnd,
-    /// The most bytes that one call gives. By default 1 MiB.
+    /// The most bytes that one call returns. By default 1 MiB.
     pub most: u64,
 }
 
@@ -47,11 +47,11 @@ impl Default for Reading {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Writing {
-    /// How many of the bytes that the guest writes one call takes.
+    /// The number of bytes that one call takes, of the bytes that the guest writes.
     pub size: Size,
-    /// How many calls take no bytes, before each call that takes some.
+    /// The number of calls that take no bytes, before each call that takes some.
     pub empty: Repeat,
-    /// How many bytes more than the guest wrote a call claims to have taken.
+    /// The number of bytes that a call claims to have taken in addition to the bytes that the guest wrote.
     pub excess: u64,
     /// The position of the byte at which the stream fails.
     pub error_at: Option<u64>,

@@ -1,11 +1,11 @@
-//! Tests what every store must do.
+//! Tests the rules that every store must keep.
 
 use std::fmt::Debug;
 
 use super::{Store, StoreError};
 use crate::content::Content;
 
-/// Calls every function of a store, and compares its answers with what the draft and this crate promise.
+/// Calls every function of a store, and compares its answers with the promises of the draft and of this crate.
 ///
 /// `bucket` must exist and have no keys. It has none afterwards, if the store conforms. A store that answers
 /// [`StoreError::Unsupported`] to `get-many` or `set-many` conforms. Run it for a new store against its real server.

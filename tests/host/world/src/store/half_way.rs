@@ -31,7 +31,7 @@ impl HalfWay {
     }
 }
 
-/// Waits for the half that was done.
+/// Waits for the first half, and then fails.
 fn then_fail<T: Send + 'static>(half: Answer<T>, done: usize, of: usize) -> Answer<T> {
     let error = StoreError::Refused(format!("the batch failed after {done} of {of} keys"));
     match half {

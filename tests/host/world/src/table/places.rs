@@ -6,7 +6,7 @@ use std::mem;
 
 use crate::accounts::{HandleKind, Origin};
 
-/// A handle, and how it came to be.
+/// A handle and its origin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Made {
     pub(crate) handle: u32,
@@ -187,7 +187,7 @@ impl<T> Places<T> {
             self.far.clear();
             self.count = 0;
         }
-        // One event with many handles must not take memory, or make this slow, in every later event.
+        // After one event with many handles, later events must not take more memory or time.
         if self.was_far {
             self.far.shrink_to(REMEMBERED);
             self.was_far = false;

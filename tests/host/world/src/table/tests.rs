@@ -6,7 +6,7 @@ use super::*;
 const ORIGIN: Origin = Origin { call: "new-value", location: None };
 const MANY: u32 = 200_000;
 
-/// With a walk over the table at each call, this test takes minutes.
+/// If each call walked over the table, this test would take minutes.
 #[test]
 fn many_handles_in_any_order_with_every_numbering() {
     for (per_kind, reuse, first) in [(false, false, 3), (true, false, 0), (false, true, 0), (true, true, u32::MAX - 1)]
@@ -29,7 +29,7 @@ fn many_handles_in_any_order_with_every_numbering() {
     }
 }
 
-/// What a table must answer, without places.
+/// A model of the table, without places.
 #[derive(Default)]
 struct Model {
     live: Vec<(HandleKind, u32, u32)>,

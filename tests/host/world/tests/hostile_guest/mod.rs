@@ -60,7 +60,7 @@ pub(crate) fn run<Calls: IntoIterator<Item = Call>>(
 }
 
 impl Call {
-    /// Makes the call. Returns the handle that the host gave.
+    /// Makes the call. Returns the handle that the host returned.
     fn make(self, host: &mut Host, known: &[u32]) -> CallResult<Option<u32>> {
         let [first, second] = [self.first, self.second].map(|choice| known[usize::from(choice) % known.len()]);
         let len = self.len;

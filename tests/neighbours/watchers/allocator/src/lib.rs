@@ -1,4 +1,4 @@
-//! A watcher with its own allocator, which takes back only the memory that it gave out.
+//! A watcher with its own allocator, which frees only memory that it has allocated.
 
 mod tagged;
 

@@ -1,6 +1,6 @@
 //! The prompt: the user types commands and events.
 //!
-//! [`Typed`] is the source of what the user types. This module carries it out.
+//! [`Typed`] is the source of the typed lines. This module carries them out.
 
 mod command;
 mod helper;

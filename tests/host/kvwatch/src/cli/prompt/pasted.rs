@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 /// Lines that a user typed or pasted at a prompt. They wait until the prompt runs them, one after the other.
 ///
-/// A terminal gives a paste of several lines as one text. The prompt runs each line in turn. After a line that it refuses, it
+/// A terminal passes a paste of several lines as one text. The prompt runs each line in turn. After a line that it refuses, it
 /// [clears](Self::clear) the others, because they may depend on the refused line.
 #[derive(Debug, Default)]
 pub(crate) struct Pasted {

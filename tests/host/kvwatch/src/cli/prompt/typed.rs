@@ -21,7 +21,7 @@ use crate::cli::{Result, screen, style};
 
 const PROMPT: &str = "kvwatch> ";
 
-/// The source of what the user types at a terminal.
+/// The source of the lines that the user types at a terminal.
 pub(super) struct Typed {
     editor: Editor<Helper, FileHistory>,
     /// The file that keeps the typed lines for the next run.
@@ -106,7 +106,7 @@ impl Typed {
         };
         self.editor.add_history_entry(&line)?;
         if let Some(history) = &self.history {
-            // Another prompt may write the same file, so only this line is added. Without a history, the prompt works all the same.
+            // Another prompt may write the same file, so only this line is added. The prompt also works without a history.
             let _ = history.parent().map(fs::create_dir_all);
             let _ = self.editor.append_history(history);
         }

@@ -43,7 +43,7 @@ pub(crate) fn start(format: Option<Format>) {
     let is_terminal = io::stderr().is_terminal();
     let format = format.unwrap_or(if is_terminal { Format::Text } else { Format::Json });
     let log = tracing_subscriber::fmt().with_writer(|| Terminal);
-    // The client of NATS logs each attempt to connect. kvwatch itself logs what a user needs of it.
+    // The client of NATS logs each attempt to connect. kvwatch itself logs the part that a user needs.
     let levels = Targets::new().with_default(LevelFilter::INFO).with_target("async_nats", LevelFilter::WARN);
     // It fails only if there is a log already, which can be used as well.
     let _ = match format {

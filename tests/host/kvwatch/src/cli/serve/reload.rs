@@ -35,7 +35,7 @@ impl Reload {
         Self { path, loaded }
     }
 
-    /// Gives each new watcher to the crew, for ever.
+    /// Passes each new watcher to the crew, for ever.
     pub(super) async fn run(mut self, crew: Crew) {
         let mut before = Some(self.loaded);
         loop {

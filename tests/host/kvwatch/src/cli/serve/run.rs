@@ -104,7 +104,7 @@ impl Job {
         Ok(Self { options, source, letters, served, reload })
     }
 
-    /// Serves until `stop` is finished, or the source fails for good.
+    /// Serves until `stop` is finished, or the source fails permanently.
     async fn serve(self, stop: impl Future<Output = ()>) -> std::result::Result<(), Cause> {
         let Self { options, source, letters, served, reload } = self;
         // It ends with the delivery, because the set is dropped then.
@@ -200,7 +200,7 @@ fn engine(options: &Options) -> Result<Engine> {
     args::engine(&limits, options.fresh.unwrap_or_default().then_some(workers))
 }
 
-/// Serves all watchers until a signal, or until one of them fails for good.
+/// Serves all watchers until a signal, or until one of them fails permanently.
 pub(super) fn run(config: Config) -> Result<ExitCode> {
     // A signal during a build ends cargo too.
     let signals = Signals::install()?;

@@ -14,12 +14,12 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 /// A body that stays open until the watcher has finished it.
 ///
-/// The HTTP client drops a body as soon as it has all bytes that `content-length` announces. The watcher may not have flushed them yet:
-/// then its flush would fail, although the server has the whole request.
+/// The HTTP client drops a body as soon as it has all bytes that `content-length` announces. The watcher may not have flushed them
+/// yet. Then its flush would fail, although the server has the whole request.
 #[derive(Debug)]
 pub(super) struct WholeBody {
     inner: WasiBody,
-    /// How many bytes of those in `content-length` have not come yet. `None`: the request has no such header.
+    /// The number of bytes of `content-length` that have not come yet. `None` if the request has no such header.
     missing: Option<u64>,
 }
 
@@ -54,9 +54,9 @@ impl Body for WholeBody {
 }
 
 impl Drop for WholeBody {
-    /// A body that is not whole ends at once: the request has failed, and the watcher must not go on writing.
+    /// A body that is not whole ends at once: the request has failed, and the watcher must not write more.
     fn drop(&mut self) {
-        // Outside of a runtime the request is given up, with its watcher.
+        // Without a runtime, the request ends with its watcher.
         if self.missing == Some(0)
             && let Ok(runtime) = Handle::try_current()
         {

@@ -8,10 +8,10 @@ use super::{Output, Stream, Target};
 /// A longer line is passed on in parts.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// The most bytes that are captured of each stream in an event. The log of `kvwatch serve` has as much of an attempt.
+/// The most bytes that are captured of each stream in an event. The log of `kvwatch serve` has the same limit for an attempt.
 pub(crate) const MOST_CAPTURED: usize = 1024 * 1024;
 
-/// The number of lines before a trap that are told with it.
+/// The number of lines before a trap that are reported with it.
 const LAST_WORDS: usize = 8;
 
 /// Both streams of a session's instances.
@@ -47,7 +47,7 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// Whether the event has nothing to tell: its output was passed on, or there was none.
+    /// Whether there is nothing to report: the output was passed on, or there was none.
     fn is_empty(&self) -> bool {
         self.stdout.is_empty() && self.stderr.is_empty() && self.last.is_empty() && self.missing == [0, 0]
     }
@@ -79,7 +79,7 @@ impl Console {
         Some(self.written().end()).filter(|words| !words.is_empty())
     }
 
-    /// Takes what the watcher writes to a stream.
+    /// Takes the bytes that the watcher writes to a stream.
     pub(super) fn write(&self, stream: Stream, bytes: &[u8]) {
         self.0.touched.store(true, Relaxed);
         self.written().write(stream, bytes);

@@ -45,13 +45,13 @@ impl SessionBuilder {
         }
     }
 
-    /// How the host deviates. Unless this is called, it does all that a watcher could wish.
+    /// Sets how the host deviates. Unless this is called, the host behaves well.
     pub fn personality(mut self, personality: Personality) -> Self {
         self.personality = personality;
         self
     }
 
-    /// What becomes of the watcher's output. Unless this is called, it is discarded.
+    /// Sets the destination of the watcher's output. Unless this is called, the output is discarded.
     pub fn output(mut self, output: Output) -> Self {
         self.output = output;
         self
@@ -63,21 +63,21 @@ impl SessionBuilder {
         self
     }
 
-    /// The store that the watcher acts on. Unless this is called, the session has one of its own in memory.
+    /// Sets the store that the watcher acts on. Unless this is called, the session has a store of its own in memory.
     pub fn store(mut self, store: Arc<dyn KeyvalueStore>) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// The bucket of the store that the events come from. It is [`EVENT_BUCKET`](inbound_keyvalue_host::EVENT_BUCKET) unless this is
-    /// called.
+    /// Sets the bucket of the store that the events come from. It is [`EVENT_BUCKET`](inbound_keyvalue_host::EVENT_BUCKET) unless
+    /// this is called.
     pub fn event_bucket(mut self, name: impl Into<String>) -> Self {
         self.event_bucket = Some(name.into());
         self
     }
 
-    /// Keeps only so many bytes of what is written to each value. Unless this is called, a watcher that can store its values has
-    /// them kept whole, and another one 1 MiB of each.
+    /// Keeps at most `bytes` of each value. Unless this is called, the session keeps whole values if the watcher can store them, and
+    /// otherwise 1 MiB of each value.
     pub fn keep_written(mut self, bytes: usize) -> Self {
         self.keep_written = Some(bytes);
         self
@@ -91,8 +91,8 @@ impl SessionBuilder {
         self
     }
 
-    /// Takes the time of each event, for [`Outcome::duration`](crate::Outcome::duration). A small event takes not much longer than to
-    /// look at the clock.
+    /// Measures the time of each event, for [`Outcome::duration`](crate::Outcome::duration). This is off by default, because a small
+    /// event takes not much longer than a read of the clock.
     pub fn timed(mut self) -> Self {
         self.timed = true;
         self
@@ -123,7 +123,7 @@ impl SessionBuilder {
     }
 }
 
-/// Sets how much the host keeps of a value. A watcher that can store its values needs them whole.
+/// Sets the number of bytes that the host keeps of a value. A watcher that can store its values needs them whole.
 pub(super) fn keep(host: &mut Host, keep_written: Option<usize>, watcher: &Watcher) {
     let acts = watcher.imports().iter().any(|import| import.provider == Provider::Store);
     if let Some(bytes) = keep_written.or(acts.then_some(usize::MAX)) {
@@ -137,7 +137,7 @@ pub(super) fn clock(watcher: &Watcher) -> Option<Arc<Clock>> {
 
 pub(super) fn store(watcher: &Watcher, console: &Console, clock: Option<&Arc<Clock>>, mut host: Host) -> Store<State> {
     let engine = watcher.engine();
-    // What the host keeps for a guest is memory too, and a long call of the host is time too.
+    // The memory limit covers the bytes that the host keeps for a guest. The time limit covers long calls of the host.
     let mut kept = HostLimits::default();
     kept.bytes = engine.kept().unwrap_or(kept.bytes);
     host.set_limits(kept);
@@ -168,7 +168,7 @@ pub(super) fn store(watcher: &Watcher, console: &Console, clock: Option<&Arc<Clo
     if let Some(clock) = clock {
         let clock = Arc::clone(clock);
         let waits = watcher.runtime().is_some();
-        // Asked at every tick. A watcher that may wait lets others go on then.
+        // wasmtime calls this at every tick. If the watcher may wait, it then lets other tasks run.
         store.epoch_deadline_callback(move |_| {
             Ok(match clock.left() {
                 None => UpdateDeadline::Interrupt,

@@ -15,7 +15,7 @@ use crate::sources::secret::BadSecret;
 
 /// The interval of pings. kvwatch notices a silent connection after two of them. The library's default would need more than 45 s.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
-/// How long a request waits for its answer.
+/// The longest time that a request waits for its answer.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A change of the connection.
@@ -51,7 +51,7 @@ async fn options(settings: &Settings, changes: UnboundedSender<Change>) -> Resul
                 async move { report(&event, &journal, &changes) }
             }
         })
-        // The library calls this before each attempt. kvwatch only looks at the servers: the library chooses one.
+        // The library calls this before each attempt. kvwatch only reads the list of servers: the library chooses one.
         .reconnect_to_server_callback(move |servers, _| {
             journal.note(&servers);
             std::future::ready(None)
@@ -89,7 +89,7 @@ fn report(event: &Event, journal: &Journal, changes: &UnboundedSender<Change>) {
             tracing::warn!("the connection to the store is lost; connecting again");
             Change::Disconnected
         }
-        // kvwatch itself has closed the connection. The journal has the causes of attempts that failed.
+        // kvwatch itself has closed the connection. The journal logs the causes of failed attempts.
         Event::Draining | Event::Closed | Event::ClientError(ClientError::Other(_)) => return,
         other => {
             let event = other.to_string();

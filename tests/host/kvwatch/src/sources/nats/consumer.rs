@@ -20,7 +20,7 @@ const PRIORITY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The duration of a pull. It must be well below the priority timeout, or the pin is lost between two pulls.
 const EXPIRES: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// The number of events that one pull asks for. The server never gives more than the most unacknowledged events.
+/// The number of events that one pull asks for. The server never sends more than the most unacknowledged events.
 const BATCH: usize = 200;
 /// The number of bytes that one pull asks for. It is more if the server's largest value needs it, because a larger value would
 /// never come. The server cuts off a client for which it keeps 64 MiB (`max_pending`), and up to one and a half pulls are on
@@ -78,8 +78,8 @@ const MADE_AT: &str = "kvwatch-made-at";
 ///
 /// The server's own policy `last_per_subject` is not used. With it, `nats-server` 2.15.1 loses an event whenever the pull of
 /// the pinned process ends while the pull of a standby waits: it takes the event from its list of last values, finds
-/// nobody who may have it, and does not put it back. So the consumer delivers everything, and kvwatch skips what was replaced
-/// before the consumer was made; see [`Opened::replaced_up_to`].
+/// no process that may get it, and does not put it back. So the consumer delivers everything, and kvwatch skips the values that
+/// were replaced before the consumer was made. See [`Opened::replaced_up_to`].
 pub(super) fn wanted(settings: &Settings, made_at: u64) -> Config {
     let pinned = !settings.shared;
     let metadata = [(SINCE, since(settings).to_owned()), (MADE_AT, made_at.to_string())];
@@ -111,8 +111,8 @@ fn since(settings: &Settings) -> &'static str {
     }
 }
 
-/// Compares field by field: the server would silently return a consumer with other settings. The fields that are not
-/// compared do not change what is delivered, in which order and how often.
+/// Compares field by field: the server would silently return a consumer with other settings. The other fields do
+/// not change which events are delivered, in which order, and how often.
 pub(super) fn differences(existing: &Config, wanted: &Config) -> Vec<Difference> {
     macro_rules! compare {
         ($($setting:literal: $field:ident,)*) => {
@@ -152,8 +152,8 @@ pub(super) struct Opened {
     pub(super) stream: Stream,
     pub(super) consumer: PullConsumer,
     pub(super) messages: Messages,
-    /// Up to this event, only the last value of a key is an event (`--since last`). 0 if every event is one, or if the
-    /// bucket keeps no other values.
+    /// Up to this event, only the last value of a key is delivered (`--since last`). 0 if every value is delivered, or if the bucket
+    /// keeps only the last value.
     pub(super) replaced_up_to: u64,
 }
 
@@ -208,7 +208,7 @@ fn is_no_jetstream(code: ErrorCode) -> bool {
     [ErrorCode::JETSTREAM_NOT_ENABLED, ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT].contains(&code)
 }
 
-/// No server listens on the subjects of `JetStream`'s requests. The library keeps this inside the error's source.
+/// Whether no server listens on the subjects of `JetStream`'s requests. The library has this in the error's source.
 fn is_no_responder(error: &(dyn std::error::Error + 'static)) -> bool {
     use async_nats::jetstream::context::{RequestError, RequestErrorKind};
     std::iter::successors(Some(error), |error| error.source())

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-/// Decides when events may start (D5). A plain state machine, with a record of what is in hand.
+/// Decides when events may start (D5). It is a plain state machine, with a record of the events in hand.
 ///
 /// After a takeover or a reconnect, the server delivers new events at once, and the events of the process before only
-/// after the ack wait, in any order. A process that starts what comes first breaks the order of keys. So the gate is closed
+/// after the ack wait, in any order. A process that starts the first events that come breaks the order of keys. So the gate is closed
 /// until everything that is pending in the server is in hand here.
 ///
 /// The gate closes when:
@@ -13,23 +13,23 @@ use std::collections::BTreeMap;
 /// - the connection was made anew, or the process stood still.
 ///
 /// It opens when the server's count of pending events is not larger than the number of events in hand that the server had
-/// delivered when it counted. Events whose ack is on its way are not counted in hand: the server may have it already, and
-/// then another event would hide behind it. Events that came after the count are not counted either.
+/// delivered when it counted. Events whose ack is on its way do not count as in hand. The server may have the ack already, and
+/// then the count could hide another event. Events that came after the count are not counted either.
 ///
 /// A server may forget deliveries: it writes its record some time after the change, so a server that was killed, a new leader or
 /// a restored backup has an older one. It delivers the forgotten events again in their turn, and until then it ignores their acks.
-/// So nothing in hand may wait for such an ack, and the record of what is in hand must go: see [`Gate::is_forgotten`].
+/// So no event in hand may wait for such an ack, and the record of the events in hand must be cleared: see [`Gate::is_forgotten`].
 #[derive(Debug, Default)]
 pub struct Gate {
     open: bool,
     pin: Option<String>,
-    /// The server has named another process that works, and no message has come here since.
+    /// Whether the server has named another process that works, and no message has come here since.
     stands_by: bool,
     last: Option<u64>,
     held: BTreeMap<u64, Held>,
-    /// Grows whenever the gate closes.
+    /// The number of times that the gate closed.
     closings: u64,
-    /// Grows with each message.
+    /// The number of messages.
     messages: u64,
     answer: Option<Count>,
 }
@@ -59,20 +59,20 @@ pub struct Delivered<'a> {
 /// The effect of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// The event is new here. Otherwise it is in hand, and only its reply subject changed.
+    /// Whether the event is new here. Otherwise it is in hand, and only its reply subject changed.
     pub new: bool,
-    /// The gate was open, and the message closed it. This comes before the event.
+    /// Whether the message closed the open gate. The gate closes before the event comes.
     pub closes: bool,
-    /// The message opens the gate. This comes after the event.
+    /// Whether the message opens the gate. The gate opens after the event comes.
     pub opens: bool,
 }
 
-/// The time of a question to the server about the consumer.
+/// The state of the gate when the server is asked about the consumer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Question {
-    /// If the gate closed since the question, the answer cannot open it.
+    /// The number of times that the gate had closed. If it closed again since, the answer cannot open it.
     closings: u64,
-    /// The server must know the messages that came before the question.
+    /// The number of messages that had come. The server must know them.
     messages: u64,
 }
 
@@ -115,7 +115,7 @@ impl Gate {
         self.pin = message.pin.map(str::to_owned);
         self.stands_by = false;
         self.last = Some(message.consumer_sequence);
-        // If it is here, the server has delivered it again: the ack wait was over, or the server forgot an ack.
+        // If the event is in hand, the server has delivered it again: the ack wait was over, or the server forgot an ack.
         let ending = self.held.get(&message.stream_sequence).is_some_and(|held| held.ending);
         self.messages += 1;
         let held = Held {
@@ -139,7 +139,7 @@ impl Gate {
         if self.try_open() { Decision::Open } else { Decision::Keep }
     }
 
-    /// Without this, a standby would open its gate whenever nothing is pending.
+    /// Notes that another process works. Otherwise a standby would open its gate whenever no event is pending.
     fn stand_by(&mut self) -> Decision {
         if self.stands_by {
             return Decision::Keep;
@@ -158,21 +158,21 @@ impl Gate {
         std::mem::take(&mut self.open)
     }
 
-    /// A question that is asked now. Its answer must carry it.
+    /// The question for a request that is sent now. Its answer must contain it.
     #[must_use]
     pub fn question(&self) -> Question {
         Question { closings: self.closings, messages: self.messages }
     }
 
     /// Whether the server has forgotten that it delivered an event that was in hand when the question was asked. The answer names
-    /// the last event of the stream that was delivered. If so, everything that has not started must be dropped, and no ack may be
-    /// waited for. The server delivers all of it again.
+    /// the last event of the stream that was delivered. If so, drop all events that have not started, and wait for
+    /// no ack. The server delivers these events again.
     #[must_use]
     pub fn is_forgotten(&self, question: Question, last_event: u64) -> bool {
         self.held.range(last_event.saturating_add(1)..).any(|(_, held)| held.message <= question.messages)
     }
 
-    /// Whether the gate is closed, and an answer could open it.
+    /// Whether the gate is closed, and an answer can open it.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         !self.open && !self.held.is_empty()
@@ -184,14 +184,14 @@ impl Gate {
         self.pin.as_deref()
     }
 
-    /// The ack of the event is about to be sent. Returns the reply subject.
+    /// Notes that the ack of the event will be sent now. Returns the reply subject.
     pub fn ending(&mut self, stream_sequence: u64) -> Option<String> {
         let held = self.held.get_mut(&stream_sequence)?;
         held.ending = true;
         Some(held.reply.clone())
     }
 
-    /// The event is not in hand any more. Returns its reply subject.
+    /// Removes an event that is not in hand any more. Returns its reply subject.
     pub fn remove(&mut self, stream_sequence: u64) -> Option<String> {
         self.held.remove(&stream_sequence).map(|held| held.reply)
     }
@@ -223,13 +223,13 @@ impl Gate {
         self.held.values().filter(|held| !held.ending).map(|held| held.reply.clone()).collect()
     }
 
-    /// The number of events in hand that the server still counts as pending for certain, up to this delivery.
+    /// The number of events in hand, up to this delivery, that the server certainly still counts as pending.
     #[must_use]
     pub fn counted(&self, delivered: u64) -> usize {
         self.held.values().filter(|held| !held.ending && held.consumer_sequence <= delivered).count()
     }
 
-    /// Checks the last answer again: it may become true only now, when a message arrives that was sent before the answer.
+    /// Checks the last answer again when a message arrives: the server may have sent the message before the answer.
     fn try_open(&mut self) -> bool {
         if self.open {
             return false;

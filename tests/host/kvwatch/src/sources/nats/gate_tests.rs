@@ -45,7 +45,7 @@ fn d5_an_event_whose_ack_is_on_its_way_hides_no_other() {
     let mut gate = open_gate();
     gate.close();
     gate.ending(1);
-    // The server has the ack, and counts 2 and an event that is not here.
+    // The server has the ack. It counts event 2 and an event that is not here.
     assert_eq!(gate.answer(&answer(&gate, 2, 3, "p")), Decision::Keep);
 }
 
@@ -89,7 +89,7 @@ fn d5_another_pin_in_an_answer_gives_back() {
 #[test]
 fn d5_the_gate_of_a_standby_stays_closed() {
     let mut gate = Gate::default();
-    // Nobody has had an event yet, so nobody works.
+    // No process has had an event yet, so no process works.
     assert_eq!(gate.answer(&Answer { pin: None, ..answer(&gate, 0, 0, "p") }), Decision::Open);
     assert_eq!(gate.answer(&answer(&gate, 0, 1, "p")), Decision::GiveBack, "another process works now");
     for _ in 0..2 {
@@ -111,7 +111,7 @@ fn d5_an_event_that_comes_again_is_in_hand_once_with_its_new_place() {
 #[test]
 fn d5_a_server_that_has_forgotten_a_delivery_is_noticed() {
     let mut gate = open_gate();
-    // The server knows the delivery of 1 only.
+    // The server knows only the delivery of event 1.
     let is_forgotten = |gate: &Gate, question| gate.is_forgotten(question, 1);
     let early = gate.question();
     assert!(is_forgotten(&gate, early));
@@ -144,8 +144,8 @@ impl Server {
 }
 
 proptest! {
-    /// A takeover: some events went to the process before, and come again at any time, in any order. Acks and answers are
-    /// late. When the gate opens, everything that was pending at the takeover is in hand or ended here.
+    /// A takeover. The process before got some events, and they come again at any time, in any order. Acks and answers are late.
+    /// When the gate opens, every event that was pending at the takeover is in hand or has ended here.
     #[test]
     fn d5_an_open_gate_has_everything_of_the_process_before(
         before in 0..20u64,
@@ -180,7 +180,7 @@ proptest! {
                     opens = gate.answer(&answer) == Decision::Open;
                 },
                 _ => if which % 2 == 0 {
-                    // An event that starts ends at once; its ack is on its way.
+                    // An event that starts ends at once. Its ack is on its way.
                     if open && let Some(sequence) = in_hand.pop_first() {
                         gate.ending(sequence);
                         acks.push_back(sequence);

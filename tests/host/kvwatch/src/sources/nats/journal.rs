@@ -5,22 +5,23 @@ use async_nats::Server;
 
 use crate::serve::Escaped;
 
-/// The most lines for one connection. The texts come from the server, which can make up any number of them.
+/// The most lines for one connection. The texts come from the server, which can send any number of them.
 const MOST: usize = 16;
 
-/// What the log already has about one connection and its loss. The library tries again and again, and reports the same each time.
+/// The lines that the log already has about one connection and its loss. The library tries again and again, and reports the same
+/// causes each time.
 #[derive(Debug, Default)]
 pub(super) struct Journal(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     told: BTreeSet<String>,
-    /// How many attempts had failed at each server when kvwatch last looked. `None`: it has not looked since the last connection.
+    /// The number of failed attempts at each server at the last check. `None` if there was no check since the last connection.
     failed: Option<BTreeMap<String, usize>>,
 }
 
 impl Journal {
-    /// A connection begins, so each line may come again.
+    /// Starts a connection. Each line may come again.
     pub(super) fn begin(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
     }
@@ -37,7 +38,7 @@ impl Journal {
         }
     }
 
-    /// The new causes. The first look only counts: an error of the time before belongs to another connection.
+    /// The new causes. The first check only counts, because earlier errors belong to another connection.
     fn causes(&self, servers: &[Server]) -> Vec<String> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = servers.iter().map(|server| (format!("{:?}", server.addr), server.failed_attempts)).collect();

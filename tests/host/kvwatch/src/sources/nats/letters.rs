@@ -6,7 +6,7 @@ use async_nats::jetstream::context::GetStreamByNameErrorKind;
 use super::error::Error;
 use crate::serve::{BoxFuture, Cause, DeadLetters, Escaped, Letter};
 
-/// Dead letters to a NATS subject, each as the line of JSON that a file would get.
+/// Writes dead letters to a NATS subject, each as the line of JSON that a file would get.
 ///
 /// A stream must store the subject: a letter counts as written only after `JetStream` has confirmed it.
 #[derive(Clone, Debug)]
@@ -16,11 +16,11 @@ pub struct SubjectLetters {
 }
 
 impl SubjectLetters {
-    /// Checks that a stream stores the subject, so that the user learns it before the first dead letter.
+    /// Checks that a stream stores the subject, so that the user sees a mistake before the first dead letter.
     ///
     /// # Errors
     ///
-    /// If no stream has the subject. A server that does not answer the question, because this user may not ask it, is no error.
+    /// If no stream has the subject. It is not an error if the server does not let this user ask.
     pub async fn check(&self) -> Result<(), Error> {
         match self.context.stream_by_subject(&self.subject).await {
             Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => {

@@ -8,7 +8,7 @@ use crate::serve::Change;
 /// - A message with `Nats-Marker-Reason` is the server's own note that a key expired or was purged. Only this header says
 ///   so: such a message may have no `KV-Operation`.
 /// - `KV-Operation: DEL` and `PURGE` are deletes.
-/// - Everything else is a put. An operation that is not known is a put too, because the key has a value then.
+/// - Every other message is a put. An unknown operation is a put too, because the key has a value then.
 pub(crate) fn change(headers: Option<&HeaderMap>, payload: &Bytes) -> Change {
     let header = |name: &str| headers.and_then(|headers| headers.get(name)).map(async_nats::HeaderValue::as_str);
     if header("Nats-Marker-Reason").is_some() || matches!(header("KV-Operation"), Some("DEL" | "PURGE")) {

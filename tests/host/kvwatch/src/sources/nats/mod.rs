@@ -11,7 +11,7 @@
 //! | [`Gate`] | decides when events may start (rule D5) |
 //! | `message` | reads the change of a key from a message (rule D8) |
 //! | `unreachable_keys` | ends events whose key is not UTF-8 (rule D8) |
-//! | [`NatsSource`] | joins them to a [`Source`](crate::serve::Source) |
+//! | [`NatsSource`] | combines them into a [`Source`](crate::serve::Source) |
 //! | [`SubjectLetters`] | dead letters to a subject |
 //!
 //! The server pins one of all processes with one name. It receives all events, and the others stand by (priority group with the
@@ -64,7 +64,7 @@ pub struct Settings {
     /// Whether all processes work at the same time (`--shared`). The order of a key then holds within a process only, and an
     /// event that kills the process is not found.
     pub shared: bool,
-    /// After this time without a sign of life, the server gives an event to another process. It should be 2 s or more.
+    /// After this time without a sign of life, the server delivers an event to another process. It should be 2 s or more.
     pub ack_wait: Duration,
     /// The most events that may be delivered and unacknowledged. Together with the largest value, this bounds the memory. One
     /// failing key can hold this many events back.

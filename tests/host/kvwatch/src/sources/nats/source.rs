@@ -55,17 +55,17 @@ pub struct NatsSource {
     last_new: u64,
     /// See [`Opened::replaced_up_to`].
     replaced_up_to: u64,
-    /// The pull is opened again at this time.
+    /// The time at which the pull is opened again.
     reopen: Option<Instant>,
     reopen_waits: Waits,
     opening: bool,
     asking: bool,
     ask_at: Instant,
     keep_at: Instant,
-    /// The connection is lost, and there is no new one yet.
+    /// Whether the connection is lost, and there is no new one yet.
     lost: bool,
     searching: bool,
-    /// Events that never arrive are searched for when this is due: after a reconnect, or when the gate stays closed.
+    /// The time of the next search for events that never arrive: after a reconnect, or when the gate stays closed.
     search_at: Option<Instant>,
     reports: mpsc::UnboundedReceiver<Report>,
     reporter: mpsc::UnboundedSender<Report>,
@@ -73,14 +73,14 @@ pub struct NatsSource {
     beat: Interval,
 }
 
-/// What acks that are on their way must know.
+/// The state that acks on their way depend on.
 #[derive(Clone, Copy, Debug)]
 struct Trust {
-    /// How often the consumer was made anew, or the server forgot deliveries; see [`Position`]. An ack of an older incarnation is
-    /// not waited for.
+    /// The number of times that the consumer was made anew, or that the server forgot deliveries. See [`Position`]. Nobody waits for
+    /// an ack of an older incarnation.
     incarnation: u32,
-    /// On this connection, the server has shown that it knows the deliveries. Before that, it may have given the sequence number of
-    /// an event to another one, and an ack would end that one.
+    /// Whether the server has shown on this connection that it knows the deliveries. Before that, another event may have got the
+    /// sequence number of an event, and an ack would end the wrong event.
     verified: bool,
 }
 
@@ -193,7 +193,7 @@ impl NatsSource {
         Position { incarnation: self.incarnation(), sequence }
     }
 
-    /// An event of this incarnation: only these are in the gate's record.
+    /// Whether an event is of this incarnation. The gate's record has only such events.
     fn is_current(&self, position: Position) -> bool {
         position.incarnation == self.incarnation()
     }
@@ -270,7 +270,7 @@ impl Source for NatsSource {
         (!self.settings.shared).then(|| self.third())
     }
 
-    /// Messages that have arrived and were not read may belong to another process too. So the pull is dropped unread.
+    /// Drops the pull unread, because the messages that have arrived may belong to another process too.
     fn lapsed(&mut self) {
         self.gate.close();
         self.messages = None;
@@ -279,7 +279,7 @@ impl Source for NatsSource {
         self.reopen = Some(Instant::now());
     }
 
-    /// The server limits the events in hand, and a process that does not pull loses its pin.
+    /// No limit: the server limits the events in hand, and a process that does not pull loses its pin.
     fn capacity(&self) -> usize {
         usize::MAX
     }

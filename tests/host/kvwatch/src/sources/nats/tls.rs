@@ -1,4 +1,4 @@
-//! Finds out what went wrong with TLS, and the remedy.
+//! Finds the cause of a TLS failure, and the remedy.
 
 use std::error::Error as StdError;
 use std::io;

@@ -19,7 +19,7 @@ pub(super) struct Search {
     pub(super) after: u64,
     /// The last event that was delivered.
     pub(super) last: u64,
-    /// Events that arrived: they need no search. In ascending order.
+    /// Events that arrived, in ascending order. They need no search.
     pub(super) arrived: Vec<u64>,
     /// The most messages that are searched.
     pub(super) limit: usize,

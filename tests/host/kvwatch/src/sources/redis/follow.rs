@@ -29,7 +29,7 @@ use crate::units::millis;
 
 /// The most keys that are read at once. Large values make it fewer.
 const BATCH: usize = 64;
-/// The most bytes of values that are read at once, judged by the last read.
+/// The most bytes of values that are read at once, estimated from the last read.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// A key that has changed.
 struct Notice {
@@ -37,7 +37,7 @@ struct Notice {
     is_gone: bool,
 }
 
-/// Why a connection is of no use any more.
+/// The reason why a connection cannot be used any more.
 enum Lost {
     /// The source is gone, so nobody takes events.
     Unwanted,
@@ -66,7 +66,7 @@ pub(super) struct Follow {
     events: mpsc::Sender<Event>,
     connected: Arc<AtomicBool>,
     sequence: u64,
-    /// The changes that were announced and not yet delivered. They survive the connection.
+    /// The changes that were announced and not yet delivered. They stay when the connection is lost.
     notices: VecDeque<Notice>,
     batch: usize,
     /// The progress of a replay.
@@ -79,7 +79,7 @@ pub(super) struct Follow {
 /// The steps of a replay.
 enum Replay {
     Scan(u64),
-    /// The keys that the scan has not met.
+    /// The scan is finished. The keys that it has not met follow.
     Ended,
 }
 
@@ -132,7 +132,7 @@ impl Follow {
         }
     }
 
-    /// Tries for ever. `None` if nobody wants events any more.
+    /// Tries for ever. `None` if the source is gone.
     async fn connect_again(&mut self) -> Option<Link> {
         loop {
             let wait = self.waits.next().unwrap_or(AGAIN.longest);
@@ -142,7 +142,7 @@ impl Follow {
             }
             match connect::connect(&self.settings).await {
                 Ok(link) => return Some(link),
-                // It may be repaired at the server: a process that ends would need somebody who starts it again.
+                // An administrator may repair the server. If this process ended, somebody would have to start it again.
                 Err(error) => {
                     tracing::warn!(cause = %Escaped::whole(&without_wait(&error)), "cannot connect to the store; trying again");
                 }
@@ -150,7 +150,7 @@ impl Follow {
         }
     }
 
-    /// Says what has probably happened.
+    /// Logs the probable cause.
     fn report(&self, before: &Server, now: &Server, away: Duration, was_behind: bool) {
         let consequence = if self.settings.replay {
             "all keys are delivered again"
@@ -186,7 +186,7 @@ impl Follow {
         }
     }
 
-    /// Delivers what this connection announces, until it is lost.
+    /// Delivers the changes that this connection announces, until it is lost.
     async fn follow(&mut self, link: &mut Link) -> Lost {
         let mut pulse = Pulse::new();
         loop {
@@ -226,7 +226,7 @@ impl Follow {
         }
     }
 
-    /// Notes what a message announces.
+    /// Notes the change that a message announces.
     fn take(&mut self, message: &Msg) {
         let event = message.get_channel_name().split_once("__:").map_or("", |(_, event)| event);
         let what = meaning(event);
@@ -238,7 +238,7 @@ impl Follow {
         }
     }
 
-    /// The key as text. A watcher gets keys as text, so others are skipped.
+    /// The key as text. A watcher gets keys as text, so other keys are skipped.
     fn key(&self, bytes: &[u8]) -> Option<Arc<str>> {
         let Ok(key) = std::str::from_utf8(bytes) else {
             count(&self.metrics.skipped_keys);
@@ -261,7 +261,7 @@ impl Follow {
             match found {
                 None => self.send(key, Change::Delete).await?,
                 Some(Found::Text(value)) => self.send(key, Change::Set(value)).await?,
-                // Its end is announced, too.
+                // Redis announces the end of the key too.
                 Some(Found::Nothing) => count(&self.metrics.gaps),
                 Some(Found::Other(kind)) => self.other(key, &kind).await?,
             }
@@ -293,9 +293,9 @@ impl Follow {
         Ok(())
     }
 
-    /// Delivers what these keys have now.
+    /// Delivers the present values of these keys.
     async fn deliver_now(&mut self, link: &mut Link, keys: &[Arc<str>]) -> Result<(), Lost> {
-        // A scan may answer with more keys than it was asked for.
+        // A scan may return more keys than this process asked for.
         let mut rest = keys;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(self.batch.min(rest.len()));
@@ -314,7 +314,7 @@ impl Follow {
 
     async fn read(&mut self, link: &mut Link, keys: &[Arc<str>]) -> Result<Vec<Found>, Lost> {
         let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
-        // Should the values be too large to come in time, the next connection reads one at a time at first.
+        // If the values are too large to come in time, the next connection reads one value at a time at first.
         let batch = mem::replace(&mut self.batch, 1);
         let found = read(&mut link.commands, &keys).await?;
         let bytes: usize = found.iter().map(|found| if let Found::Text(value) = found { value.len() } else { 0 }).sum();
@@ -323,7 +323,7 @@ impl Follow {
         Ok(found)
     }
 
-    /// A key has a value of another type. It was a string before, if the watcher knows it.
+    /// Handles a key that has a value of another type. If the watcher knows the key, it was a string before.
     async fn other(&mut self, key: Arc<str>, kind: &str) -> Result<(), Lost> {
         count(&self.metrics.skipped_types);
         if !mem::replace(&mut self.told_type, true) {
@@ -335,7 +335,7 @@ impl Follow {
         self.gone(key).await
     }
 
-    /// A key is gone, and nobody has announced it. A watcher that does not know the key is not told.
+    /// Delivers the end of a key that Redis has not announced, if the watcher knows the key.
     async fn gone(&mut self, key: Arc<str>) -> Result<(), Lost> {
         if self.known.as_mut().is_some_and(|known| known.gone(&key)) {
             self.send(key, Change::Delete).await?;
@@ -357,7 +357,7 @@ impl Follow {
         }
     }
 
-    /// Waits while the loop has no room.
+    /// Sends an event. Waits while the loop has no room.
     async fn send(&mut self, key: Arc<str>, change: Change) -> Result<(), Lost> {
         if let Some(known) = &mut self.known {
             if let Change::Set(_) = change {
@@ -377,7 +377,7 @@ impl Follow {
         self.events.send(event).await.map_err(|_| Lost::Unwanted)
     }
 
-    /// Asks the server how it is.
+    /// Asks the server for its state.
     async fn probe(&mut self, link: &mut Link, pulse: &mut Pulse) -> Result<(), Lost> {
         let now = Server::info(&mut link.commands).await?;
         if now.is_replica != link.server.is_replica {
@@ -386,7 +386,7 @@ impl Follow {
         }
         link.server = now;
         check_notifications(&self.settings, &mut link.commands).await.map_err(Lost::Unannounced)?;
-        // A connection that holds for some time is a good one.
+        // The connection has lasted for some time, so the waits start again.
         self.waits = AGAIN.forever();
         let mut sink = link.sink.clone();
         pulse.ping(Box::pin(async move { sink.ping().await }));
@@ -394,7 +394,7 @@ impl Follow {
     }
 }
 
-/// The next message. When there is none, everything that was read has been taken.
+/// The next message. If there is none, all messages that were read have been taken, and the window is opened again.
 async fn next_message(messages: &mut PubSubStream, window: &Window) -> Option<Msg> {
     let next = poll_fn(|context| match messages.poll_next_unpin(context) {
         Poll::Pending => {
@@ -403,6 +403,6 @@ async fn next_message(messages: &mut PubSubStream, window: &Window) -> Option<Ms
         }
         ready @ Poll::Ready(_) => ready,
     });
-    // Within its budget, tokio says that nothing is there although something is.
+    // With its budget, tokio may report that there is no message although there is one.
     unconstrained(next).await
 }

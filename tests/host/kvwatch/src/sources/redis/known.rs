@@ -9,21 +9,21 @@ const LIMIT: usize = 64 * 1024 * 1024;
 /// The approximate memory of an entry besides its text, in bytes.
 const ENTRY: usize = 64;
 
-/// The keys that were delivered as set and not yet as deleted. With them, a replay finds the keys that ended while kvwatch was
-/// not connected, and those that `FLUSHDB` deleted.
+/// The keys that were delivered as set and not yet as deleted. With them, a replay finds the keys that were deleted while kvwatch
+/// was not connected, and the keys that `FLUSHDB` deleted.
 ///
 /// Its memory is bounded. A database with more keys is replayed without such deletes.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     keys: BTreeSet<Arc<str>>,
-    /// The keys of the last time that this replay has not yet met.
+    /// The keys of an earlier time that this replay has not yet met.
     unseen: BTreeSet<Arc<str>>,
     bytes: usize,
     overflowed: bool,
 }
 
 impl Known {
-    /// The watcher gets this key. Returns whether the memory is used up now, for the first time.
+    /// Notes that the watcher gets this key. Returns whether the memory is used up now, for the first time.
     pub(super) fn set(&mut self, key: &Arc<str>) -> bool {
         self.unseen.remove(key);
         if self.overflowed || !self.keys.insert(Arc::clone(key)) {
@@ -38,7 +38,7 @@ impl Known {
         self.overflowed
     }
 
-    /// The watcher gets a delete of this key. Returns whether it knew the key.
+    /// Notes that the watcher gets a delete of this key. Returns whether it knew the key.
     pub(super) fn gone(&mut self, key: &str) -> bool {
         let unseen = self.unseen.remove(key);
         let known = self.keys.remove(key);
@@ -48,9 +48,9 @@ impl Known {
         known || unseen
     }
 
-    /// A replay begins. The keys that it does not meet are gone.
+    /// Starts a replay. The keys that it does not meet are gone.
     pub(super) fn begin(&mut self) {
-        // A replay that was not finished leaves keys of the time before.
+        // A replay that was not finished has left keys.
         self.unseen.append(&mut mem::take(&mut self.keys));
         self.bytes = 0;
     }

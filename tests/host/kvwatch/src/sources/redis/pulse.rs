@@ -12,7 +12,7 @@ const PROBE: Duration = Duration::from_secs(2);
 /// If the server is silent for this time, the connection counts as lost.
 pub(super) const SILENCE: Duration = Duration::from_secs(6);
 
-/// The server has not answered in time, or with an error.
+/// The server has not answered in time, or has answered with an error.
 pub(super) struct Silent(pub(super) Option<RedisError>);
 
 /// Whether the subscription is alive.
@@ -28,7 +28,7 @@ impl Pulse {
         Self { ticks, ping: None }
     }
 
-    /// The subscription is alive: no answer is needed.
+    /// Notes that the subscription is alive. No answer is needed then.
     pub(super) fn beat(&mut self) {
         self.ping = None;
     }

@@ -19,7 +19,7 @@ const CAUGHT_UP: Duration = Duration::from_secs(1);
 /// The number of bytes up to which a connection may be read.
 ///
 /// The client library reads a subscription as fast as the server writes it, and keeps the messages that were not taken. With a
-/// window, it stops when the bytes of the window are read. [`reopen`](Self::reopen) gives it the next window when all messages
+/// window, it stops when the bytes of the window are read. [`reopen`](Self::reopen) opens the next window when all messages
 /// were taken. So the memory is bounded, and the server notices a process that is too slow.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Window(Arc<Mutex<State>>);
@@ -50,7 +50,7 @@ impl Window {
         Windowed { inner, window: self.clone() }
     }
 
-    /// Everything that was read has been taken: the next window may be read.
+    /// Allows the next window to be read, because everything that was read has been taken.
     pub(super) fn reopen(&self) {
         let mut state = self.lock();
         state.read_in_window = 0;
@@ -161,7 +161,7 @@ mod tests {
         window.reopen();
         let mut reader = reading.await.unwrap().unwrap();
         assert!(window.was_behind());
-        // It stays behind if the next bytes come soon.
+        // The reader stays behind if the next bytes come soon.
         for (wait, is_behind) in [(Duration::from_millis(20), true), (CAUGHT_UP + Duration::from_millis(20), false)] {
             let reading = tokio::spawn(async move { reader.read_u8().await.map(|_| reader) });
             tokio::time::sleep(wait).await;

@@ -20,7 +20,7 @@ pub const WRITER: &str = "Kvwatch-Writer";
 pub const DEPTH: &str = "Kvwatch-Depth";
 
 /// The attempts of an atomic function, and the waits between them. In each round, at least one of all writers of a key succeeds.
-/// So this is enough for some hundred writers that never pause.
+/// So this number is enough for some hundred writers that never pause.
 const CONTENTION: Retry = Retry { attempts: 200, first: Duration::from_millis(1), longest: Duration::from_millis(50) };
 
 /// The last message of a key.
@@ -72,7 +72,7 @@ impl NatsStore {
         self.last(bucket, key).await?.and_then(|last| last.value).ok_or_else(|| StoreError::NoKey(key.to_owned()))
     }
 
-    /// Writes a message for a key, if its last message is `expected`. Returns whether it was.
+    /// Writes a message for a key if its last message is `expected`. Returns whether it did so.
     pub(super) async fn write(
         &self,
         bucket: &str,

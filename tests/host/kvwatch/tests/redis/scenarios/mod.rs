@@ -14,7 +14,7 @@ use crate::record::Failure;
 use crate::redis_server::Server;
 use crate::watcher::Options;
 
-/// A name and what it runs.
+/// The name of a test, and its function.
 pub(crate) type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Result<(), Failure>>>>);
 
 /// Lists the tests of a file as `ALL`.

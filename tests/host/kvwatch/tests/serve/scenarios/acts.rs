@@ -290,7 +290,7 @@ async fn program_refuses_batches_without_the_option() -> Result<(), Failure> {
     let (server, context, folder, _) = setup().await?;
     let folder = folder.path();
     let component = folder.join("acting.wasm");
-    // Both calls fail, and the watcher goes on.
+    // Both calls fail, and the watcher continues.
     let refused = "(call $must (i32.load8_u (global.get $result)))
         (call $drop-error (call $four))";
     let on_set = format!(

@@ -90,7 +90,7 @@ async fn d1_death_at_every_step_of_an_event_loses_nothing() -> Result<(), Failur
     check(folder.path(), 7 * 15, &[])
 }
 
-/// Of the later events, some are in hand of the process that dies, and some were never delivered.
+/// Some later events are in hand of the process that dies, and others were never delivered.
 async fn d2_key_keeps_its_order_when_the_process_dies_in_its_event_and_later_ones_wait() -> Result<(), Failure> {
     let (_server, context, folder, mut options) = setup().await?;
     options.max_ack_pending = 12;

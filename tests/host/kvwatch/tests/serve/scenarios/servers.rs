@@ -105,7 +105,7 @@ async fn d1_server_that_forgot_deliveries_and_acks_does_not_stop_the_key() -> Re
     check(folder.path(), LAST, &[])
 }
 
-/// After a restore, the server gives new events the sequence numbers of events that it has forgotten.
+/// After a restore, new events get the sequence numbers of events that the server has forgotten.
 async fn d1_server_with_older_data_delivers_what_comes_after() -> Result<(), Failure> {
     let (mut server, context, folder, mut options) = setup().await?;
     options.work = 20;

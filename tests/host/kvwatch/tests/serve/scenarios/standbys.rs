@@ -77,7 +77,7 @@ async fn d6_term_lets_a_busy_handler_finish_and_gives_back_the_rest() -> Result<
     if code != 0 || lines.len() != 2 || !lines[1].end {
         return Err(format!("exit code {code}, {lines:?}").into());
     }
-    // The ack wait is 20 s: without giving back, the next process would have nothing for so long.
+    // The ack wait is 20 s. If events were not given back, the next process would have no events for this time.
     options.work = 1;
     let _next = Process::start(&options)?;
     wait_for(folder.path(), 5, Duration::from_secs(10)).await?;

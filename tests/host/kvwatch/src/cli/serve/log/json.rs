@@ -1,6 +1,6 @@
 //! Events of the log as JSON, one object in each line.
 //!
-//! JSON escapes text itself. So a field has the text as it is, where the log for people shows it [`Escaped`](kvwatch::serve::Escaped).
+//! JSON escapes text itself. So a field has the text unchanged, and the log for people shows it [`Escaped`](kvwatch::serve::Escaped).
 
 use std::fmt::{self, Debug, Write as _};
 
@@ -81,7 +81,7 @@ impl Visit for Line {
     }
 }
 
-/// Escapes what JSON leaves as it is and a terminal would act on, such as characters that change the direction of text. The result
+/// Escapes characters that JSON does not change and that a terminal obeys, such as those that change the direction of text. The result
 /// is still JSON.
 fn push_visible(line: &mut String, character: char) {
     let harmless = character.is_ascii_graphic() || character == ' ' || character.escape_debug().len() == 1;

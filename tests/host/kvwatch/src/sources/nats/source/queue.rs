@@ -4,8 +4,8 @@ use crate::serve::{Arrival, Position, Signal};
 
 /// The signals that the loop has not taken yet, in order.
 ///
-/// An event may be on probation: it is not known yet whether it is one. Everything after it waits, because a later event of its
-/// key may not come before it, and the gate may not open without it.
+/// An arrival may be on probation: it is not known yet whether it is delivered as an event. Everything after it waits, because a
+/// later event of its key may not come before it, and the gate may not open without it.
 #[derive(Debug, Default)]
 pub(super) struct Queue(VecDeque<Entry>);
 
@@ -30,13 +30,13 @@ impl Queue {
         self.0.push_back(Entry::Probation(arrival));
     }
 
-    /// Nothing may start any more. This does not wait: the answer about an event on probation may never come.
+    /// Lets no event start any more. This does not wait, because the decision about an arrival on probation may never come.
     pub(super) fn close(&mut self) {
         self.0.retain(|entry| !matches!(entry, Entry::Ready(Signal::Open | Signal::Close)));
         self.0.push_front(Entry::Ready(Signal::Close));
     }
 
-    /// The probation of an event is over. An event that is not one is removed. Returns whether the event was on probation.
+    /// Ends the probation of an arrival. It is removed unless `is_event` is true. Returns whether it was on probation.
     pub(super) fn decide(&mut self, position: Position, is_event: bool) -> bool {
         let is_it = |entry: &Entry| matches!(entry, Entry::Probation(arrival) if arrival.event.position == position);
         let Some(index) = self.0.iter().position(is_it) else { return false };

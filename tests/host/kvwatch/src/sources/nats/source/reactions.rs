@@ -69,7 +69,7 @@ impl NatsSource {
         }
     }
 
-    /// How many writes of watchers led to a message, and whether this watcher wrote it.
+    /// The number of writes of watchers that led to a message, and whether this watcher wrote it.
     fn written_by_watcher(&self, message: &Message) -> (u32, bool) {
         let header = |name: &str| message.headers.as_ref()?.get(name).map(async_nats::HeaderValue::as_str);
         // Any client can write the header. A text that is not a number counts as the largest number.
@@ -89,7 +89,7 @@ impl NatsSource {
                 loop {
                     match stream.get_last_raw_message_by_subject(&subject).await {
                         Ok(last) => return last.sequence > position.sequence,
-                        // The message was removed meanwhile, and nothing shows why. It does no harm to deliver the value that
+                        // The message was removed meanwhile, for an unknown reason. It does no harm to deliver the value that
                         // arrived.
                         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return false,
                         Err(error) => {
@@ -110,7 +110,7 @@ impl NatsSource {
     }
 
     fn compared(&mut self, position: Position, replaced: bool) {
-        // It may have been given back, or forgotten, meanwhile.
+        // The arrival may have been given back or forgotten meanwhile.
         if !self.signals.decide(position, !replaced) || !replaced {
             return;
         }
@@ -118,7 +118,7 @@ impl NatsSource {
         self.skip(position);
     }
 
-    /// Acknowledges an event that no worker gets.
+    /// Acknowledges an event that is not delivered to a worker.
     fn skip(&mut self, position: Position) {
         let (ack, reporter) = (self.ack(position), self.reporter.clone());
         tokio::spawn(async move {
@@ -127,8 +127,8 @@ impl NatsSource {
         });
     }
 
-    /// Without a filter, the first deliveries have all sequence numbers of the stream, but those of events that were
-    /// replaced or removed before.
+    /// Counts the gaps between the sequence numbers of first deliveries. Without a filter, a gap is an event that was replaced or
+    /// removed before.
     pub(super) fn count_gap(&mut self, sequence: u64) {
         if self.settings.keys.is_none() && self.last_new > 0 && sequence > self.last_new + 1 {
             self.metrics.gaps.fetch_add(sequence - self.last_new - 1, Ordering::Relaxed);
@@ -145,7 +145,7 @@ impl NatsSource {
 
     pub(super) fn failed(&mut self, error: &MessagesError) {
         match error.kind() {
-            // It repeats while the connection is down, and for some seconds after the server started again.
+            // This error repeats while the connection is down, and for some seconds after the server started again.
             MessagesErrorKind::MissingHeartbeat if self.client.connection_state() != State::Connected => {}
             _ => {
                 tracing::warn!(cause = %Escaped(&error.to_string()), "the pull ended; it is opened anew");
@@ -248,7 +248,7 @@ impl NatsSource {
         Ok(())
     }
 
-    /// Takes a new pull in place of the old one.
+    /// Replaces the pull with a new one.
     fn replace(&mut self, question: Question, opened: Opened) {
         let before = self.consumer.cached_info().created;
         let info = opened.consumer.cached_info();
@@ -261,7 +261,7 @@ impl NatsSource {
             self.forget_deliveries();
         }
         self.trust.send_modify(|trust| trust.verified = !self.lost);
-        // Messages that have arrived on the old pull would come again only after the ack wait.
+        // These messages have arrived on the old pull. Otherwise they would come again only after the ack wait.
         if let Some(mut old) = self.messages.take() {
             while let Some(Some(Ok(message))) = old.next().now_or_never() {
                 self.message(&message);
@@ -274,19 +274,19 @@ impl NatsSource {
         self.replaced_up_to = replaced_up_to;
     }
 
-    /// Drops everything in hand. The server does not know of it, or delivers it again.
+    /// Drops everything in hand. The server has forgotten it, or delivers it again.
     fn start_anew(&mut self) {
         self.close_gate();
         self.gate.clear();
         self.last_new = 0;
-        // First the signal, then the number: the loop still has positions of the old incarnation.
+        // The signal comes before the new number, because the loop still has positions of the old incarnation.
         self.signals.remove_events();
         self.signals.push(Signal::Forget);
         self.trust.send_modify(|trust| trust.incarnation += 1);
     }
 
-    /// The server has an older record of the consumer, or older data. In the second case, other events may get the sequence numbers of
-    /// events in hand.
+    /// Drops everything in hand, because the server has an older record of the consumer, or older data. With older data, other events
+    /// may get the sequence numbers of events in hand.
     fn forget_deliveries(&mut self) {
         tracing::warn!(
             "the server has forgotten deliveries, as after a crash; what was in hand is dropped here and comes again"
@@ -320,7 +320,7 @@ impl NatsSource {
                 tracing::info!(
                     "another process of this name works; this one stands by and gives back what has not started"
                 );
-                // This does not wait for the events on probation: until they are given back, they would be counted here.
+                // This does not wait for the arrivals on probation: they would count as in hand until they are given back.
                 let unread = self.signals.clear();
                 self.metrics.given_back.fetch_add(unread.len() as u64, Ordering::Relaxed);
                 self.give_back(&unread);
