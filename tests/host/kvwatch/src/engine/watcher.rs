@@ -109,6 +109,16 @@ impl Watcher {
     }
 
     /// The [stubs](crate::Grants::stub) that replace no import of the component. Their names may be wrong.
+    ///
+    /// ```
+    /// use kvwatch::Watcher;
+    ///
+    /// fn warn(watcher: &Watcher) {
+    ///     for stub in watcher.unused_stubs() {
+    ///         eprintln!("{} has no import {stub}", watcher.name());
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn unused_stubs(&self) -> Vec<&str> {
         let replaced = self.imports.iter().filter(|import| import.provider == Provider::Stub);

@@ -56,6 +56,28 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// A source of events, which come one after the other.
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use kvwatch::sources::{Delivery, Item, Source};
+/// use kvwatch::world::Event;
+///
+/// /// Deletes each of these keys.
+/// struct Deletes(Vec<String>);
+///
+/// impl Source for Deletes {
+///     type Request = Infallible;
+///
+///     fn name(&self) -> &str {
+///         "a list of keys"
+///     }
+///
+///     fn next(&mut self) -> Item {
+///         self.0.pop().map_or(Item::End, |key| Item::Event(Delivery::new(Event::delete(key))))
+///     }
+/// }
+/// ```
 pub trait Source {
     /// A request of the source to the program that runs it. [`Infallible`] if it has no requests.
     type Request;
