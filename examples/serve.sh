@@ -13,6 +13,8 @@ running=()
 
 clean_up() {
     local process
+    # A second Ctrl-C must not end this function early: it would leave programs and files.
+    trap '' INT TERM
     # The last program stops first, so that kvwatch can give its events back to a running server.
     for ((index = ${#running[@]} - 1; index >= 0; index--)); do
         process=${running[index]}

@@ -10,6 +10,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use harness::{Server, Test};
 
@@ -210,7 +212,11 @@ fn a_script_that_is_stopped_leaves_nothing() {
         line.clear();
         assert_ne!(output.read_line(&mut line).unwrap(), 0, "the script ended early");
     }
-    assert!(Command::new("kill").arg(running.id().to_string()).status().unwrap().success());
+    let kill = || Command::new("kill").arg(running.id().to_string()).status().unwrap();
+    assert!(kill().success());
+    // A second signal must not end the clean-up.
+    thread::sleep(Duration::from_millis(20));
+    kill();
     let status = running.wait().unwrap();
     output.read_to_string(&mut line).unwrap();
     assert_eq!(status.code(), Some(143), "{line}");
