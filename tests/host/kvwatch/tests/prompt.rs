@@ -182,10 +182,14 @@ impl Terminal {
 #[test]
 fn pasted_lines_run_in_turn_up_to_the_first_bad_one() {
     let folder = folder(&common::watcher(DROP_BOTH));
-    let mut terminal = Terminal::start(folder.path(), &[], None);
+    let mut terminal = Terminal::start(folder.path(), &["--store", "store.jsonl"], None);
     terminal.type_in("\x1b[200~set a 1\rset b 2\r\rnonsense\rset c 3\x1b[201~\r");
     terminal.expect("there is no command `nonsense`");
     terminal.expect("1 line after it did not run");
+    // The lines before the bad one are saved, and their keys are completed, when the prompt waits again.
+    terminal.expect("kvwatch> ");
+    let saved = fs::read_to_string(folder.path().join("store.jsonl")).unwrap_or_default();
+    assert!(saved.contains("\"key\":\"a\"") && saved.contains("\"key\":\"b\""), "{saved}");
     terminal.type_in("keys\r");
     let keys = terminal.expect("2 keys");
     assert!(keys.contains("  a") && keys.contains("  b") && !keys.contains("  c"), "{keys}");

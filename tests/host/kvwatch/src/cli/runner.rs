@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use kvwatch::sources::{Fate, Item, Source};
+use kvwatch::sources::{Delivery, Fate, Item, Source};
 use kvwatch::world::{Content, Event, Problem};
 use kvwatch::{Outcome, Watched, Watcher};
 
@@ -69,8 +69,14 @@ impl Runner {
         self.store.session_mut().renew();
     }
 
-    /// Applies an event.
-    pub(crate) fn apply(&mut self, event: &Event) -> Result<Outcome> {
+    /// Applies an event of a source, and reports its result to the source.
+    pub(crate) fn deliver(&mut self, delivery: Delivery) -> Result<Outcome> {
+        let outcome = self.apply(&delivery.event)?;
+        delivery.end(if outcome.is_handled() { Fate::Handled } else { Fate::Failed });
+        Ok(outcome)
+    }
+
+    fn apply(&mut self, event: &Event) -> Result<Outcome> {
         self.unsaved = true;
         let outcome = self.store.apply(event);
         self.count(0, event, &outcome)?;
@@ -127,10 +133,7 @@ impl Runner {
                 self.reload(watcher);
             }
             match item {
-                Item::Event(delivery) => {
-                    let outcome = self.apply(&delivery.event)?;
-                    delivery.end(if outcome.is_handled() { Fate::Handled } else { Fate::Failed });
-                }
+                Item::Event(delivery) => drop(self.deliver(delivery)?),
                 Item::Warning(message) => self.report.warning(&message)?,
                 Item::Bad(bad) => {
                     self.stats.bad_lines += 1;

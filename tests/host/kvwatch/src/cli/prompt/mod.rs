@@ -10,7 +10,7 @@ mod typed;
 use std::path::Path;
 
 use kvwatch::ByteSize;
-use kvwatch::sources::{Delivery, Fate, Item, Source as _};
+use kvwatch::sources::{Delivery, Item, Source as _};
 use kvwatch::world::{Change, open_events};
 
 use self::command::{HELP, Request};
@@ -55,6 +55,10 @@ pub(crate) fn run(runner: &mut Runner, watch: Option<&Watch>, limits: ReadLimits
                     typed.drop_pasted_lines();
                 }
             }
+            Item::Warning(refusal) => {
+                style::error(&refusal);
+                typed.drop_pasted_lines();
+            }
             _ => return typed.result(),
         }
     }
@@ -66,8 +70,7 @@ fn apply(delivery: Delivery, runner: &mut Runner) -> Result<()> {
     if matches!(event.change, Change::Delete) && runner.get(&event.key, None).is_none() {
         style::say(&style::styled(FAINT, "the store has no such key; the watcher gets the event nevertheless"));
     }
-    let outcome = runner.apply(event)?;
-    delivery.end(if outcome.is_handled() { Fate::Handled } else { Fate::Failed });
+    let outcome = runner.deliver(delivery)?;
     for (number, value) in (1..).zip(outcome.values()) {
         let most = usize::try_from(MOST_SHOWN).unwrap_or(usize::MAX);
         let text = shown(&value.bytes[..value.bytes.len().min(most)]);

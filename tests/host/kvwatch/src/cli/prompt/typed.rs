@@ -142,21 +142,12 @@ impl Source for Typed {
     }
 
     fn next(&mut self) -> Item<Request> {
-        loop {
-            let line = match self.next_line() {
-                Ok(Some(line)) => line,
-                Ok(None) => return Item::End,
-                Err(error) => {
-                    self.result = Err(error);
-                    return Item::End;
-                }
-            };
-            match self.item(&line) {
-                Ok(item) => return item,
-                Err(reason) => {
-                    style::error(&reason.to_string());
-                    self.drop_pasted_lines();
-                }
+        match self.next_line() {
+            Ok(Some(line)) => self.item(&line).unwrap_or_else(|refusal| Item::Warning(refusal.to_string())),
+            Ok(None) => Item::End,
+            Err(error) => {
+                self.result = Err(error);
+                Item::End
             }
         }
     }
