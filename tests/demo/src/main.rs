@@ -11,11 +11,10 @@ use std::process::{Command, ExitCode};
 const DEMO: &str = "demo-watchers";
 
 fn main() -> ExitCode {
-    match is_built() {
-        Ok(true) => {}
-        _ => eprintln!(
+    if !is_built().unwrap_or(false) {
+        eprintln!(
             "The first run builds a host for WebAssembly: about three minutes on two cores, 1.5 GB on disk. Later runs take seconds."
-        ),
+        );
     }
     match build_and_run() {
         Ok(code) => code,
